@@ -30,13 +30,14 @@ class SignalNote(Message, frozen=True):
 class InUse(Message, frozen=True):
     """What one gate has in flight on one soulstone.
 
-    ``last_byte`` is when any byte last came from the soulstone (W26 stall), ``last_active`` when a
-    request last began or ended there (W12 think), ``tokens`` an estimate of live context tokens.
+    ``count`` is in flight per class. ``last_active`` is when a request of each class last began or
+    ended there (W12 think, W13 linger). ``last_byte`` is when any byte last came from the soulstone
+    (W26 stall), ``tokens`` an estimate of live context tokens (W10).
     """
 
     count: dict[str, int]
+    last_active: dict[str, float]
     last_byte: float
-    last_active: float
     tokens: int = 0
 
 
@@ -55,12 +56,17 @@ class Served(Message, frozen=True):
 
 @message("gate.announce")
 class Announce(Message, frozen=True):
-    """Full state of one gate; replaces whatever the dispatcher believed of it."""
+    """Full state of one gate; replaces whatever the dispatcher believed of it.
+
+    ``admission`` is the epoch of the last ``Admission`` applied: a slot that was taken from this
+    gate may be given to another only once that is seen.
+    """
 
     gate: str
     incarnation: int
     signals: list[SignalNote]
     in_use: dict[str, InUse]
+    admission: int = 0
 
 
 @message("gate.signals")
@@ -79,6 +85,7 @@ class UsageChanged(Message, frozen=True):
     gate: str
     in_use: dict[str, InUse]
     served: list[Served]
+    admission: int = 0
 
 
 @message("gate.broke")
@@ -206,11 +213,11 @@ class Job(Message, frozen=True):
 
 @message("ghoul.hello")
 class GhoulHello(Message, frozen=True):
-    """A ghoul actor is ready for work, or still runs ``job`` (after a core restart)."""
+    """A ghoul actor is there; ``job`` is what it works on, under ``epoch``. Said every second."""
 
     ghoul: str
     address: str
-    incarnation: int
+    epoch: int
     job: str | None
 
 

@@ -1,0 +1,1 @@
+"""One file per actor: each folds a message in, asks a decider, carries out, records why."""

@@ -1,0 +1,287 @@
+"""The broker: jobs, who works on which, and parking them for a transition.
+
+Jobs are records (thread ``job:ID``): INTEND is the job, each DO one step's result, KNOW the end.
+So a broker that starts anew reads them back and goes on: nothing is lost, and a step whose result
+is recorded is never made again. A job that nobody works on is a signal to the dispatcher, so the
+whim sees parked and queued work exactly as it sees a waiting client.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import msgspec
+
+from covend.actors.catalog import Catalog
+from covend.actors.jobs import JobBook, JobEntry
+from covend.actors.messages import (
+    CapabilitiesOpen,
+    DrainGhouls,
+    Event,
+    NewConfig,
+    Reopen,
+    Snapshot,
+)
+from covend.phylactery.actor import Append, Query
+from covend.phylactery.records import Act, record
+from covend.protocol import (
+    Drained,
+    GhoulHello,
+    Job,
+    JobEnded,
+    JobQuery,
+    ParkJob,
+    RunJob,
+    SignalNote,
+    SignalsChanged,
+    StepDone,
+    SubmitJob,
+)
+from covend.runtime import Actor, MailboxSpec, ReplyError
+
+GHOUL_SILENCE_SECONDS = 5.0
+"""A ghoul says hello every second; one silent for this long has lost its job."""
+STORE_SECONDS = 10.0
+REJOIN_SECONDS = 2.5
+"""After a restart no job is handed out before every living ghoul has said what it works on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A timer's message: look for ghouls that went silent."""
+
+
+@dataclass(slots=True)
+class Drain:
+    """One transition waits for these ghouls to put their jobs down."""
+
+    order: DrainGhouls
+    waiting: set[str]
+    boundaries: dict[str, int]
+
+
+class Broker(Actor):
+    """Owns the jobs (DESIGN §4). Addresses: ``broker@core`` for ghouls and the command line."""
+
+    mailbox: ClassVar[MailboxSpec] = MailboxSpec(bound=10_000, policy="reject")
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self.book = JobBook()
+        self.allowed: frozenset[str] = frozenset()
+        self.dominated: frozenset[str] = frozenset()
+        self.drains: dict[int, Drain] = {}
+        self.announced: set[str] = set()
+        self.assign_from = 0.0
+
+    def on_start(self) -> None:
+        self.restore()
+        self.assign_from = self.ctx.now() + REJOIN_SECONDS
+        self.ctx.timer("sweep", 1.0, Sweep())
+
+    def on_receive(self, message: object) -> object:
+        answer: object = None
+        match message:
+            case GhoulHello():
+                self.book.hello(
+                    message.ghoul, message.address, message.job, message.epoch, self.ctx.now()
+                )
+            case StepDone():
+                answer = self.step_done(message)
+            case JobEnded():
+                self.job_ended(message)
+            case Drained():
+                self.given_back(message)
+            case SubmitJob():
+                answer = self.submit(message)
+            case JobQuery():
+                return self.show(message.id)
+            case CapabilitiesOpen():
+                self.open_changed(message)
+            case DrainGhouls():
+                self.drain(message)
+            case Reopen():
+                self.drains.pop(message.epoch, None)
+            case Sweep():
+                self.sweep()
+            case NewConfig():
+                self.catalog = Catalog(message.box)
+            case Snapshot():
+                return self.book.counts()
+            case _:
+                return None
+        self.settle()
+        return answer
+
+    # ── jobs ────────────────────────────────────────────────────────────────────────────────
+
+    def submit(self, order: SubmitJob) -> str:
+        """Make a job durable and queue it; the same id again is the same job."""
+        if order.capability not in self.catalog.serving:
+            known = ", ".join(sorted(self.catalog.serving))
+            raise ReplyError(f"no soulstone serves {order.capability!r}; this box serves: {known}")
+        if not order.steps:
+            raise ReplyError("a job needs at least one step")
+        job = Job(
+            id=order.id or uuid.uuid4().hex[:12],
+            capability=order.capability,
+            klass=order.klass,
+            steps=order.steps,
+        )
+        if job.id not in self.book.jobs:
+            self.keep(job.id, "INTEND", {"job": msgspec.to_builtins(job)})
+            self.book.submit(job, self.ctx.now())
+        return job.id
+
+    def show(self, job: str) -> dict[str, Any]:
+        entry = self.book.jobs.get(job)
+        if entry is None:
+            raise ReplyError(f"no job {job!r} is known here")
+        return {
+            "id": job,
+            "capability": entry.job.capability,
+            "status": entry.status,
+            "steps": len(entry.job.steps),
+            "done": len(entry.results),
+            "parked": entry.parked,
+            "ghoul": entry.ghoul,
+            "error": entry.error,
+            "results": entry.results,
+        }
+
+    def step_done(self, report: StepDone) -> bool:
+        """Record one step's result before it counts; a stale ghoul hears ``False``."""
+        entry = self.book.owns(report.ghoul, report.epoch, report.job)
+        if entry is None:
+            return False
+        if report.index == len(entry.results):
+            self.keep(report.job, "DO", {"index": report.index, "result": report.result})
+        self.book.step(entry, report.index, report.result)
+        self.book.ghouls[report.ghoul].seen = self.ctx.now()
+        return True
+
+    def job_ended(self, report: JobEnded) -> None:
+        entry = self.book.owns(report.ghoul, report.epoch, report.job)
+        if entry is None:
+            return
+        self.book.end(entry, report.error)
+        self.keep(report.job, "KNOW", {"error": report.error})
+        self.event(f"job {report.job} " + (f"failed: {report.error}" if report.error else "done"))
+        self.drained(report.ghoul, {})
+
+    # ── parking ─────────────────────────────────────────────────────────────────────────────
+
+    def open_changed(self, change: CapabilitiesOpen) -> None:
+        """New admission: hand out what may run; park what a dominating signal waits for (W14)."""
+        self.allowed, self.dominated = change.open, change.dominated
+        for entry in self.book.park(change.dominated):
+            self.order_park(entry, epoch=0)
+
+    def drain(self, order: DrainGhouls) -> None:
+        """Park the jobs on these soulstones; confirm when every ghoul has (W20)."""
+        closing = self.catalog.served_by(frozenset(order.soulstones))
+        self.allowed = self.allowed - closing
+        entries = self.book.park(closing)
+        waiting = {entry.ghoul for entry in entries if entry.ghoul}
+        self.drains[order.epoch] = Drain(order, waiting, {})
+        for entry in entries:
+            self.order_park(entry, order.epoch)
+        self.finish_drains()
+
+    def order_park(self, entry: JobEntry, epoch: int) -> None:
+        ghoul = self.book.ghouls.get(entry.ghoul or "")
+        if ghoul is not None:
+            order = ParkJob(epoch=epoch, reply_to="broker@core")
+            self.ctx.tell(self.ctx.system.address(ghoul.address), order)
+
+    def given_back(self, confirm: Drained) -> None:
+        """A ghoul put its job down (asked to, or refused by the gate): it is queued again."""
+        ghoul = self.book.ghouls.get(confirm.node)
+        job = self.book.jobs.get(ghoul.job) if ghoul and ghoul.job else None
+        if job is not None and job.open:
+            self.book.give_back(job)
+            self.event(
+                f"job {job.job.id} parked at step {len(job.results)} of {len(job.job.steps)}"
+            )
+        self.drained(confirm.node, confirm.boundaries)
+
+    def drained(self, ghoul: str, boundaries: dict[str, int]) -> None:
+        for drain in self.drains.values():
+            drain.waiting.discard(ghoul)
+            drain.boundaries.update(boundaries)
+        self.finish_drains()
+
+    def finish_drains(self) -> None:
+        for epoch, drain in list(self.drains.items()):
+            if not drain.waiting:
+                del self.drains[epoch]
+                self.ctx.tell(
+                    self.ctx.system.address(drain.order.reply_to),
+                    Drained(epoch=epoch, node="broker", active=0, boundaries=drain.boundaries),
+                )
+
+    def sweep(self) -> None:
+        for name in self.book.silent(self.ctx.now(), GHOUL_SILENCE_SECONDS):
+            self.event(f"ghoul {name} is silent; its job is free again")
+            self.drained(name, {})
+        self.ctx.timer("sweep", 1.0, Sweep())
+
+    # ── what follows from every change ──────────────────────────────────────────────────────
+
+    def settle(self) -> None:
+        """Hand out jobs, and keep the dispatcher's signals equal to the jobs that wait."""
+        now = self.ctx.now()
+        allowed = self.allowed - self.dominated if now >= self.assign_from else frozenset[str]()
+        for order in self.book.assign(allowed, now):
+            self.ctx.tell(
+                self.ctx.system.address(order.address), RunJob(epoch=order.epoch, job=order.job)
+            )
+        waiting = self.book.waiting()
+        added = [
+            SignalNote(
+                id=f"job:{job}",
+                capability=entry.job.capability,
+                klass=entry.job.klass,
+                arrived=entry.arrived,
+            )
+            for job, entry in waiting.items()
+            if job not in self.announced
+        ]
+        removed = [f"job:{job}" for job in self.announced - waiting.keys()]
+        if added or removed:
+            self.announced = set(waiting)
+            self.ctx.tell("dispatcher", SignalsChanged(gate="broker", added=added, removed=removed))
+
+    def keep(self, job: str, act: Act, body: dict[str, Any]) -> None:
+        """Make one step of a job's story durable before it counts."""
+        entry = record(f"job:{job}", "job", body, actor="broker", act=act)
+        self.ctx.ask("phylactery", Append([entry]), timeout=STORE_SECONDS)
+
+    def restore(self) -> None:
+        """Read every job back; epochs go on above all that were ever given out.
+
+        The epoch is the wall clock in milliseconds: it only has to grow over restarts of the core,
+        which are at least a process start apart.
+        """
+        self.book = JobBook(epoch=int(time.time() * 1000))
+        records = self.ctx.ask("phylactery", Query(kind="job", newest_first=False), timeout=30.0)
+        for entry in records:
+            self.restore_one(entry)
+
+    def restore_one(self, entry: dict[str, Any]) -> None:
+        job_id, body = str(entry["thread"]).removeprefix("job:"), entry["body"]
+        match entry["act"]:
+            case "INTEND":
+                self.book.submit(msgspec.convert(body["job"], Job), self.ctx.now())
+            case "DO":
+                self.book.step(self.book.jobs[job_id], body["index"], body["result"])
+            case "KNOW":
+                self.book.end(self.book.jobs[job_id], body["error"])
+            case _:
+                pass
+
+    def event(self, text: str) -> None:
+        self.ctx.tell("console", Event("job", self.ctx.now(), text))

@@ -1,0 +1,426 @@
+"""The dispatcher: what waits, what is in flight, and what the gates may send where.
+
+It owns the signals of every gate (and the broker's, which are jobs), folds them into the demand the
+whim decides on (W9), and pushes admission: which soulstones are open, with how many slots for each
+gate. A warm request never comes here (W8).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from covend.actors.catalog import Catalog
+from covend.actors.messages import (
+    CapabilitiesOpen,
+    DemandChanged,
+    DemandNow,
+    DrainGates,
+    GiveUpOn,
+    NewConfig,
+    Reopen,
+    ServiceLearned,
+    SetOpen,
+    Snapshot,
+)
+from covend.actors.slots import fair_share, safe_grant
+from covend.protocol import (
+    Admission,
+    Announce,
+    CoreHello,
+    Drained,
+    InUse,
+    PauseAdmission,
+    RefuseWaiting,
+    SignalNote,
+    SignalsChanged,
+    UpstreamBroke,
+    UsageChanged,
+)
+from covend.runtime import Actor, MailboxSpec
+from covend.will.demand import DemandBook
+
+HELLO_SECONDS = 1.0
+GATE_SILENCE_SECONDS = 5.0
+REPORT_SECONDS = 0.002
+"""Demand that changes in a burst reaches the arbiter as one message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A timer's message: ``hello`` to the gates, or ``report`` to the arbiter."""
+
+    what: str
+
+
+@dataclass(slots=True)
+class GateEntry:
+    """What one gate has told, and what it has been told."""
+
+    incarnation: int
+    signals: dict[str, SignalNote] = field(default_factory=dict[str, SignalNote])
+    in_use: dict[str, InUse] = field(default_factory=dict[str, InUse])
+    sent: dict[int, dict[str, int]] = field(default_factory=dict[int, dict[str, int]])
+    seen: float = 0.0
+
+    def believes(self, soulstone: str) -> int:
+        """The most slots this gate may still count on: what it was sent and has not passed."""
+        used = self.in_use.get(soulstone)
+        in_use = sum(used.count.values()) if used else 0
+        return max((grant.get(soulstone, 0) for grant in self.sent.values()), default=0) or in_use
+
+    def acknowledge(self, epoch: int) -> None:
+        """The gate applied ``epoch``: what was sent before it is no longer believed."""
+        for older in [sent for sent in self.sent if sent < epoch]:
+            del self.sent[older]
+
+
+@dataclass(slots=True)
+class GateDrain:
+    """One transition waits for these gates to have nothing in flight."""
+
+    order: DrainGates
+    waiting: set[str]
+
+
+class Dispatcher(Actor):
+    """Owns signals and admission (DESIGN §4); address ``dispatcher@core`` for the gates."""
+
+    mailbox: ClassVar[MailboxSpec] = MailboxSpec(bound=100_000, policy="reject")
+
+    def __init__(self, catalog: Catalog, incarnation: int) -> None:
+        self.catalog = catalog
+        self.incarnation = incarnation
+        self.gates: dict[str, GateEntry] = {}
+        self.jobs: dict[str, SignalNote] = {}
+        self.demand = DemandBook()
+        self.open: frozenset[str] = frozenset()
+        self.eta: dict[str, float] = {}
+        self.epoch = incarnation
+        self.drains: dict[int, GateDrain] = {}
+        self.refused: dict[str, GiveUpOn] = {}
+        self.told_broker: CapabilitiesOpen | None = None
+        self.report_due = False
+
+    def on_start(self) -> None:
+        self.hello()
+
+    def on_receive(self, message: object) -> object:
+        match message:
+            case Announce():
+                self.announced(message)
+            case SignalsChanged():
+                self.signals_changed(message)
+            case UsageChanged():
+                self.usage_changed(message)
+            case UpstreamBroke():
+                self.ctx.tell(f"soulstone/{message.soulstone}", message)
+            case Drained():
+                self.gate_drained(message.epoch, message.node)
+            case DrainGates():
+                self.drain(message)
+            case Reopen():
+                self.drains.pop(message.epoch, None)
+            case SetOpen():
+                self.set_open(message)
+            case GiveUpOn():
+                self.give_up(message)
+            case DemandNow():
+                return self.view()
+            case NewConfig():
+                self.catalog = Catalog(message.box)
+                self.push()
+            case Tick(what="hello"):
+                self.hello()
+            case Tick():
+                self.report()
+            case Snapshot():
+                return self.snapshot()
+            case _:
+                pass
+        return None
+
+    # ── gates ───────────────────────────────────────────────────────────────────────────────
+
+    def hello(self) -> None:
+        """Ask every configured gate to announce itself; drop those that fell silent."""
+        now = self.ctx.now()
+        for index in range(self.catalog.box.gates):
+            name = f"gate-{index}"
+            entry = self.gates.get(name)
+            if entry is None or now - entry.seen > HELLO_SECONDS:
+                self.tell_gate(name, CoreHello(incarnation=self.incarnation))
+            if entry is not None and now - entry.seen > GATE_SILENCE_SECONDS:
+                self.forget(name)
+        self.ctx.timer("hello", HELLO_SECONDS, Tick("hello"))
+
+    def announced(self, news: Announce) -> None:
+        """One gate's full state replaces what was believed of it (DESIGN §3)."""
+        known = self.gates.get(news.gate)
+        if known is None or known.incarnation != news.incarnation:
+            self.forget(news.gate)
+            known = self.gates[news.gate] = GateEntry(news.incarnation)
+        known.seen = self.ctx.now()
+        known.acknowledge(news.admission)
+        fresh = {note.id: note for note in news.signals}
+        for gone in known.signals.keys() - fresh.keys():
+            self.unwait(known.signals.pop(gone))
+        for added in fresh.keys() - known.signals.keys():
+            self.wait(known.signals, fresh[added])
+        known.in_use = dict(news.in_use)
+        self.push()
+        for drain in self.drains.values():
+            self.pause(news.gate, drain)
+        self.changed()
+
+    def forget(self, gate: str) -> None:
+        """A gate's process is gone: its connections ended with it, so did its demand and slots."""
+        entry = self.gates.pop(gate, None)
+        if entry is None:
+            return
+        for note in entry.signals.values():
+            self.unwait(note)
+        for epoch in list(self.drains):
+            self.gate_drained(epoch, gate)
+        self.push()
+        self.changed()
+
+    def signals_changed(self, news: SignalsChanged) -> None:
+        held = self.jobs
+        if news.gate != "broker":
+            entry = self.gates.get(news.gate)
+            if entry is None:
+                return  # its announcement is on the way and will carry these
+            entry.seen = self.ctx.now()
+            held = entry.signals
+        for note in news.added:
+            if note.id not in held:
+                self.wait(held, note)
+        for gone in news.removed:
+            note = held.pop(gone, None)
+            if note is not None:
+                self.unwait(note)
+        self.rebalance()
+        self.changed()
+
+    def usage_changed(self, news: UsageChanged) -> None:
+        entry = self.gates.get(news.gate)
+        if entry is None:
+            return
+        entry.seen = self.ctx.now()
+        entry.in_use = dict(news.in_use)
+        entry.acknowledge(news.admission)
+        for served in news.served:
+            if served.ok:
+                self.ctx.tell(
+                    "arbiter", ServiceLearned(served.soulstone, served.klass, served.service)
+                )
+        self.rebalance()
+        self.changed()
+
+    # ── demand ──────────────────────────────────────────────────────────────────────────────
+
+    def wait(self, held: dict[str, SignalNote], note: SignalNote) -> None:
+        held[note.id] = note
+        self.demand.add(note.id, note.capability, note.klass, note.arrived)
+        refusal = self.refused.get(note.capability)
+        if refusal is not None:
+            self.tell_refusal(note.capability, refusal)
+
+    def unwait(self, note: SignalNote) -> None:
+        self.demand.remove(note.id)
+
+    def view(self) -> DemandChanged:
+        """The demand and the in-flight work of all gates together, for the whim."""
+        in_flight: dict[str, dict[str, int]] = {}
+        active: dict[str, dict[str, float]] = {}
+        last_byte: dict[str, float] = {}
+        tokens: dict[str, int] = {}
+        for entry in self.gates.values():
+            for name, used in entry.in_use.items():
+                counts = in_flight.setdefault(name, {})
+                for klass, count in used.count.items():
+                    counts[klass] = counts.get(klass, 0) + count
+                latest = active.setdefault(name, {})
+                for klass, when in used.last_active.items():
+                    latest[klass] = max(latest.get(klass, 0.0), when)
+                last_byte[name] = max(last_byte.get(name, 0.0), used.last_byte)
+                tokens[name] = tokens.get(name, 0) + used.tokens
+        return DemandChanged(
+            self.ctx.now(), self.demand.view(), in_flight, active, last_byte, tokens
+        )
+
+    def changed(self) -> None:
+        if not self.report_due:
+            self.report_due = True
+            self.ctx.timer("report", REPORT_SECONDS, Tick("report"))
+
+    def report(self) -> None:
+        self.report_due = False
+        self.ctx.tell("arbiter", self.view())
+        self.tell_broker()
+
+    # ── admission ───────────────────────────────────────────────────────────────────────────
+
+    def set_open(self, order: SetOpen) -> None:
+        self.open, self.eta = order.soulstones, order.eta
+        for capability in list(self.refused):
+            if self.open & set(self.catalog.serving.get(capability, ())):
+                del self.refused[capability]
+        self.push(force=True)
+        self.tell_broker()
+
+    def rebalance(self) -> None:
+        """With several gates, move unused slots to where requests wait."""
+        if len(self.gates) > 1:
+            self.push()
+
+    def push(self, force: bool = False) -> None:
+        """Send each gate what it may do now; what it knows already only when ``force``."""
+        grants = self.grants()
+        for name, entry in self.gates.items():
+            latest = entry.sent.get(max(entry.sent, default=-1))
+            if force or latest != grants[name]:
+                self.send_admission(name, entry, grants[name])
+
+    def send_admission(self, gate: str, entry: GateEntry, grant: dict[str, int]) -> None:
+        self.epoch += 1
+        entry.sent[self.epoch] = grant
+        self.tell_gate(gate, Admission(epoch=self.epoch, open=grant, eta=self.eta))
+
+    def grants(self) -> dict[str, dict[str, int]]:
+        grants: dict[str, dict[str, int]] = {name: {} for name in self.gates}
+        if not grants:
+            return grants
+        for soulstone in sorted(self.open):
+            spec = self.catalog.soulstones.get(soulstone)
+            if spec is None:
+                continue
+            for gate, slots in self.grant(soulstone, spec.slots).items():
+                grants[gate][soulstone] = slots
+        return grants
+
+    def grant(self, soulstone: str, total: int) -> dict[str, int]:
+        if len(self.gates) == 1:
+            return dict.fromkeys(self.gates, total)
+        in_use = {
+            name: sum(entry.in_use[soulstone].count.values()) if soulstone in entry.in_use else 0
+            for name, entry in self.gates.items()
+        }
+        wants = {
+            name: sum(
+                soulstone in self.catalog.serving.get(note.capability, ())
+                for note in entry.signals.values()
+            )
+            for name, entry in self.gates.items()
+        }
+        believed = {name: entry.believes(soulstone) for name, entry in self.gates.items()}
+        return safe_grant(total, fair_share(total, in_use, wants), believed)
+
+    # ── draining ────────────────────────────────────────────────────────────────────────────
+
+    def drain(self, order: DrainGates) -> None:
+        """Close these soulstones at every gate; confirm when none has anything in flight (W20)."""
+        self.open = self.open - set(order.soulstones)
+        drain = self.drains[order.epoch] = GateDrain(order, set(self.gates))
+        for gate in self.gates:
+            self.pause(gate, drain)
+        self.tell_broker()
+        self.finish(order.epoch)
+
+    def pause(self, gate: str, drain: GateDrain) -> None:
+        """Tell one gate to close; its admission loses these soulstones in the same breath."""
+        order = drain.order
+        drain.waiting.add(gate)
+        entry = self.gates[gate]
+        self.send_admission(gate, entry, self.grants()[gate])
+        self.tell_gate(
+            gate,
+            PauseAdmission(
+                epoch=order.epoch,
+                soulstones=list(order.soulstones),
+                deadline=order.deadline,
+                reply_to="dispatcher@core",
+            ),
+        )
+
+    def gate_drained(self, epoch: int, gate: str) -> None:
+        drain = self.drains.get(epoch)
+        if drain is not None:
+            drain.waiting.discard(gate)
+            self.finish(epoch)
+
+    def finish(self, epoch: int) -> None:
+        drain = self.drains[epoch]
+        if not drain.waiting:
+            del self.drains[epoch]
+            self.ctx.tell(
+                self.ctx.system.address(drain.order.reply_to),
+                Drained(epoch=epoch, node="gates", active=0, boundaries={}),
+            )
+
+    # ── refusing ────────────────────────────────────────────────────────────────────────────
+
+    def give_up(self, order: GiveUpOn) -> None:
+        """Refuse what waits, and what comes, until something that serves it is open (W24)."""
+        for capability in order.capabilities:
+            self.refused[capability] = order
+            self.tell_refusal(capability, order)
+
+    def tell_refusal(self, capability: str, order: GiveUpOn) -> None:
+        message = RefuseWaiting(
+            capability=capability, status=503, reason=order.reason, retry_after=order.retry_after
+        )
+        for gate in self.gates:
+            self.tell_gate(gate, message)
+
+    # ── others ──────────────────────────────────────────────────────────────────────────────
+
+    def tell_broker(self) -> None:
+        """Jobs may use what is open, unless a higher class waits for the same thing (W14)."""
+        waiting = {
+            note.capability
+            for entry in self.gates.values()
+            for note in entry.signals.values()
+            if note.klass == "reflex"
+        }
+        stones = {
+            name for capability in waiting for name in self.catalog.serving.get(capability, ())
+        }
+        news = CapabilitiesOpen(
+            open=self.catalog.served_by(self.open),
+            dominated=self.catalog.served_by(frozenset(stones & self.open)),
+        )
+        if news != self.told_broker:
+            self.told_broker = news
+            self.ctx.tell("broker", news)
+
+    def tell_gate(self, gate: str, message: object) -> None:
+        self.ctx.tell(self.ctx.system.address(f"gate@{gate}"), message)
+
+    def snapshot(self) -> dict[str, Any]:
+        """The dispatcher's part of ``covend status``: the queue, and slots in use and waiting."""
+        now = self.ctx.now()
+        queue: dict[tuple[str, str], list[float]] = {}
+        notes = [note for entry in self.gates.values() for note in entry.signals.values()]
+        waiting: dict[str, int] = {}
+        for note in [*notes, *self.jobs.values()]:
+            queue.setdefault((note.capability, note.klass), []).append(note.arrived)
+            for stone in self.catalog.serving.get(note.capability, ()):
+                waiting[stone] = waiting.get(stone, 0) + 1
+        return {
+            "queue": [
+                {
+                    "capability": name,
+                    "class": klass,
+                    "count": len(times),
+                    "oldest": now - min(times),
+                }
+                for (name, klass), times in sorted(queue.items())
+            ],
+            "in_use": {
+                name: sum(counts.values()) for name, counts in self.view().in_flight.items()
+            },
+            "waiting": waiting,
+            "gates": sorted(self.gates),
+        }

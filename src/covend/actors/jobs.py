@@ -1,0 +1,179 @@
+"""The book of ghoul jobs: pure state, no actor, no I/O.
+
+| state | meaning | leaves it by |
+|---|---|---|
+| queued | nobody works on it | assign |
+| running | a ghoul has it, fenced by ``epoch`` | step, park, end, the ghoul's silence |
+| parking | its ghoul was told to stop after the step | given back, end |
+| done, failed | over | never |
+
+A job given back keeps its boundary (``done`` steps), so the next ghoul begins after them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from covend.protocol import Job
+
+JobStatus = Literal["queued", "running", "parking", "done", "failed"]
+
+
+@dataclass(slots=True)
+class JobEntry:
+    """One job: its status, who has it under which epoch, and the results so far."""
+
+    job: Job
+    arrived: float
+    status: JobStatus = "queued"
+    parked: int = 0
+    ghoul: str | None = None
+    epoch: int = 0
+    results: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    error: str | None = None
+
+    @property
+    def open(self) -> bool:
+        return self.status in ("queued", "running", "parking")
+
+    def rest(self) -> Job:
+        """The job as the next ghoul gets it: with its boundary."""
+        return replace_done(self.job, len(self.results))
+
+
+def replace_done(job: Job, done: int) -> Job:
+    """The same job with another boundary."""
+    return Job(id=job.id, capability=job.capability, klass=job.klass, steps=job.steps, done=done)
+
+
+@dataclass(slots=True)
+class GhoulEntry:
+    """One worker: where it is, when it last spoke, what it works on."""
+
+    address: str
+    seen: float
+    job: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Hand ``job`` to the ghoul at ``address`` under ``epoch``."""
+
+    ghoul: str
+    address: str
+    epoch: int
+    job: Job
+
+
+class JobBook:
+    """All jobs and ghouls, and the rules by which they meet."""
+
+    def __init__(self, epoch: int = 0) -> None:
+        self.jobs: dict[str, JobEntry] = {}
+        self.ghouls: dict[str, GhoulEntry] = {}
+        self.epoch = epoch
+
+    def submit(self, job: Job, now: float) -> JobEntry:
+        """Take a job in; one that is known already is the same job (idempotent by id)."""
+        return self.jobs.setdefault(job.id, JobEntry(job, now))
+
+    def hello(self, name: str, address: str, job: str | None, epoch: int, now: float) -> None:
+        """A ghoul spoke. After a core restart it may still have a job: it keeps it."""
+        entry = self.ghouls.setdefault(name, GhoulEntry(address, now))
+        entry.address, entry.seen = address, now
+        self.epoch = max(self.epoch, epoch)
+        known = self.jobs.get(job) if job else None
+        if known and known.status == "queued":
+            known.status, known.ghoul, known.epoch = "running", name, epoch
+            entry.job = known.job.id
+        if job is None and entry.job is not None:
+            # It was restarted, or never got the order: the job is free again.
+            self._release(self.jobs[entry.job])
+
+    def assign(self, allowed: frozenset[str], now: float) -> list[Assignment]:
+        """Oldest queued jobs of the allowed capabilities to free ghouls."""
+        free = [name for name, ghoul in sorted(self.ghouls.items()) if ghoul.job is None]
+        ready = sorted(
+            (
+                entry
+                for entry in self.jobs.values()
+                if entry.status == "queued" and entry.job.capability in allowed
+            ),
+            key=lambda entry: entry.arrived,
+        )
+        orders: list[Assignment] = []
+        for name, entry in zip(free, ready, strict=False):
+            self.epoch += 1
+            entry.status, entry.ghoul, entry.epoch = "running", name, self.epoch
+            self.ghouls[name].job = entry.job.id
+            self.ghouls[name].seen = now
+            orders.append(Assignment(name, self.ghouls[name].address, self.epoch, entry.rest()))
+        return orders
+
+    def owns(self, ghoul: str, epoch: int, job: str) -> JobEntry | None:
+        """The entry if this ghoul holds the job under this epoch, else nothing: it is stale."""
+        entry = self.jobs.get(job)
+        if entry and entry.open and entry.ghoul == ghoul and entry.epoch == epoch:
+            return entry
+        return None
+
+    def step(self, entry: JobEntry, index: int, result: dict[str, Any]) -> bool:
+        """Take one step's result in, once; ``False`` for one that is known already."""
+        if index != len(entry.results):
+            return False
+        entry.results.append(result)
+        return True
+
+    def end(self, entry: JobEntry, error: str | None) -> None:
+        """The job is over; its ghoul is free."""
+        self._free(entry)
+        entry.status, entry.error = ("failed" if error else "done"), error
+
+    def give_back(self, entry: JobEntry) -> None:
+        """The job is parked at its boundary; its ghoul is free."""
+        self._release(entry)
+        entry.parked += 1
+
+    def park(self, capabilities: frozenset[str]) -> list[JobEntry]:
+        """Mark the running jobs of these capabilities; the caller tells their ghouls."""
+        entries = [
+            entry
+            for entry in self.jobs.values()
+            if entry.status in ("running", "parking") and entry.job.capability in capabilities
+        ]
+        for entry in entries:
+            entry.status = "parking"
+        return entries
+
+    def silent(self, now: float, limit: float) -> list[str]:
+        """Forget ghouls that have not spoken for ``limit`` seconds; their jobs are free again."""
+        gone = [name for name, ghoul in self.ghouls.items() if now - ghoul.seen > limit]
+        for name in gone:
+            job = self.ghouls.pop(name).job
+            if job is not None:
+                self._release(self.jobs[job])
+        return gone
+
+    def waiting(self) -> dict[str, JobEntry]:
+        """The jobs nobody works on, by id: each is a signal (W9)."""
+        return {job: entry for job, entry in self.jobs.items() if entry.status == "queued"}
+
+    def counts(self) -> dict[str, int]:
+        """How many jobs are queued, running, parked (queued after having run), done, failed."""
+        counts = {"queued": 0, "running": 0, "parked": 0, "done": 0, "failed": 0}
+        for entry in self.jobs.values():
+            status = "running" if entry.status == "parking" else entry.status
+            if status == "queued" and entry.results:
+                status = "parked"
+            counts[status] += 1
+        return counts
+
+    def _release(self, entry: JobEntry) -> None:
+        self._free(entry)
+        entry.status, entry.ghoul = "queued", None
+
+    def _free(self, entry: JobEntry) -> None:
+        ghoul = self.ghouls.get(entry.ghoul or "")
+        if ghoul is not None and ghoul.job == entry.job.id:
+            ghoul.job = None

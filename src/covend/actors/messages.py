@@ -1,0 +1,206 @@
+"""What the core's actors say to each other inside the core process.
+
+Messages that cross processes are in ``covend.protocol``; these never leave the core, so they are
+plain frozen dataclasses. A class attribute ``lane`` puts a message on the control lane (S11).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from covend.config import Box
+from covend.runtime import CONTROL, Lane
+from covend.will.demand import DemandView
+
+# ── dispatcher → arbiter, arbiter → dispatcher ───────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class DemandChanged:
+    """What waits and what is in flight on the whole box, as of ``at`` (W9)."""
+
+    at: float
+    demand: DemandView
+    in_flight: dict[str, dict[str, int]]
+    last_active: dict[str, dict[str, float]]
+    last_byte: dict[str, float]
+    tokens: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceLearned:
+    """A request ended: its class and service seconds on a soulstone (W10)."""
+
+    soulstone: str
+    klass: str
+    service: float
+
+
+@dataclass(frozen=True, slots=True)
+class SetOpen:
+    """Exactly these soulstones are open; ``eta`` is the plan for cold capabilities (G3)."""
+
+    soulstones: frozenset[str]
+    eta: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUpOn:
+    """Refuse what waits for capabilities that only quarantined covens serve (W24)."""
+
+    capabilities: tuple[str, ...]
+    reason: str
+    retry_after: float
+
+
+@dataclass(frozen=True, slots=True)
+class DemandNow:
+    """An ask: the demand at this moment, for the recheck inside the critical section (W21)."""
+
+
+# ── draining: coven → dispatcher and broker → coven → arbiter ────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class DrainGates:
+    """Close admission on these soulstones everywhere and report when nothing is in flight."""
+
+    epoch: int
+    soulstones: tuple[str, ...]
+    deadline: float
+    reply_to: str
+    lane: Lane = CONTROL
+
+
+@dataclass(frozen=True, slots=True)
+class DrainGhouls:
+    """Park every job that uses these soulstones and report when no step is in flight."""
+
+    epoch: int
+    soulstones: tuple[str, ...]
+    deadline: float
+    reply_to: str
+    lane: Lane = CONTROL
+
+
+@dataclass(frozen=True, slots=True)
+class Reopen:
+    """The drain of ``epoch`` is off: whoever still waits for it forgets it (W21, W24)."""
+
+    epoch: int
+    lane: Lane = CONTROL
+
+
+@dataclass(frozen=True, slots=True)
+class CovenDrained:
+    """Gates and ghouls have both confirmed ``epoch`` for this coven (W20)."""
+
+    coven: str
+    epoch: int
+    boundaries: dict[str, int]
+    lane: Lane = CONTROL
+
+
+# ── soulstones and watchdogs → arbiter ───────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class SoulstoneReady:
+    """Its health answered; ``load_seconds`` from process start to readiness (W23)."""
+
+    name: str
+    pid: int
+    load_seconds: float
+    lane: Lane = CONTROL
+
+
+@dataclass(frozen=True, slots=True)
+class SoulstoneDown:
+    """Its process is gone, or was never there when its actor looked (W26)."""
+
+    name: str
+    pid: int | None
+    evidence: dict[str, Any]
+    lane: Lane = CONTROL
+
+
+@dataclass(frozen=True, slots=True)
+class SoulstoneHealth:
+    """One health probe: for the watchdog, and for the routing of shared soulstones (W4)."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class HardReset:
+    """The watchdog's verdict: kill it, wait until its memory is free, start it again (W26)."""
+
+    name: str
+    cause: str
+    evidence: dict[str, Any]
+    lane: Lane = CONTROL
+
+
+# ── oculus ───────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryReading:
+    """Measured bytes: per device in use and by soulstone, at ``at``."""
+
+    at: float
+    used: dict[str, int]
+    foreign: dict[str, int]
+    soulstones: dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadNow:
+    """An ask: measure now rather than at the next tick (W1: before every start)."""
+
+
+# ── broker ───────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class CapabilitiesOpen:
+    """What a job may be run on now, and what dominating signals wait for (W14)."""
+
+    open: frozenset[str]
+    dominated: frozenset[str]
+
+
+# ── events and configuration ─────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something a person may want to know: a transition's phase, an alert, a restart."""
+
+    kind: str
+    at: float
+    text: str
+    data: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Something an operator must know (W27): shown, logged, recorded, with its evidence."""
+
+    text: str
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class NewConfig:
+    """A checked configuration that replaces the one in force (G10)."""
+
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An ask: this actor's part of ``covend status`` as plain data."""
