@@ -1,0 +1,1 @@
+"""What covend's own authors test with, as public API."""

@@ -1,0 +1,1 @@
+"""A pytest plugin that fails a test which leaves something behind."""
