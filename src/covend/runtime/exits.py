@@ -2,42 +2,67 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 
-
-@dataclass(frozen=True)
 class Exit:
-    """The reason for an exit; ``abnormal`` says whether a transient child is restarted (S5)."""
+    """The reason for an exit; ``abnormal`` says whether a transient child is restarted (S5).
 
-    kind: str
-    abnormal: bool
+    Two reasons are equal when they are of one kind and say the same (errors by identity).
+    """
+
+    __slots__ = ("abnormal", "kind")
+
+    def __init__(self, kind: str, *, abnormal: bool) -> None:
+        self.kind = kind
+        self.abnormal = abnormal
+
+    def says(self) -> object:
+        """Return what the reason carries besides its kind."""
+        return None
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Exit):
+            return NotImplemented
+        return self.kind == other.kind and self.says() == other.says()
+
+    def __hash__(self) -> int:
+        return hash(self.kind)
 
     def __str__(self) -> str:
-        return self.kind
+        carried = self.says()
+        return self.kind if carried is None else f"{self.kind}({carried})"
+
+    def __repr__(self) -> str:
+        carried = self.says()
+        return self.kind if carried is None else f"{self.kind}({carried!r})"
 
 
-@dataclass(frozen=True)
 class Failed(Exit):
     """The actor raised ``error`` and nothing declared it."""
 
-    kind: str = field(default="failed", init=False)
-    abnormal: bool = field(default=True, init=False)
-    error: BaseException
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__("failed", abnormal=True)
+        self.error = error
+
+    def says(self) -> object:
+        return self.error
 
     def __str__(self) -> str:
         return f"failed({type(self.error).__name__}: {self.error})"
 
 
-@dataclass(frozen=True)
 class Escalated(Exit):
     """A supervisor gave up because of ``cause``; abnormal, so it cannot die silently (S6)."""
 
-    kind: str = field(default="escalated", init=False)
-    abnormal: bool = field(default=True, init=False)
-    cause: Exit
+    __slots__ = ("cause",)
 
-    def __str__(self) -> str:
-        return f"escalated({self.cause})"
+    def __init__(self, cause: Exit) -> None:
+        super().__init__("escalated", abnormal=True)
+        self.cause = cause
+
+    def says(self) -> object:
+        return self.cause
 
 
 NORMAL = Exit("normal", abnormal=False)
@@ -51,5 +76,5 @@ NOPROC = Exit("noproc", abnormal=True)
 ZOMBIE = Exit("zombie", abnormal=True)
 """It ignored its shutdown and was fenced; its thread may still run (S15)."""
 
-PLAIN = {exit.kind: exit for exit in (NORMAL, SHUTDOWN, KILLED, NOPROC, ZOMBIE)}
+PLAIN = {plain.kind: plain for plain in (NORMAL, SHUTDOWN, KILLED, NOPROC, ZOMBIE)}
 """The reasons that carry nothing, by kind: what the wire needs to rebuild them."""
