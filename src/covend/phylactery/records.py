@@ -1,0 +1,132 @@
+"""Records: what the phylactery keeps. A record is named by the hash of its content (D1)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable
+from typing import Any, Literal, cast, get_args
+
+import msgspec
+
+from covend.phylactery.canonical import canonical
+
+Act = Literal["INTEND", "DO", "KNOW", "LEARN", "CALL", "GET", "PUT", "MAP"]
+ACTS: frozenset[str] = frozenset(get_args(Act))
+
+
+class BadRecord(ValueError):
+    """A record that may not be stored: says which member is wrong and what would be right."""
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was intended, done or learned, and never changes again.
+
+    ``thread`` groups the records of one story (a transition, a job, a soulstone), ``kind`` says
+    what ``body`` is. ``clock`` is a hybrid clock: microseconds since 1970 by the wall, but always
+    later than every parent's. Build one with ``record()``: ``id`` follows from all the rest.
+    """
+
+    id: str
+    thread: str
+    actor: str
+    act: Act
+    kind: str
+    body: dict[str, Any]
+    clock: int
+    parents: tuple[str, ...] = ()
+
+
+def record(
+    thread: str,
+    kind: str,
+    body: dict[str, Any],
+    *,
+    actor: str,
+    act: Act = "KNOW",
+    clock: int | None = None,
+    parents: Iterable[Record | str] = (),
+) -> Record:
+    """A new record, with its id; ``clock`` is now unless given.
+
+    Raises ``BadRecord`` for an unknown act or an empty name, ``NotCanonical`` for a body that is
+    not JSON. Parents may be records (then the clock is set after theirs) or ids.
+    """
+    above = list(parents)
+    if clock is None:
+        known = (parent.clock + 1 for parent in above if isinstance(parent, Record))
+        clock = max(time.time_ns() // 1000, *known, 0)
+    ids = tuple(parent.id if isinstance(parent, Record) else parent for parent in above)
+    for name, value in (("thread", thread), ("kind", kind), ("actor", actor)):
+        if not value:
+            raise BadRecord(f"a record needs a {name}, not {value!r}")
+    if act not in ACTS:
+        raise BadRecord(f"act is {act!r}: it must be one of {', '.join(sorted(ACTS))}")
+    if not isinstance(cast(object, body), dict):
+        raise BadRecord(f"the body of a {kind!r} record must be an object, not {body!r}")
+    text = canonical(body).decode()
+    return Record(
+        id=content_id(thread, actor, act, kind, text, clock, ids),
+        thread=thread,
+        actor=actor,
+        act=act,
+        kind=kind,
+        body=body,
+        clock=clock,
+        parents=ids,
+    )
+
+
+def content_id(
+    thread: str, actor: str, act: str, kind: str, body: str, clock: int, parents: tuple[str, ...]
+) -> str:
+    """The id of a record: sha256 over the canonical JSON of everything else in it (D1).
+
+    ``body`` is canonical JSON already. The members stand in canonical (alphabetical) order.
+    """
+    content = b"".join(
+        (
+            b'{"act":',
+            canonical(act),
+            b',"actor":',
+            canonical(actor),
+            b',"body":',
+            body.encode(),
+            b',"clock":',
+            canonical(clock),
+            b',"kind":',
+            canonical(kind),
+            b',"parents":',
+            canonical(parents),
+            b',"thread":',
+            canonical(thread),
+            b"}",
+        )
+    )
+    return hashlib.sha256(content).hexdigest()
+
+
+def is_intact(entry: Record) -> bool:
+    """True if the record's id is the hash of its content."""
+    body = canonical(entry.body).decode()
+    return entry.id == content_id(
+        entry.thread, entry.actor, entry.act, entry.kind, body, entry.clock, entry.parents
+    )
+
+
+def as_dict(entry: Record, seq: int) -> dict[str, Any]:
+    """The record as plain data for a message, with its place in the store as ``seq``."""
+    plain = cast("dict[str, Any]", msgspec.to_builtins(entry))
+    return {"seq": seq, **plain}
+
+
+def parse_body(text: str) -> dict[str, Any]:
+    """The stored body as data; raises ``BadRecord`` if it is not a JSON object."""
+    try:
+        body: object = json.loads(text)
+    except ValueError as error:
+        raise BadRecord(f"the stored body is not JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise BadRecord("the stored body is not an object")
+    return cast("dict[str, Any]", body)

@@ -1,0 +1,68 @@
+"""Group commit: many batches, one transaction, each answered once it is durable (D2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from covend.phylactery.canonical import NotCanonical
+from covend.phylactery.records import BadRecord, Record
+from covend.phylactery.store import Store, StoreError
+
+Done = Callable[[int | Exception], None]
+"""Called with the number of records that were new, or with why none of the batch was stored."""
+
+MAX_BATCH = 1000
+"""Records in one transaction; past it the group is committed without waiting for more."""
+
+
+class GroupCommit:
+    """Collects batches and commits them together; every batch is stored whole or not at all.
+
+    The owner calls ``add`` for each batch and ``commit`` when nothing more is waiting; ``add``
+    returns True when the group is full and should be committed at once. No thread of its own.
+    """
+
+    def __init__(self, store: Store, max_batch: int = MAX_BATCH) -> None:
+        self.store = store
+        self.max_batch = max_batch
+        self._waiting: list[tuple[Sequence[Record], Done]] = []
+        self._records = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many batches wait for the next commit."""
+        return len(self._waiting)
+
+    def add(self, records: Sequence[Record], done: Done) -> bool:
+        """Take a batch into the group; True if the group is now full."""
+        self._waiting.append((records, done))
+        self._records += len(records)
+        return self._records >= self.max_batch
+
+    def commit(self) -> None:
+        """Store the group in one durable transaction, then tell each batch.
+
+        Where the group cannot be stored as a whole, each batch is tried alone, so that one bad or
+        too large batch is refused and harms no other.
+        """
+        group, self._waiting, self._records = self._waiting, [], 0
+        if not group:
+            return
+        if len(group) == 1:
+            self._alone(*group[0])
+            return
+        try:
+            new = self.store.append_all([records for records, _ in group])
+        except (StoreError, BadRecord, NotCanonical):
+            for records, done in group:
+                self._alone(records, done)
+            return
+        for (_, done), count in zip(group, new, strict=True):
+            done(count)
+
+    def _alone(self, records: Sequence[Record], done: Done) -> None:
+        try:
+            outcome: int | Exception = self.store.append(records)
+        except (StoreError, BadRecord, NotCanonical) as error:
+            outcome = error
+        done(outcome)
