@@ -1,0 +1,1 @@
+"""What helps people work on covend; none of it is installed."""
