@@ -1,0 +1,1 @@
+"""The demo: real language models swapped under load on this machine."""
