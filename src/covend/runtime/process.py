@@ -362,10 +362,13 @@ class TreeEnd:
     """Who outlived even SIGKILL (stuck in the kernel); empty when the tree is gone for certain."""
 
 
-def end_tree(process: ProcessId, term_seconds: float, kill_seconds: float = 5.0) -> TreeEnd:
+def end_tree(
+    process: ProcessId, term_seconds: float, kill_seconds: float = 5.0, *, asked: bool = False
+) -> TreeEnd:
     """Ends a process with its session and all its descendants, and makes sure that they are gone.
 
-    SIGTERM goes to the process alone, which knows how to stop its own helpers. Once it ended, or
+    SIGTERM goes to the process alone, which knows how to stop its own helpers, and not again when
+    it was ``asked`` already: many take a second one for impatience. Once it ended, or
     after ``term_seconds`` (0: at once, without SIGTERM), SIGKILL goes to all that is left, until
     nothing is found or ``kill_seconds`` passed. Blocks the calling thread. A process that left the
     session *and* whose parents were gone before this call is an orphan: see ``OrphanReaper``.
@@ -373,7 +376,8 @@ def end_tree(process: ProcessId, term_seconds: float, kill_seconds: float = 5.0)
     members = _tree_of(process, {process})
     orderly = False
     if term_seconds > 0:
-        process.terminate()
+        if not asked:
+            process.terminate()
         orderly = process.wait(term_seconds)
     deadline = time.monotonic() + kill_seconds
     killed: set[ProcessId] = set()

@@ -1,0 +1,74 @@
+"""The supervision trees of the box: the core's actors, and the root's processes (DESIGN §3, §4)."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from covend.actors.arbiter import Arbiter
+from covend.actors.broker import Broker
+from covend.actors.catalog import Catalog
+from covend.actors.console import Console
+from covend.actors.dispatcher import Dispatcher
+from covend.actors.hands import COVENS, COVENS_TEMPLATE
+from covend.actors.oculus import OculusActor
+from covend.config import Box
+from covend.host.folders import Folders
+from covend.phylactery.actor import Phylactery
+from covend.supervisors.backoff import Backoff
+from covend.supervisors.dynamic import DynamicSupervisor
+from covend.supervisors.specs import ChildSpec, DynamicSpec, ProcessSpec, SupervisorSpec
+
+CORE_INTENSITY = 6
+CORE_PERIOD = 10.0
+PROCESS_BACKOFF = Backoff(base=0.05, maximum=5.0)
+"""A process that dies at once is started again in 50 ms, then slower, and never given up soon."""
+
+
+def core_tree(box: Box, folders: Folders, incarnation: int, strategy: type[Any]) -> SupervisorSpec:
+    """The core (rest_for_one): who dies takes with him those that trust him (DESIGN §4)."""
+    catalog = Catalog(box)
+    covens = DynamicSpec(COVENS, COVENS_TEMPLATE, CORE_INTENSITY, CORE_PERIOD)
+    return SupervisorSpec(
+        "core",
+        "rest_for_one",
+        [
+            ChildSpec("phylactery", (Phylactery, (folders.state / "phylactery.db",))),
+            ChildSpec("oculus", (OculusActor, (box, folders.units))),
+            ChildSpec("arbiter", (Arbiter, (box, folders, strategy))),
+            ChildSpec(COVENS, (DynamicSupervisor, (covens,)), kind="supervisor"),
+            ChildSpec("dispatcher", (Dispatcher, (catalog, incarnation))),
+            ChildSpec("broker", (Broker, (catalog,))),
+            ChildSpec("console", (Console, (box, incarnation))),
+        ],
+        intensity=CORE_INTENSITY,
+        period=CORE_PERIOD,
+    )
+
+
+def root_tree(box: Box, config: str, folders: Folders) -> SupervisorSpec:
+    """The box's processes (one_for_one): none harms another by dying (DESIGN §3).
+
+    Stopped right to left: ghouls first, the reactor last, which then stops the soulstones.
+    """
+    nodes = [
+        ("reactor", 60.0),
+        ("core", 8.0),
+        *((f"gate-{index}", 8.0) for index in range(box.gates)),
+        *((f"ghoul-{index}", 4.0) for index in range(box.ghouls)),
+    ]
+    return SupervisorSpec(
+        "root",
+        "one_for_one",
+        [process(node, config, folders, shutdown) for node, shutdown in nodes],
+        intensity=100,
+        period=10_000.0,
+    )
+
+
+def process(node: str, config: str, folders: Folders, shutdown: float) -> ChildSpec:
+    """One process of the box; its output goes to ``logs/NODE.log`` in the state folder."""
+    argv = [sys.executable, "-m", "covend.boot", node, "--config", config]
+    argv += ["--run-dir", str(folders.run), "--state-dir", str(folders.state)]
+    spec = ProcessSpec(argv, log_path=folders.logs / f"{node}.log")
+    return ChildSpec(node, spec, shutdown=shutdown, backoff=PROCESS_BACKOFF)
