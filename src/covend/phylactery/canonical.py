@@ -6,6 +6,7 @@ strings escaped as little as JSON allows, numbers as ECMAScript prints them.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from decimal import Decimal
@@ -36,6 +37,14 @@ def canonical(value: object) -> bytes:
     return "".join(_parts(value, "$", 0)).encode()
 
 
+def parse(text: str | bytes) -> object:
+    """Read JSON so that ``canonical`` gives the same text again if it was canonical.
+
+    Integers beyond ±(2⁵³-1) become floats, as in ECMAScript. Raises ``ValueError`` for no JSON.
+    """
+    return cast(object, json.loads(text, parse_int=_integer, parse_constant=_refuse))
+
+
 def number(value: float) -> str:
     """A finite float as ECMAScript's ``Number::toString`` prints it.
 
@@ -56,6 +65,15 @@ def number(value: float) -> str:
         mantissa = text[0] + (f".{text[1:]}" if len(text) > 1 else "")
         out = f"{mantissa}e{point - 1:+d}"
     return f"-{out}" if sign else out
+
+
+def _integer(digits: str) -> int | float:
+    exact = len(digits) <= len(str(-MAX_SAFE_INTEGER)) and abs(int(digits)) <= MAX_SAFE_INTEGER
+    return int(digits) if exact else float(digits)
+
+
+def _refuse(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _parts(value: object, path: str, depth: int) -> list[str]:

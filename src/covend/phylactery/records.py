@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Iterable
 from typing import Any, Literal, cast, get_args
 
 import msgspec
 
-from covend.phylactery.canonical import canonical
+from covend.phylactery.canonical import canonical, parse
 
 Act = Literal["INTEND", "DO", "KNOW", "LEARN", "CALL", "GET", "PUT", "MAP"]
 ACTS: frozenset[str] = frozenset(get_args(Act))
@@ -124,7 +123,7 @@ def as_dict(entry: Record, seq: int) -> dict[str, Any]:
 def parse_body(text: str) -> dict[str, Any]:
     """The stored body as data; raises ``BadRecord`` if it is not a JSON object."""
     try:
-        body: object = json.loads(text)
+        body = parse(text)
     except ValueError as error:
         raise BadRecord(f"the stored body is not JSON: {error}") from None
     if not isinstance(body, dict):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from covend.phylactery.canonical import canonical
+from covend.phylactery.canonical import canonical, parse
 from covend.phylactery.records import BadRecord, Record, as_dict, content_id, parse_body
 
 log = logging.getLogger(__name__)
@@ -98,12 +97,12 @@ def open_store(path: str | Path, *, max_pages: int | None = None) -> Store:
     """
     problem = version_problem(sqlite3.sqlite_version_info)
     if problem:
-        log.warning(problem)
+        log.info(problem)
     path = Path(path)
     try:
         # The simulated runtime may run one actor on several threads, one at a time.
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise _error(path, error) from error
     try:
         store = Store(path, db)
@@ -133,7 +132,7 @@ class Store:
             if max_pages is not None:
                 self._db.execute(f"PRAGMA max_page_count={int(max_pages)}")
             self._check_content()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise _error(self.path, error) from error
 
     def append(self, records: Sequence[Record]) -> int:
@@ -159,7 +158,7 @@ class Store:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise _error(self.path, error) from error
         self.commits += 1
         return new
@@ -170,10 +169,10 @@ class Store:
         kind: str | None = None,
         thread: str | None = None,
         after: int = 0,
-        limit: int = 100,
+        limit: int | None = None,
         newest_first: bool = True,
     ) -> list[dict[str, Any]]:
-        """Records as plain dicts, with ``seq`` greater than ``after``, at most ``limit`` of them.
+        """Records as plain dicts, ``seq`` greater than ``after``, at most ``limit`` (None: all).
 
         Raises ``StoreCorrupt`` if one of them is not what was stored.
         """
@@ -187,7 +186,10 @@ class Store:
         sql = (
             f"SELECT {COLUMNS} FROM record WHERE {' AND '.join(where)} ORDER BY seq {order} LIMIT ?"
         )
-        return [as_dict(record, seq) for seq, record in self._rows(sql, (*values, max(0, limit)))]
+        return [
+            as_dict(record, seq)
+            for seq, record in self._rows(sql, (*values, -1 if limit is None else max(0, limit)))
+        ]
 
     def latest(self, kind: str, thread: str) -> dict[str, Any] | None:
         """The newest record of this kind in this thread, or None."""
@@ -290,7 +292,7 @@ class Store:
                 except ValueError as error:
                     if not skip:
                         raise StoreCorrupt(self.path, f"record {row[0]}: {error}") from error
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise _error(self.path, error) from error
 
 
@@ -348,7 +350,7 @@ def _from_row(row: Row) -> Record:
         for text in (id_, thread, actor, act, kind, body, parents_text)
     ):
         raise BadRecord("its columns have the wrong types")
-    parents = tuple(json.loads(parents_text))
+    parents = tuple(cast("list[str]", parse(parents_text)))
     if content_id(thread, actor, act, kind, body, clock, parents) != id_:
         raise BadRecord("its content is not what its id names")
     return Record(
@@ -363,8 +365,10 @@ def _from_row(row: Row) -> Record:
     )
 
 
-def _error(path: Path, error: sqlite3.Error) -> StoreError:
+def _error(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> StoreError:
     """SQLite's error as ours: damage, a full disk, or anything else, with the file's name."""
+    if isinstance(error, UnicodeDecodeError):
+        return StoreCorrupt(path, f"its text is not UTF-8: {error}")
     code = getattr(error, "sqlite_errorcode", None)
     primary = code & 0xFF if isinstance(code, int) else None
     if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT):

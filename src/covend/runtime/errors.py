@@ -27,10 +27,6 @@ class NameTaken(ActorError):
     """An actor of that name is alive."""
 
 
-class NotStopped(ActorError):
-    """Some actors ignored their shutdown and were fenced as zombies (S15)."""
-
-
 class StartFailed(ActorError):
     """The actor could not be built or started; ``cause`` says why."""
 
@@ -44,7 +40,7 @@ class SystemStopped(ActorError):
     """The system is shutting down and starts nothing any more."""
 
 
-class Unreachable(ActorError, ConnectionError):
+class Unreachable(ActorDead, ConnectionError):
     """The actor lives in another process and there is no way to it now (S13)."""
 
 

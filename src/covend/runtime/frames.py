@@ -29,10 +29,12 @@ MARK = b"cvd" + bytes([VERSION])
 MAX_BODY = 8 * 1024 * 1024
 """Bytes of one message's body, both ways; larger things belong on HTTP or in the store."""
 MAX_HEADER = 4096
+MAX_TEXT = 4096
+"""Characters of an error's text that cross the wire."""
 PLAIN = ""
 """The tag of a body that is plain data (None, bool, number, text, bytes, list, dict)."""
 
-Kind = Literal["hello", "tell", "ask", "reply", "error", "watch", "unwatch", "down"]
+Kind = Literal["tell", "ask", "reply", "error", "watch", "unwatch", "down"]
 
 
 class FrameError(ActorError):
@@ -42,17 +44,18 @@ class FrameError(ActorError):
 class Header(msgspec.Struct, frozen=True, array_like=True):
     """Where a frame belongs: everything but the message.
 
-    ``id`` names the message in the traces of both processes, ``cause`` the message that its sender
-    was handling, ``trace`` the whole story. ``deadline`` is absolute monotonic seconds, 0 for none.
-    A reply carries the id of its ask.
+    ``to`` and ``sender`` are addresses. ``key`` pairs an ask with its reply and a watch with its
+    down, 0 for none. The three ids are those of the trace, the same in both processes.
+    ``deadline`` is absolute monotonic seconds, 0 for none.
     """
 
     kind: Kind
     to: str
     sender: str
-    id: int
-    cause: int = 0
-    trace: int = 0
+    key: int = 0
+    msg_id: int = 0
+    cause_id: int = 0
+    trace_id: int = 0
     deadline: float = 0.0
     tag: str = PLAIN
 
@@ -123,10 +126,10 @@ def pack_error(error: BaseException) -> bytes:
         case RemoteError(type_name=name, text=text):
             pair = (name, text)
         case _:
-            shared = (kind.__name__ for kind in type(error).__mro__ if kind is not object)
-            name = next((name for name in shared if name in SHARED_ERRORS), type(error).__name__)
+            names = (kind.__name__ for kind in type(error).__mro__)
+            name = next((name for name in names if name in SHARED_ERRORS), type(error).__name__)
             pair = (name, str(error))
-    return _plain_encoder.encode((pair[0], pair[1][:MAX_HEADER]))
+    return _plain_encoder.encode((pair[0], pair[1][:MAX_TEXT].encode(errors="replace").decode()))
 
 
 def unpack_error(body: bytes) -> Exception:

@@ -23,7 +23,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
@@ -69,8 +69,8 @@ class Receiver(Protocol):
         """A local socket sent what is no frame."""
         ...
 
-    def lost(self, peer: str, problem: str, unsent: list[Frame]) -> None:
-        """The link to ``peer`` is gone; these frames did not leave."""
+    def lost(self, peer: str, problem: str, unsent: list[Frame], linked: bool) -> None:
+        """These frames did not leave; unless still ``linked``, no answers come from there."""
         ...
 
     def routeless(self, frame: Frame) -> None:
@@ -86,7 +86,7 @@ class _Link:
     dealer: zmq.Socket[bytes]
     monitor: zmq.Socket[bytes]
     up: bool = False
-    waiting: deque[Frame] = field(default_factory=lambda: deque[Frame]())
+    waiting: deque[Frame] = field(default_factory=deque[Frame])
 
 
 def wire_dir(run_dir: str | Path) -> Path:
@@ -215,7 +215,7 @@ class Ipc:
                 os.eventfd_read(self._wakeup)
                 self._signalled = False
                 self._drain_calls()
-            elif source is self._router:
+            elif self._router is not None and source is self._router:
                 self._read_router(self._router)
             else:
                 self._read_link(source)
@@ -237,12 +237,12 @@ class Ipc:
             try:
                 link = self._connect(peer)
             except (WireError, zmq.ZMQError) as error:
-                self._receiver.lost(peer, str(error), [frame])
+                self._receiver.lost(peer, str(error), [frame], linked=False)
                 return
         if link.up and not link.waiting and self._put(link, frame):
             return
         if len(link.waiting) >= MAX_QUEUED:
-            self._receiver.lost(peer, f"{MAX_QUEUED} messages already wait for it", [frame])
+            self._receiver.lost(peer, f"busy: {MAX_QUEUED} messages wait", [frame], linked=True)
             return
         link.waiting.append(frame)
         if link.up:
@@ -273,7 +273,7 @@ class Ipc:
         dealer.setsockopt(zmq.IMMEDIATE, 1)
         # Unique in this boot, so that a peer never takes a successor of ours for ourselves.
         dealer.setsockopt(zmq.ROUTING_ID, f"{self.node}#{self.incarnation:x}".encode())
-        monitor = cast("zmq.Socket[bytes]", dealer.get_monitor_socket(_UP | _GONE))
+        monitor = dealer.get_monitor_socket(_UP | _GONE)
         link = self._links[peer] = _Link(peer, dealer, monitor)
         self._poller.register(monitor, zmq.POLLIN)
         self._poller.register(dealer, zmq.POLLIN)
@@ -342,7 +342,7 @@ class Ipc:
     def _drop(self, link: _Link, problem: str) -> None:
         del self._links[link.peer]
         self._close_link(link, linger=0)
-        self._receiver.lost(link.peer, problem, list(link.waiting))
+        self._receiver.lost(link.peer, problem, list(link.waiting), linked=False)
 
     def _close_link(self, link: _Link, linger: int) -> None:
         self._poller.unregister(link.monitor)
