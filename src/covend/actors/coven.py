@@ -23,7 +23,7 @@ class SoftStopCoven:
     epoch: int
     soulstones: tuple[str, ...]
     deadline: float
-    lane: Lane = CONTROL
+    lane: ClassVar[Lane] = CONTROL
 
 
 class CovenActor(Actor):

@@ -22,6 +22,7 @@ from covend.actors.messages import (
     ServiceLearned,
     SetOpen,
     Snapshot,
+    Traffic,
 )
 from covend.actors.slots import fair_share, safe_grant
 from covend.protocol import (
@@ -38,7 +39,6 @@ from covend.protocol import (
     UsageChanged,
 )
 from covend.runtime import Actor, MailboxSpec
-from covend.will.demand import DemandBook
 
 HELLO_SECONDS = 1.0
 GATE_SILENCE_SECONDS = 5.0
@@ -93,10 +93,12 @@ class Dispatcher(Actor):
         self.incarnation = incarnation
         self.gates: dict[str, GateEntry] = {}
         self.jobs: dict[str, SignalNote] = {}
-        self.demand = DemandBook()
+        self.added: dict[str, SignalNote] = {}
+        self.removed: set[str] = set()
         self.open: frozenset[str] = frozenset()
         self.eta: dict[str, float] = {}
         self.epoch = incarnation
+        self.told_to_open = False
         self.drains: dict[int, GateDrain] = {}
         self.refused: dict[str, GiveUpOn] = {}
         self.told_broker: CapabilitiesOpen | None = None
@@ -222,16 +224,31 @@ class Dispatcher(Actor):
 
     def wait(self, held: dict[str, SignalNote], note: SignalNote) -> None:
         held[note.id] = note
-        self.demand.add(note.id, note.capability, note.klass, note.arrived)
+        self.added[note.id] = note
+        self.removed.discard(note.id)
         refusal = self.refused.get(note.capability)
         if refusal is not None:
             self.tell_refusal(note.capability, refusal)
 
     def unwait(self, note: SignalNote) -> None:
-        self.demand.remove(note.id)
+        if self.added.pop(note.id, None) is None:
+            self.removed.add(note.id)
 
     def view(self) -> DemandChanged:
-        """The demand and the in-flight work of all gates together, for the whim."""
+        """What the arbiter has not heard yet, and the in-flight work of all gates together (W9)."""
+        usage = self.usage()
+        news = DemandChanged(
+            self.ctx.now(), tuple(self.added.values()), tuple(self.removed), *usage
+        )
+        self.added, self.removed = {}, set()
+        return news
+
+    def usage(
+        self,
+    ) -> tuple[
+        dict[str, dict[str, int]], dict[str, dict[str, float]], dict[str, float], dict[str, int]
+    ]:
+        """In flight, last active per class, last byte and live tokens, per soulstone."""
         in_flight: dict[str, dict[str, int]] = {}
         active: dict[str, dict[str, float]] = {}
         last_byte: dict[str, float] = {}
@@ -246,9 +263,7 @@ class Dispatcher(Actor):
                     latest[klass] = max(latest.get(klass, 0.0), when)
                 last_byte[name] = max(last_byte.get(name, 0.0), used.last_byte)
                 tokens[name] = tokens.get(name, 0) + used.tokens
-        return DemandChanged(
-            self.ctx.now(), self.demand.view(), in_flight, active, last_byte, tokens
-        )
+        return in_flight, active, last_byte, tokens
 
     def changed(self) -> None:
         if not self.report_due:
@@ -257,13 +272,18 @@ class Dispatcher(Actor):
 
     def report(self) -> None:
         self.report_due = False
-        self.ctx.tell("arbiter", self.view())
+        news = self.view()
+        self.ctx.tell("arbiter", news)
+        for name, counts in news.in_flight.items():
+            watchdog = self.ctx.system.find(f"watchdog/{name}")
+            if watchdog is not None:
+                watchdog.tell(Traffic(sum(counts.values()), news.last_byte.get(name, 0.0)))
         self.tell_broker()
 
     # ── admission ───────────────────────────────────────────────────────────────────────────
 
     def set_open(self, order: SetOpen) -> None:
-        self.open, self.eta = order.soulstones, order.eta
+        self.open, self.eta, self.told_to_open = order.soulstones, order.eta, True
         for capability in list(self.refused):
             if self.open & set(self.catalog.serving.get(capability, ())):
                 del self.refused[capability]
@@ -276,7 +296,13 @@ class Dispatcher(Actor):
             self.push()
 
     def push(self, force: bool = False) -> None:
-        """Send each gate what it may do now; what it knows already only when ``force``."""
+        """Send each gate what it may do now; what it knows already only when ``force``.
+
+        Nothing before the arbiter has said what is open: until then the gates go on with what the
+        core before this one allowed (DESIGN §3).
+        """
+        if not self.told_to_open:
+            return
         grants = self.grants()
         for name, entry in self.gates.items():
             latest = entry.sent.get(max(entry.sent, default=-1))
@@ -418,9 +444,7 @@ class Dispatcher(Actor):
                 }
                 for (name, klass), times in sorted(queue.items())
             ],
-            "in_use": {
-                name: sum(counts.values()) for name, counts in self.view().in_flight.items()
-            },
+            "in_use": {name: sum(counts.values()) for name, counts in self.usage()[0].items()},
             "waiting": waiting,
             "gates": sorted(self.gates),
         }

@@ -7,21 +7,25 @@ plain frozen dataclasses. A class attribute ``lane`` puts a message on the contr
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from covend.config import Box
+from covend.protocol import SignalNote
 from covend.runtime import CONTROL, Lane
-from covend.will.demand import DemandView
 
 # ── dispatcher → arbiter, arbiter → dispatcher ───────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)
 class DemandChanged:
-    """What waits and what is in flight on the whole box, as of ``at`` (W9)."""
+    """What began and ceased to wait since the last such message, and what is in flight (W9).
+
+    The arbiter folds the signals into its book of demand; the usage replaces the last one.
+    """
 
     at: float
-    demand: DemandView
+    added: tuple[SignalNote, ...]
+    removed: tuple[str, ...]
     in_flight: dict[str, dict[str, int]]
     last_active: dict[str, dict[str, float]]
     last_byte: dict[str, float]
@@ -56,7 +60,7 @@ class GiveUpOn:
 
 @dataclass(frozen=True, slots=True)
 class DemandNow:
-    """An ask: the demand at this moment, for the recheck inside the critical section (W21)."""
+    """An ask: the ``DemandChanged`` of this moment, for the recheck before an intent (W21)."""
 
 
 # ── draining: coven → dispatcher and broker → coven → arbiter ────────────────────────────────
@@ -70,7 +74,7 @@ class DrainGates:
     soulstones: tuple[str, ...]
     deadline: float
     reply_to: str
-    lane: Lane = CONTROL
+    lane: ClassVar[Lane] = CONTROL
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,7 @@ class DrainGhouls:
     soulstones: tuple[str, ...]
     deadline: float
     reply_to: str
-    lane: Lane = CONTROL
+    lane: ClassVar[Lane] = CONTROL
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,7 @@ class Reopen:
     """The drain of ``epoch`` is off: whoever still waits for it forgets it (W21, W24)."""
 
     epoch: int
-    lane: Lane = CONTROL
+    lane: ClassVar[Lane] = CONTROL
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,7 @@ class CovenDrained:
     coven: str
     epoch: int
     boundaries: dict[str, int]
-    lane: Lane = CONTROL
+    lane: ClassVar[Lane] = CONTROL
 
 
 # ── soulstones and watchdogs → arbiter ───────────────────────────────────────────────────────
@@ -112,7 +116,7 @@ class SoulstoneReady:
     name: str
     pid: int
     load_seconds: float
-    lane: Lane = CONTROL
+    lane: ClassVar[Lane] = CONTROL
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +126,7 @@ class SoulstoneDown:
     name: str
     pid: int | None
     evidence: dict[str, Any]
-    lane: Lane = CONTROL
+    lane: ClassVar[Lane] = CONTROL
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +139,21 @@ class SoulstoneHealth:
 
 
 @dataclass(frozen=True, slots=True)
+class Traffic:
+    """What is in flight on one soulstone, and when any byte last came from it (W26)."""
+
+    in_flight: int
+    last_byte: float
+
+
+@dataclass(frozen=True, slots=True)
 class HardReset:
     """The watchdog's verdict: kill it, wait until its memory is free, start it again (W26)."""
 
     name: str
     cause: str
     evidence: dict[str, Any]
-    lane: Lane = CONTROL
+    lane: ClassVar[Lane] = CONTROL
 
 
 # ── oculus ───────────────────────────────────────────────────────────────────────────────────
@@ -149,9 +161,10 @@ class HardReset:
 
 @dataclass(frozen=True, slots=True)
 class MemoryReading:
-    """Measured bytes: per device in use and by soulstone, at ``at``."""
+    """Measured bytes per device: capacity, in use, by strangers, and by each soulstone."""
 
     at: float
+    capacity: dict[str, int]
     used: dict[str, int]
     foreign: dict[str, int]
     soulstones: dict[str, dict[str, int]]

@@ -93,10 +93,10 @@ class Ledger:
         reserve = max(self._model.rules.lexical_reserve, lexicons) if lexicons else 0
         return capacity - reserve - foreign - shared
 
-    def refusal(self, soulstones: Collection[str]) -> str | None:
+    def refusal(self, soulstones: Collection[str], without: Collection[str] = ()) -> str | None:
         """Why these may not be started now, or None where they fit (W1).
 
-        Checked against the ledger (all that is held plus these) and against the measured reading
+        ``without`` are those that will be gone by then. Checked against the ledger (all that is held plus these) and against the measured reading
         (what is really in use plus these), whichever is worse: a driver may release late.
         """
         memory = self.memory()
@@ -106,7 +106,7 @@ class Ledger:
                 continue
             reading = self._readings.get(device)
             used: dict[str, int] = dict(reading.soulstones) if reading else {}
-            others = (self._held[device] | used.keys()) - set(soulstones)
+            others = (self._held[device] | used.keys()) - set(soulstones) - set(without)
             taken = sum(
                 max(used.get(n, 0), memory.need[n].get(device, 0) if n in self._held[device] else 0)
                 for n in others

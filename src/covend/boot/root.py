@@ -1,0 +1,66 @@
+"""The root process: supervises the box's processes, and holds no state (DESIGN §3)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import ClassVar
+
+from covend.boot.process import NodeProcess, Place, write_identity
+from covend.protocol import StopBox
+from covend.runtime import Actor, Exit, MailboxSpec
+from covend.runtime.pidfd import ProcessId
+from covend.runtime.process import OrphanReaper, become_subreaper
+from covend.supervisors import Supervisor
+from covend.supervisors.trees import root_tree
+
+STOP_SECONDS = 90.0
+
+
+class RootActor(Actor):
+    """Hears ``StopBox`` from the command line; address ``root@root``."""
+
+    mailbox: ClassVar[MailboxSpec] = MailboxSpec(bound=100, policy="reject")
+
+    def __init__(self, end: Callable[[str], None]) -> None:
+        self.end = end
+
+    def on_receive(self, message: object) -> object:
+        if isinstance(message, StopBox):
+            self.end("covend stop")
+            return "stopping"
+        return None
+
+
+def run(place: Place, config: str) -> int:
+    """Run the box until told to stop. Main thread. Raises ``FolderError`` when one runs already.
+
+    As the subreaper of everything below it, the root inherits and reaps soulstones whose reactor
+    died; none is left behind when it ends (S16).
+    """
+    claim = place.folders.claim()
+    become_subreaper()
+    process = NodeProcess(place, top="processes")
+    reaper = OrphanReaper()
+    identity = write_identity(place.folders, ProcessId.of(os.getpid()).create_time, config)
+    process.start()
+    try:
+        tree = root_tree(place.box, config, place.folders)
+        process.system.spawn(RootActor, process.end, name="root")
+        process.system.spawn(Supervisor, tree, name="processes")
+
+        def on_down(reason: Exit) -> None:
+            process.end(f"the root's supervisor ended: {reason}")
+
+        process.system.watch("processes", on_down)
+        print(f"covend: box {place.box.name} is at http://{place.box.listen}", flush=True)
+        cause = process.wait()
+        print(f"covend: stopping ({cause})", flush=True)
+    finally:
+        process.system.shutdown(timeout=STOP_SECONDS)
+        process.close()
+        reaper.close()
+        identity.unlink(missing_ok=True)
+        claim.close()
+    print("covend: stopped", flush=True)
+    return 0
