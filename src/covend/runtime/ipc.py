@@ -144,16 +144,16 @@ class Ipc:
         self._wake_at: Callable[[float], float | None] = lambda now: None
         self._closing = False
         self._signalled = False
-        own = socket_path(self._dir, node)
-        if bind and answers(own):
-            raise WireError(f"a process that is node {node!r} already runs here ({own})")
+        self._path = socket_path(self._dir, node)
+        if bind and answers(self._path):
+            raise WireError(f"a process that is node {node!r} already runs here ({self._path})")
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._poller = zmq.Poller()
         self._router: zmq.Socket[bytes] | None = None
         if bind:
             self._router = self._socket(zmq.ROUTER)
             self._router.setsockopt(zmq.ROUTER_MANDATORY, 1)
-            self._router.bind(f"ipc://{own}")
+            self._router.bind(f"ipc://{self._path}")
             self._poller.register(self._router, zmq.POLLIN)
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poller.register(self._wakeup, zmq.POLLIN)
@@ -200,15 +200,19 @@ class Ipc:
     def _run(self) -> None:
         try:
             while not self._closing:
-                self._turn()
-            self._drain_calls()  # what was said before closing still leaves
+                self._turn(self._wake_at(time.monotonic()))
+            self._drain_calls()
+            until = time.monotonic() + LINGER_MS / 1000
+            while any(link.waiting for link in self._links.values()):
+                if time.monotonic() >= until:
+                    break
+                self._turn(until)  # what was said before closing still leaves
         finally:
             self._free()
 
-    def _turn(self) -> None:
-        now = time.monotonic()
-        at = self._wake_at(now)
-        timeout = None if at is None else max(0, int((at - now) * 1000) + 1)
+    def _turn(self, until: float | None) -> None:
+        """Sleep until something comes or ``until``, and see to it."""
+        timeout = None if until is None else max(0, int((until - time.monotonic()) * 1000) + 1)
         ready = self._poller.poll(timeout)
         for source, _ in ready:
             if source == self._wakeup:
@@ -365,6 +369,7 @@ class Ipc:
             self._close_link(link, linger=LINGER_MS)
         self._links.clear()
         if self._router is not None:
+            self._path.unlink(missing_ok=True)  # before closing: later it may be a successor's
             self._router.close(LINGER_MS)
         self._context.term()
         os.close(self._wakeup)
