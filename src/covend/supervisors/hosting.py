@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
-from covend.runtime.actor import Context
+from covend.runtime.actor import Actor, Context
 from covend.runtime.address import ActorRef
 from covend.runtime.exits import KILLED, NORMAL, SHUTDOWN, Exit, Failed
 from covend.runtime.messages import MonitorId
@@ -25,6 +25,7 @@ UNHURRIED = 86_400.0
 """Seconds allowed for ``infinity``: a supervisor's own children bound the time it really takes."""
 
 _ASK_READY_EVERY = 0.02
+_NOTHING: tuple[Any, Any] = ((), {})
 
 
 class ProcessEnded(Exception):
@@ -53,12 +54,15 @@ class Host(Protocol):
 
     def ask_to_stop(self) -> None:
         """Ask it to stop; its end is not reported as a death any more."""
+        ...
 
     def wait_stopped(self, seconds: float) -> bool:
         """Wait until it is gone; False for one that could not be got rid of (S15)."""
+        ...
 
     def waiting(self) -> int | None:
         """How many messages wait for it; None for a process."""
+        ...
 
 
 @dataclass(slots=True)
@@ -116,7 +120,7 @@ class Child:
             case "brutal_kill" | None:
                 return 0.0
             case seconds:
-                return cast("float", seconds)
+                return seconds
 
     def down(self) -> None:
         """Note that it does not run and will not by itself."""
@@ -130,13 +134,14 @@ class ActorHost:
     def __init__(
         self, ctx: Context, spec: ChildSpec, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
-        if callable(spec.start):
-            started = spec.start(ctx.system, spec.name, *args, **kwargs)
-        else:
-            actor_class, own_args, own_kwargs = (*cast("tuple[Any, ...]", spec.start), (), {})[:3]
+        started: ActorRef
+        if isinstance(spec.start, tuple):
+            actor, own_args, own_kwargs = _parts(spec.start)
             started = ctx.system.spawn(
-                actor_class, *own_args, *args, name=spec.name, **own_kwargs, **kwargs
+                actor, *own_args, *args, name=spec.name, **{**own_kwargs, **kwargs}
             )
+        else:
+            started = cast("Any", spec.start)(ctx.system, spec.name, *args, **kwargs)
         self._ctx = ctx
         self.ref: ActorRef | None = started
         self.pid: int | None = None
@@ -202,6 +207,11 @@ class ProcessHost:
 
     def waiting(self) -> int | None:
         return None
+
+
+def _parts(start: tuple[Any, ...]) -> tuple[type[Actor], tuple[Any, ...], dict[str, Any]]:
+    actor, args, kwargs = start + _NOTHING[len(start) - 1 :]
+    return actor, tuple(args), dict(kwargs)
 
 
 def _becomes_ready(process: ChildProcess, spec: ProcessSpec) -> bool:
