@@ -1,5 +1,9 @@
 """Actors on pykka: two lanes, monitors, timers, addresses, a trace, and a simulation."""
 
+from covend.runtime.actor import Actor, Context, Target
+from covend.runtime.address import ActorRef, Address, Wire
+from covend.runtime.answer import Answer, Promise
+from covend.runtime.envelope import Origin
 from covend.runtime.errors import (
     ActorDead,
     ActorError,
@@ -7,7 +11,6 @@ from covend.runtime.errors import (
     AskToSelf,
     MailboxFull,
     NameTaken,
-    NotStopped,
     RemoteError,
     ReplyError,
     StartFailed,
@@ -24,6 +27,7 @@ from covend.runtime.exits import (
     Exit,
     Failed,
 )
+from covend.runtime.mailbox import MailboxSpec
 from covend.runtime.messages import (
     CONTROL,
     WORK,
@@ -38,6 +42,10 @@ from covend.runtime.messages import (
     encode,
     message,
 )
+from covend.runtime.sim import Deadlock, Livelock, SimSystem
+from covend.runtime.system import ActorInfo, DeadLetter, System
+from covend.runtime.threads import ThreadSystem
+from covend.runtime.trace import TraceRecord, TraceRing
 
 __all__ = [
     "CONTROL",
@@ -47,28 +55,46 @@ __all__ = [
     "SHUTDOWN",
     "WORK",
     "ZOMBIE",
+    "Actor",
     "ActorDead",
     "ActorError",
+    "ActorInfo",
+    "ActorRef",
+    "Address",
+    "Answer",
     "AskTimeout",
     "AskToSelf",
+    "Context",
+    "DeadLetter",
+    "Deadlock",
     "Down",
     "DrainConfirm",
     "Escalated",
     "Exit",
     "Failed",
     "Lane",
+    "Livelock",
     "MailboxFull",
+    "MailboxSpec",
     "Message",
     "MonitorId",
     "NameTaken",
-    "NotStopped",
+    "Origin",
+    "Promise",
     "RemoteError",
     "ReplyError",
     "Shutdown",
+    "SimSystem",
     "SoftStop",
     "StartFailed",
+    "System",
     "SystemStopped",
+    "Target",
+    "ThreadSystem",
+    "TraceRecord",
+    "TraceRing",
     "Unreachable",
+    "Wire",
     "decode",
     "encode",
     "message",
