@@ -9,7 +9,7 @@ from pathlib import Path
 from covend.phylactery.records import Record
 from covend.phylactery.store import Store, open_store
 from covend.phylactery.writer import MAX_BATCH, Done, GroupCommit
-from covend.runtime import Actor, Exit, MailboxSpec, Message, ReplyError
+from covend.runtime import Actor, Exit, MailboxSpec, Message, ReplyError, Shutdown
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,12 @@ class _Commit(Message, frozen=True):
     """Goes to the end of our own queue: all that waited before it shares one commit."""
 
 
+class _Leave(Message, frozen=True):
+    """Goes to the end of our own queue: what was told before the shutdown is stored first."""
+
+    reason: Exit
+
+
 class Phylactery(Actor):
     """Keeps the records of one box; group commit, acknowledged means durable (D2).
 
@@ -55,6 +61,7 @@ class Phylactery(Actor):
     """
 
     mailbox = MailboxSpec(bound=None)  # what must be durable is not refused for want of a slot
+    trap_shutdown = True  # a shutdown overtakes what is queued: see _Leave
 
     def __init__(
         self,
@@ -96,6 +103,12 @@ class Phylactery(Actor):
             case Latest(kind=kind, thread=thread):
                 self._group.commit()
                 return self.store.latest(kind, thread)
+            case Shutdown(reason=reason):
+                self.ctx.tell(self.ctx.me, _Leave(reason))
+                return None
+            case _Leave(reason=reason):
+                self.ctx.stop(reason)
+                return None
             case _:
                 raise ReplyError(f"the phylactery does not know {type(message).__name__}")
 

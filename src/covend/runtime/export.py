@@ -68,14 +68,23 @@ def collect(
     A node that does not answer is left out, with a warning in the log.
     """
     wanted = query or TraceQuery()
-    answers = {node: client.ask_later(f"trace@{node}", wanted, timeout) for node in nodes(run_dir)}
-    found: list[Record] = []
-    for node, answer in answers.items():
+    answers = _ask_all(client, dict.fromkeys(nodes(run_dir), wanted), timeout)
+    return merged(record for answer in answers.values() for record in from_answer(answer))
+
+
+def _ask_all(
+    client: Client, queries: dict[str, TraceQuery], timeout: float
+) -> dict[str, dict[str, Any]]:
+    waiting = {
+        node: client.ask_later(f"trace@{node}", query, timeout) for node, query in queries.items()
+    }
+    answers: dict[str, dict[str, Any]] = {}
+    for node, answer in waiting.items():
         try:
-            found += from_answer(answer.get())
+            answers[node] = answer.get()
         except (ActorError, ReplyError) as error:
             log.warning("no trace of %s: %s", node, error)
-    return merged(found)
+    return answers
 
 
 def from_answer(answer: dict[str, Any]) -> list[Record]:
@@ -136,25 +145,27 @@ def follow(
     kinds: Sequence[str] = (),
     per_second: int = 200,
     interval: float = 0.5,
+    timeout: float = 5.0,
 ) -> Iterator[str]:
     """Lines of what happens from now on, for ever: at most ``per_second``, the rest is counted.
 
     The queries' own traffic is left out. The caller ends it by closing the generator.
     """
-    seen: dict[str, int] = {}
     room = max(1, int(per_second * interval))
-    for record in collect(client, run_dir, TraceQuery(limit=1)):
-        seen[record.node] = record.at.seq
+    begin = {node: TraceQuery(limit=1) for node in nodes(run_dir)}
+    seen = {node: answer["last"] for node, answer in _ask_all(client, begin, timeout).items()}
     while True:
         time.sleep(interval)  # rate limit: the rings keep what happens meanwhile
-        oldest = min(seen.values(), default=-1)
-        records = [
-            record
-            for record in collect(client, run_dir, TraceQuery(after=oldest, kinds=tuple(kinds)))
-            if record.at.seq > seen.get(record.node, -1) and record.at.message != "TraceQuery"
-        ]
-        for record in records:
-            seen[record.node] = max(seen.get(record.node, -1), record.at.seq)
+        queries = {
+            node: TraceQuery(after=seen.get(node, -1), kinds=tuple(kinds))
+            for node in nodes(run_dir)
+        }
+        found: list[Record] = []
+        for node, answer in _ask_all(client, queries, timeout).items():
+            restarted = answer["last"] < seen.get(node, -1)
+            seen[node] = -1 if restarted else answer["last"]
+            found += from_answer(answer)
+        records = [record for record in merged(found) if record.at.message != "TraceQuery"]
         lines = tail(records, actor=actor, kinds=kinds)
         yield from lines[:room]
         if len(lines) > room:
@@ -285,7 +296,7 @@ def perfetto(records: Sequence[Record]) -> bytes:
             )
         elif at.kind == "send":
             # An arrow needs a slice to start from, also where the sender is no actor.
-            events.append({**base, "ph": "X", "dur": 0.5, **_labels(record, known[at.msg_id])})
+            events.append({**base, "ph": "X", "dur": 0.1, **_labels(record, known[at.msg_id])})
         else:
             label = " ".join(filter(None, (at.kind, at.message, record.other)))
             detail = {"name": label, "cat": at.kind, "args": {"detail": at.detail}}

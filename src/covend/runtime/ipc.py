@@ -213,16 +213,21 @@ class Ipc:
     def _turn(self, until: float | None) -> None:
         """Sleep until something comes or ``until``, and see to it."""
         timeout = None if until is None else max(0, int((until - time.monotonic()) * 1000) + 1)
-        ready = self._poller.poll(timeout)
-        for source, _ in ready:
-            if source == self._wakeup:
-                os.eventfd_read(self._wakeup)
-                self._signalled = False
-                self._drain_calls()
-            elif self._router is not None and source is self._router:
-                self._read_router(self._router)
-            else:
-                self._read_link(source)
+        for source, _ in self._poller.poll(timeout):
+            try:
+                self._serve(source)
+            except Exception:
+                _log.exception("wire: the I/O thread goes on after an error")
+
+    def _serve(self, source: Any) -> None:
+        if source == self._wakeup:
+            os.eventfd_read(self._wakeup)
+            self._signalled = False
+            self._drain_calls()
+        elif self._router is not None and source is self._router:
+            self._read_router(self._router)
+        else:
+            self._read_link(source)
 
     def _drain_calls(self) -> None:
         for _ in range(len(self._calls)):

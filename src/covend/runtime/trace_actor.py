@@ -16,11 +16,11 @@ MAX_RECORDS = 20_000
 
 @message("trace.query")
 class TraceQuery(Message, frozen=True):
-    """Answered with records of this node's ring as ``{"node", "wall_ns", "records"}``.
+    """Answered with records of this node's ring as ``{"node", "wall_ns", "last", "records"}``.
 
-    Each record is a list in the order of ``TraceRecord``, oldest first: those after ``seq``
-    ``after`` that match every filter given; of more than ``limit``, the newest. ``about`` is a
-    message id or a trace id.
+    ``last`` is the ring's newest ``seq`` (-1: none). Each record is a list in the order of
+    ``TraceRecord``, oldest first: those after ``seq`` ``after`` that match every filter given; of
+    more than ``limit``, the newest. ``about`` is a message id or a trace id.
     """
 
     after: int = -1
@@ -50,5 +50,7 @@ class TraceActor(Actor):
         if not isinstance(message, TraceQuery):
             raise ReplyError(f"trace answers TraceQuery, not {type(message).__name__}")
         ring = self.ctx.system.trace
-        records = [list(record) for record in matching(ring.snapshot(), message)]
-        return {"node": ring.node, "wall_ns": ring.wall_ns, "records": records}
+        held = ring.snapshot()
+        last = held[-1].seq if held else -1
+        records = [list(record) for record in matching(held, message)]
+        return {"node": ring.node, "wall_ns": ring.wall_ns, "last": last, "records": records}

@@ -1,0 +1,124 @@
+"""The phylactery as an actor: asked is durable, told is sent, a full disk is no death (D2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from covend.phylactery.actor import Append, Latest, Phylactery, Query
+from covend.phylactery.records import Record, record
+from covend.phylactery.store import StoreCorrupt, open_store
+from covend.runtime import ReplyError, SimSystem, StartFailed, System, ThreadSystem
+
+SECONDS = 10.0
+
+
+def one(n: int, pad: int = 0) -> Record:
+    return record("t", "k", {"n": n, "pad": "x" * pad}, actor="a", clock=n + 1)
+
+
+@pytest.fixture(params=["threads", "sim"])
+def system(request: pytest.FixtureRequest) -> Iterator[System]:
+    with (
+        ThreadSystem(node="core") if request.param == "threads" else SimSystem(node="core") as made
+    ):
+        yield made
+
+
+def numbers(rows: list[dict[str, Any]]) -> list[int]:
+    return [row["body"]["n"] for row in rows]
+
+
+def test_what_was_asked_for_is_durable_when_answered(system: System, tmp_path: Path) -> None:
+    """D1, D2: also read by another connection at that moment."""
+    ref = system.spawn(Phylactery, tmp_path / "p.db", name="phylactery")
+    assert ref.ask(Append([one(1), one(2)]), SECONDS) == 2
+    assert ref.ask(Append([one(2), one(3)]), SECONDS) == 1
+    other = open_store(tmp_path / "p.db")
+    assert numbers(other.query(newest_first=False)) == [1, 2, 3]
+    other.close()
+    assert numbers(ref.ask(Query(kind="k", thread="t", limit=2), SECONDS)) == [3, 2]
+    assert numbers(ref.ask(Query(after=1, newest_first=False), SECONDS)) == [2, 3]
+    assert ref.ask(Latest("k", "t"), SECONDS)["seq"] == 3
+    assert ref.ask(Latest("k", "nobody"), SECONDS) is None
+    with pytest.raises(ReplyError, match="str"):
+        ref.ask("what?", SECONDS)
+
+
+def test_what_was_told_is_read_back_by_the_teller_and_survives_a_stop(
+    system: System, tmp_path: Path
+) -> None:
+    """D2: a query sees every append that was sent before it."""
+    ref = system.spawn(Phylactery, tmp_path / "p.db", name="phylactery")
+    for n in range(10):
+        ref.tell(Append([one(n)]))
+    assert numbers(ref.ask(Query(newest_first=False), SECONDS)) == list(range(10))
+    ref.tell(Append([one(10)]))
+    ref.stop()
+    assert system.join(ref, SECONDS)
+    again = system.spawn(Phylactery, tmp_path / "p.db", name="phylactery")
+    assert numbers(again.ask(Query(limit=1), SECONDS)) == [10]
+
+
+def test_appends_that_wait_together_share_commits(tmp_path: Path) -> None:
+    """D2: group commit, counted; on the simulated runtime the count is exact."""
+    opened: list[Any] = []
+
+    def opening(path: str | Path) -> Any:
+        opened.append(open_store(path))
+        return opened[-1]
+
+    with SimSystem(node="core") as system:
+        ref = system.spawn(Phylactery, tmp_path / "p.db", open_with=opening, name="phylactery")
+        answers = [ref.ask_later(Append([one(n)]), SECONDS) for n in range(200)]
+        assert [answer.get() for answer in answers] == [1] * 200
+        assert opened[0].commits <= 3
+
+        small = system.spawn(
+            Phylactery, tmp_path / "q.db", max_batch=10, open_with=opening, name="small"
+        )
+        answers = [small.ask_later(Append([one(n)]), SECONDS) for n in range(100)]
+        assert [answer.get() for answer in answers] == [1] * 100
+        assert 10 <= opened[1].commits <= 12
+
+
+def test_a_full_disk_is_told_to_the_asker_and_the_actor_lives(
+    system: System, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """D2: refused whole; what fits is stored afterwards."""
+
+    def tiny(path: str | Path) -> Any:
+        return open_store(path, max_pages=12)
+
+    ref = system.spawn(Phylactery, tmp_path / "p.db", open_with=tiny, name="phylactery")
+    with pytest.raises(ReplyError, match=r"not stored: .*p\.db: no room left"):
+        ref.ask(Append([one(n, pad=4000) for n in range(50)]), SECONDS)
+    ref.tell(Append([one(n, pad=4000) for n in range(50)]))
+    assert ref.ask(Append([one(1)]), SECONDS) == 1
+    assert numbers(ref.ask(Query(), SECONDS)) == [1]
+    assert "nobody waits to hear it" in caplog.text
+
+
+def test_a_damaged_store_keeps_the_actor_from_starting(system: System, tmp_path: Path) -> None:
+    """D2: the error names the file and the way out; nothing is replaced."""
+    path = tmp_path / "p.db"
+    path.write_bytes(b"not a database at all" * 50)
+    with pytest.raises(StartFailed, match="salvage") as caught:
+        system.spawn(Phylactery, path, name="phylactery")
+    assert isinstance(caught.value.cause, StoreCorrupt)
+    assert path.read_bytes() == b"not a database at all" * 50
+
+
+@pytest.mark.parametrize("make", [ThreadSystem, SimSystem])
+def test_an_idle_phylactery_writes_nothing(make: Callable[..., System], tmp_path: Path) -> None:
+    """Reading alone makes no commit."""
+    with make(node="core") as system:
+        store = open_store(tmp_path / "p.db")
+        ref = system.spawn(
+            Phylactery, tmp_path / "p.db", open_with=lambda path: store, name="phylactery"
+        )
+        ref.ask(Query(), SECONDS)
+        assert store.commits == 0
