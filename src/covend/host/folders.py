@@ -122,8 +122,8 @@ class Claim:
             os.close(fd)
 
 
-def write_private(path: Path, data: bytes) -> None:
-    """Write a new file that only its owner can read, and make it durable.
+def write_private(path: Path, data: bytes, durable: bool = True) -> None:
+    """Write a new file that only its owner can read; on disk when this returns, if ``durable``.
 
     Raises FileExistsError when anything has that name, a dangling link included.
     """
@@ -133,21 +133,26 @@ def write_private(path: Path, data: bytes) -> None:
         view = memoryview(data)
         while view:
             view = view[os.write(fd, view) :]
-        os.fsync(fd)
+        if durable:
+            os.fsync(fd)
     finally:
         os.close(fd)
 
 
-def replace_private(path: Path, data: bytes) -> None:
-    """Put a file in place whole: temporary file, fsync, rename, fsync of the folder."""
+def replace_private(path: Path, data: bytes, durable: bool = True) -> None:
+    """Put a file in place whole: temporary file, fsync, rename, fsync of the folder.
+
+    Without ``durable`` there is no fsync: whole for every reader, but not after a power cut.
+    """
     part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
-        write_private(part, data)
+        write_private(part, data, durable)
         os.replace(part, path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if durable:
+        sync_folder(path.parent)
 
 
 def read_private(path: Path, limit: int) -> bytes:

@@ -12,7 +12,7 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -24,6 +24,7 @@ from covend.host.units import (
     BOX_MARK,
     LAUNCH_MARK,
     SOULSTONE_MARK,
+    Marks,
     UnitRecord,
     UnitState,
     boot_id,
@@ -96,8 +97,10 @@ class ProcessDriver:
                     _log.warning("ending %s (pid %d): not configured", record.name, unit.pid)
                     reaped.append(record.name)
                 self.stop(record.name, 0.0)
-        reaped += self._reap_strays({world[name].launch for name in adopted})
-        return Adoption(tuple(adopted), tuple(reaped))
+        strays = self._reap_strays({world[name].launch for name in adopted})
+        if strays:
+            _log.warning("ended stray processes of %s", ", ".join(sorted(strays)))
+        return Adoption(tuple(adopted), tuple(sorted({*reaped, *strays})))
 
     def start(self, name: str) -> UnitState:
         """Start a soulstone; returns once its process runs its program.
@@ -158,7 +161,7 @@ class ProcessDriver:
             end = end_tree(unit.process, seconds, KILL_SECONDS)
             if end.survivors:
                 raise DriverError(f"{name}: {list(end.survivors)} outlived SIGKILL")
-            self._kill_marked(name, unit.launch)
+            self._kill_marked(lambda marks: marks.launch == unit.launch, unit.create_time)
         forget(self._folders.units, name)
 
     def close(self) -> None:
@@ -201,27 +204,30 @@ class ProcessDriver:
         if watch is not None:
             watch.cancel()
 
-    def _kill_marked(self, name: str, launch: str) -> None:
-        """Kill what carries this launch's mark until nothing does: it may fork while we look."""
-        deadline = time.monotonic() + KILL_SECONDS
-        box_id = self._folders.box_id
-        while left := [stat.id for stat, marks in marked(box_id) if marks.launch == launch]:
-            if time.monotonic() > deadline:
-                raise DriverError(f"{name}: {left} outlived SIGKILL")
-            for process in left:
-                process.send(signal.SIGKILL)
-            wait_all(left, deadline - time.monotonic())
+    def _kill_marked(self, doomed: Callable[[Marks], bool], since: float = 0.0) -> set[str]:
+        """Kill what bears such marks until nothing does: it may fork while we look.
 
-    def _reap_strays(self, living: set[str]) -> list[str]:
+        Returns the soulstones that lost a process. Raises ``DriverError`` past ``KILL_SECONDS``.
+        """
+        deadline = time.monotonic() + KILL_SECONDS
+        killed: set[str] = set()
+        box_id = self._folders.box_id
+        while left := [pair for pair in marked(box_id, since) if doomed(pair[1])]:
+            processes = [stat.id for stat, _ in left]
+            if time.monotonic() > deadline:
+                raise DriverError(f"{processes} outlived SIGKILL")
+            for process in processes:
+                process.send(signal.SIGKILL)
+            wait_all(processes, deadline - time.monotonic())
+            killed |= {marks.soulstone for _, marks in left}
+        return killed
+
+    def _reap_strays(self, living: set[str]) -> set[str]:
+        """End what bears the box's mark and belongs to no living unit, nor to a shared one."""
         shared = {name for name, spec in self._specs.items() if spec.authority == "shared"}
-        reaped: list[str] = []
-        for stat, marks in list(marked(self._folders.box_id)):
-            if marks.launch not in living and marks.soulstone not in shared:
-                _log.warning("ending stray process %d of %s", stat.id.pid, marks.soulstone)
-                stat.id.send(signal.SIGKILL)
-                wait_all([stat.id], KILL_SECONDS)
-                reaped.append(marks.soulstone)
-        return reaped
+        return self._kill_marked(
+            lambda marks: marks.launch not in living and marks.soulstone not in shared
+        )
 
 
 def _set_aside(log: Path) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from covend.config import Box, load
+from covend.config import Box, ConfigErrors, load
 from covend.host.driver import Driver, DriverError, OnExit
 from covend.host.folders import Folders
 from covend.host.intent import SUFFIX, Intent, IntentError, load_key, pending, read_intent
@@ -26,7 +27,7 @@ from covend.host.process_driver import ProcessDriver
 from covend.host.transmute import Outcome, Transmuter
 from covend.host.units import UnitState
 from covend.protocol import IntentPosted, IntentRefused, ReloadConfig, WorldChanged
-from covend.runtime import Actor, Exit, MailboxSpec
+from covend.runtime import Actor, Exit, MailboxSpec, Promise
 
 LOOK_SECONDS = 0.25
 """The folder is looked at this often without a hint: hints get lost with the core."""
@@ -89,6 +90,7 @@ class Reactor(Actor):
         self.oculus = oculus or Oculus(box.device)
         self.busy = False
         self.closing = False
+        self.stopping: deque[Promise] = deque()
         self.ignored: set[tuple[str, int]] = set()
 
     def on_start(self) -> None:
@@ -120,12 +122,11 @@ class Reactor(Actor):
             case Ended(unit, status):
                 self.ended(unit, status)
             case ReloadConfig(path):
-                self.box = load(path)
-                self.driver.configure({spec.name: spec for spec in self.box.soulstone})
+                self.configure(path)
             case StopAll():
                 return self.stop_all()
             case StoppedAll(error):
-                self.stopping.reply(error)
+                self.stopping.popleft().reply(error)
             case _:
                 _log.warning("the reactor does not understand %r", message)
         return None
@@ -183,11 +184,14 @@ class Reactor(Actor):
 
     def carried(self, intent: Intent, path: Path, outcome: Outcome) -> None:
         """The world changed: note it, tell it, look for the next."""
-        self.ledger.end(intent.nonce)
-        path.unlink(missing_ok=True)
-        self.busy = False
+        _log.info("intent %s: %s", intent.id, outcome)
         reason = "carried out" if outcome.error is None else f"failed: {outcome.error}"
+        # The ledger comes last: it waits for the disk, and who crashes before it finds no file
+        # and so nothing to resume.
+        path.unlink(missing_ok=True)
         self.tell_core(WorldChanged(reason=reason, intent=intent.id))
+        self.ledger.end(intent.nonce)
+        self.busy = False
         self.look()
 
     def refuse(self, path: Path, reason: str) -> None:
@@ -199,12 +203,12 @@ class Reactor(Actor):
             return  # withdrawn while we looked
         if key in self.ignored:
             return
-        _log.warning("intent %r refused: %s", name, reason)
-        self.tell_core(IntentRefused(intent=name, reason=reason))
         try:
             path.unlink()
         except OSError:
             self.ignored.add(key)  # a folder, say: told once, then left alone
+        _log.warning("intent %r refused: %s", name, reason)
+        self.tell_core(IntentRefused(intent=name, reason=reason))
 
     # ── soulstones ───────────────────────────────────────────────────────────────────────────
 
@@ -227,7 +231,8 @@ class Reactor(Actor):
         """End every soulstone that covend owns, after what is under way; accept nothing more."""
         me = self.ctx.me
         self.closing = True
-        self.stopping = self.ctx.later()
+        answer = self.ctx.later()
+        self.stopping.append(answer)
 
         def work() -> None:
             names = self.driver.observe()
@@ -244,7 +249,20 @@ class Reactor(Actor):
                 me.tell(StoppedAll(None))
 
         self.worker.submit(work)
-        return self.stopping
+        return answer
+
+    def configure(self, path: str) -> None:
+        """Take up a changed configuration; nothing is started or stopped for it (G10)."""
+        try:
+            box = load(path)
+        except ConfigErrors as error:
+            _log.error("the new configuration is not taken up: %s", error)
+            return
+        if box.device != self.box.device:
+            self.oculus = Oculus(box.device)
+            self.transmuter = Transmuter(self.driver, self.oculus)
+        self.box = box
+        self.driver.configure({spec.name: spec for spec in box.soulstone})
 
     def _process_driver(self, on_exit: OnExit) -> Driver:
         return ProcessDriver(

@@ -54,8 +54,12 @@ class Transmuter:
                 for name in plan.start:
                     self._driver.start(name)
         except (DriverError, OculusError, _TooLate) as error:
-            _log.error("transmutation failed: %s", error)
             return Outcome(str(error), stopped - begun, freed - stopped, 0.0)
+        except Exception as error:
+            # A full disk, say: the arbiter must hear of it, whatever it is.
+            _log.exception("an unforeseen failure while the host changed")
+            text = f"{type(error).__name__}: {error}"
+            return Outcome(text, stopped - begun, freed - stopped, 0.0)
         return Outcome(None, stopped - begun, freed - stopped, time.monotonic() - freed)
 
     def stop(self, names: Mapping[str, float]) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from covend.config import Soulstone
-from covend.host.folders import FolderError, read_private, replace_private, sync_folder
+from covend.host.folders import FolderError, read_private, replace_private
 from covend.runtime.pidfd import ProcessId, ProcessStat, process_table
 
 BOX_MARK = "COVEND_BOX"
@@ -117,14 +117,13 @@ def records(units: Path) -> Iterator[UnitRecord]:
 
 
 def write_record(units: Path, record: UnitRecord) -> None:
-    """Put a record in place, whole and durable."""
-    replace_private(units / f"{record.name}.json", msgspec.json.encode(record))
+    """Put a record in place, whole. Not synced to disk: after a power cut it names nobody."""
+    replace_private(units / f"{record.name}.json", msgspec.json.encode(record), durable=False)
 
 
 def forget(units: Path, name: str) -> None:
     """Remove a record; nothing happens when there is none."""
     (units / f"{name}.json").unlink(missing_ok=True)
-    sync_folder(units)
 
 
 def spec_hash(spec: Soulstone) -> str:
@@ -133,10 +132,13 @@ def spec_hash(spec: Soulstone) -> str:
     return hashlib.sha256(msgspec.json.encode(facts, order="deterministic")).hexdigest()[:16]
 
 
-def marked(box_id: str) -> Iterator[tuple[ProcessStat, Marks]]:
-    """Every living process of this box's soulstones, however it was born, by its marks (W25)."""
+def marked(box_id: str, since: float = 0.0) -> Iterator[tuple[ProcessStat, Marks]]:
+    """Every living process of this box's soulstones, however it was born, by its marks (W25).
+
+    Those created before ``since`` (seconds after boot) are passed over unread.
+    """
     for stat in process_table():
-        if not stat.gone:
+        if not stat.gone and stat.id.create_time >= since:
             marks = read_marks(stat.id.pid)
             if marks is not None and marks.box == box_id:
                 yield stat, marks
