@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from covend.testing.simulation import schedules, simulated
     from covend.testing.soulstones import FakeSoulstone, fake_command
     from covend.testing.text import missing_token, token_text
     from covend.testing.waiting import eventually, free_port
@@ -21,6 +22,8 @@ _HOMES = {
     "fake_command": "soulstones",
     "free_port": "waiting",
     "missing_token": "text",
+    "schedules": "simulation",
+    "simulated": "simulation",
     "token_text": "text",
 }
 
@@ -30,6 +33,8 @@ __all__ = [
     "fake_command",
     "free_port",
     "missing_token",
+    "schedules",
+    "simulated",
     "token_text",
 ]
 
