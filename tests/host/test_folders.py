@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,20 @@ def test_a_private_file_is_replaced_whole_and_leaves_no_part(tmp_path: Path) -> 
     assert os.listdir(tmp_path) == ["file"]
     with pytest.raises(FolderError, match="2 are allowed"):
         read_private(path, 2)
+
+
+def test_the_key_is_made_once_and_must_be_private(tmp_path: Path) -> None:
+    """W22: whoever can read the key can command the reactor."""
+    folders = Folders.open(tmp_path / "run", tmp_path / "state")
+    with ThreadPoolExecutor(8) as pool:
+        keys = {future.result() for future in [pool.submit(folders.key) for _ in range(8)]}
+    assert len(keys) == 1
+    assert {len(key) for key in keys} == {32}
+    path = folders.run / "intent.key"
+    path.chmod(0o640)
+    with pytest.raises(FolderError, match=r"mode 0640.*chmod 600"):
+        folders.key()
+    path.chmod(0o600)
+    path.write_bytes(b"x")
+    with pytest.raises(FolderError, match="holds 1 bytes"):
+        folders.key()

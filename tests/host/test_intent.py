@@ -11,12 +11,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from covend.host.folders import FolderError, write_private
+from covend.host.folders import write_private
 from covend.host.intent import (
     MAX_BYTES,
     Intent,
     IntentError,
-    load_key,
     new_intent,
     pending,
     read_intent,
@@ -43,21 +42,6 @@ def test_pending_intents_come_oldest_first_without_those_being_written(tmp_path:
         write_private(tmp_path / name, b"")
         os.utime(tmp_path / name, ns=(number, number))
     assert [path.name for path in pending(tmp_path)] == ["b.intent", "a.intent"]
-
-
-def test_the_key_is_made_once_and_is_private(tmp_path: Path) -> None:
-    key = load_key(tmp_path / "key")
-    assert len(key) == 32
-    assert load_key(tmp_path / "key") == key
-    (tmp_path / "key").chmod(0o640)
-    with pytest.raises(FolderError, match="chmod 600"):
-        load_key(tmp_path / "key")
-
-
-def test_a_short_key_is_refused(tmp_path: Path) -> None:
-    write_private(tmp_path / "key", b"x")
-    with pytest.raises(FolderError, match="holds 1 bytes"):
-        load_key(tmp_path / "key")
 
 
 def link(path: Path) -> None:

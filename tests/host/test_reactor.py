@@ -16,7 +16,7 @@ import pytest
 
 from covend.config import Box, ConfigErrors
 from covend.host import reactor
-from covend.host.intent import Intent, load_key, new_intent, seal, write_intent
+from covend.host.intent import Intent, new_intent, seal, write_intent
 from covend.host.oculus import Oculus, Reading
 from covend.host.reactor import Reactor, StopAll
 from covend.host.units import observe, present
@@ -54,7 +54,7 @@ class Arbiter:
 
     @property
     def key(self) -> bytes:
-        return load_key(self.stage.folders.key)
+        return self.stage.folders.key()
 
     def present(self) -> dict[str, int]:
         return present(observe(self.stage.folders.units))

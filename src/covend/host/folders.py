@@ -20,6 +20,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+KEY_BYTES = 32
 MAX_RUN_PATH = 80
 """A Unix socket's path holds 107 bytes; the sockets' own names need the rest."""
 
@@ -83,10 +84,27 @@ class Folders:
         """What marks the processes of this box in their environment: a hash of the run folder."""
         return hashlib.sha256(os.fsencode(self.run.resolve())).hexdigest()[:16]
 
-    @property
-    def key(self) -> Path:
-        """The file with the key of the intents' MAC; ``covend.host.intent.load_key`` reads it."""
-        return self.run / "intent.key"
+    def key(self) -> bytes:
+        """The key of the intents' MAC; made at the first call of the first process that asks.
+
+        Raises ``FolderError`` when the file is not a private one of ours of the right length.
+        """
+        path = self.run / "intent.key"
+        if not os.path.lexists(path):
+            # Processes of the box start at the same time: one makes it, the others wait for it.
+            fd = os.open(self.run, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX)
+                if not os.path.lexists(path):
+                    replace_private(path, secrets.token_bytes(KEY_BYTES))
+            finally:
+                os.close(fd)
+        key = read_private(path, KEY_BYTES)
+        if len(key) != KEY_BYTES:
+            raise FolderError(
+                f"{path} holds {len(key)} bytes, a key has {KEY_BYTES}: stop the box and remove it"
+            )
+        return key
 
     def claim(self) -> Claim:
         """Take this run folder for one box; held until closed or until this process ends.

@@ -7,7 +7,6 @@ box's key is even parsed. There is no answer file: the result is what the world 
 
 from __future__ import annotations
 
-import fcntl
 import hmac
 import os
 import re
@@ -22,7 +21,6 @@ from covend.host.folders import FolderError, read_private, replace_private
 
 SUFFIX = ".intent"
 MAX_BYTES = 64 * 1024
-KEY_BYTES = 32
 _MAGIC = b"covend-intent-1 "
 _MAC_HEX = 64
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
@@ -69,25 +67,6 @@ def new_intent(
         kill=tuple(sorted(kill)),
         issued=now,
     )
-
-
-def load_key(path: Path) -> bytes:
-    """The key of the intents' MAC; whoever comes first creates it, whole or not at all.
-
-    Raises ``FolderError`` when the file is not a private one of ours of the right length.
-    """
-    if not os.path.lexists(path):
-        with open(path.with_name(f".{path.name}.lock"), "ab") as lock:
-            # Processes of the box start at the same time: one creates, the others wait for it.
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not os.path.lexists(path):
-                replace_private(path, secrets.token_bytes(KEY_BYTES))
-    key = read_private(path, KEY_BYTES)
-    if len(key) != KEY_BYTES:
-        raise FolderError(
-            f"{path} holds {len(key)} bytes, a key has {KEY_BYTES}: stop the box and remove it"
-        )
-    return key
 
 
 def seal(intent: Intent, key: bytes) -> bytes:

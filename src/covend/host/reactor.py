@@ -19,7 +19,7 @@ from typing import ClassVar
 from covend.config import Box, ConfigErrors, load
 from covend.host.driver import Driver, DriverError, OnExit
 from covend.host.folders import Folders
-from covend.host.intent import SUFFIX, Intent, IntentError, load_key, pending, read_intent
+from covend.host.intent import SUFFIX, Intent, IntentError, pending, read_intent
 from covend.host.ledger import NonceLedger
 from covend.host.oculus import Oculus
 from covend.host.plan import Plan, judge
@@ -95,7 +95,7 @@ class Reactor(Actor):
 
     def on_start(self) -> None:
         me = self.ctx.me
-        self.key = load_key(self.folders.key)
+        self.key = self.folders.key()
         self.ledger = NonceLedger(self.folders.nonces)
         self.driver = self.make_driver(lambda unit, status: me.tell(Ended(unit, status)))
         self.transmuter = Transmuter(self.driver, self.oculus)
