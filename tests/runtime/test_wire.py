@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import stat
 import subprocess
@@ -25,6 +26,8 @@ from covend.runtime import (
     ActorError,
     AskTimeout,
     Down,
+    MailboxFull,
+    MailboxSpec,
     Message,
     RemoteError,
     ReplyError,
@@ -42,7 +45,7 @@ from covend.runtime.frames import (
     unpack_error,
 )
 from covend.runtime.frames import Frame as WireFrame
-from covend.runtime.ipc import WireError
+from covend.runtime.ipc import MAX_QUEUED, WireError
 from covend.runtime.trace_actor import TraceQuery
 from covend.runtime.wire import Client, Node
 
@@ -186,8 +189,11 @@ def test_an_unknown_message_type_is_an_error_to_the_asker(
         pass
 
     start("there")
+    bystander = client.ask_later("echo@there", Hang(), SECONDS)
+    client.tell("echo@there", OnlyHere())
     with pytest.raises(FrameError, match=r"test\.only_here"):
         client.ask("echo@there", OnlyHere(), SECONDS)
+    assert not bystander.done
 
 
 # ── failure says where ───────────────────────────────────────────────────────────────────────
@@ -518,3 +524,58 @@ def test_many_threads_may_ask_at_once(system: ThreadSystem, start: Callable[[str
         thread.join()
     assert wrong == []
     assert len(system.address("echo@there").ask(Heard(), SECONDS)[1]) == 800
+
+
+def test_a_peer_that_does_not_read_costs_a_bounded_queue_and_nothing_is_reordered(
+    system: ThreadSystem, start: Callable[[str], Peer]
+) -> None:
+    """S13: SIGSTOP; what is over the bound is a dead letter at once, the rest arrives in order."""
+    there = start("there")
+    address = system.address("echo@there")
+    address.ask(Say(-1), SECONDS)
+    there.process.send_signal(signal.SIGSTOP)
+    try:
+        sent = 3 * MAX_QUEUED
+        for n in range(sent):
+            address.tell(Say(n))
+        with pytest.raises(Unreachable, match="busy"):
+            address.ask(Heard(), SECONDS)
+    finally:
+        there.process.send_signal(signal.SIGCONT)
+
+    def drained() -> Any:
+        try:
+            return address.ask(Heard(), SECONDS)
+        except Unreachable:
+            return None
+
+    heard = eventually(drained)[1][1:]
+    assert heard == sorted(heard)
+    assert len(heard) >= MAX_QUEUED
+    assert system.dead_letters.count >= sent - 2 * MAX_QUEUED - 5000
+
+
+def test_a_full_mailbox_never_holds_up_the_wire(system: ThreadSystem, client: Client) -> None:
+    """S11, S13: rejection is visible to the asker, a tell is a dead letter, others go on."""
+    started, go_on = threading.Event(), threading.Event()
+
+    class Slow(Actor):
+        mailbox = MailboxSpec(bound=2, policy="block", block_seconds=3600.0)
+
+        def on_receive(self, message: object) -> object:
+            started.set()
+            go_on.wait(SECONDS)
+            return message
+
+    system.spawn(Slow, name="slow")
+    system.spawn(Echo, name="echo")
+    answers = [client.ask_later("slow@here", 0, SECONDS)]
+    assert started.wait(SECONDS)
+    answers += [client.ask_later("slow@here", n, SECONDS) for n in (1, 2)]
+    with pytest.raises(MailboxFull, match="slow"):
+        client.ask("slow@here", 3, SECONDS)
+    client.tell("slow@here", 4)
+    assert client.ask("echo@here", Say("others go on"), SECONDS) == "others go on"
+    assert [letter.why for letter in system.dead_letters.recent if "takes no more" in letter.why]
+    go_on.set()
+    assert [answer.get() for answer in answers] == [0, 1, 2]

@@ -94,7 +94,8 @@ class Node:
 
         Raises ``FrameError`` for a message that cannot cross processes.
         """
-        self._ipc.send(node, self._frame("tell", node, name, message, origin, 0, 0.0))
+        key = next(self._keys)  # so that a refusal of it is taken for nothing else
+        self._ipc.send(node, self._frame("tell", node, name, message, origin, key, 0.0))
 
     def ask(self, node: str, name: str, message: object, origin: Origin, answer: Answer) -> None:
         """Send, and settle ``answer`` with the reply, the error, or why none will come.
@@ -186,15 +187,18 @@ class Node:
 
     def _deliver(self, system: System, name: str, frame: Frame, answer: Answer | None) -> None:
         head = frame.header
+        origin = Origin(head.sender, head.msg_id, head.cause_id, head.trace_id)
         try:
             message = unpack_value(head.tag, frame.body)
-            origin = Origin(head.sender, head.msg_id, head.cause_id, head.trace_id)
-            system.deliver(name, message, origin, answer)
-        except (FrameError, MailboxFull) as error:
+        except FrameError as error:
             if answer is None:
-                _log.warning("wire: a tell from %s to %s is lost: %s", head.sender, head.to, error)
-            else:
-                answer.settle(error=error)
+                raise
+            answer.settle(error=error)
+            return
+        try:
+            system.deliver(name, message, origin, answer)
+        except MailboxFull as error:
+            system.bury(name, (message, *origin[1:], answer, origin.sender), error)
 
     def _reply(self, route: bytes, asked: Header, answer: Answer) -> None:
         """Send an answer back; runs in whatever thread settled it."""
@@ -263,7 +267,9 @@ class Node:
             return
         ask = self._asks.pop(head.key, None)
         if ask is None:
-            return  # it came after its deadline
+            if head.kind == "error":
+                _log.warning("wire: %s refused a message: %s", peer, unpack_error(frame.body))
+            return  # it came after its deadline, or nobody waits
         if head.kind == "error":
             ask.answer.settle(error=unpack_error(frame.body))
             return
