@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
@@ -17,7 +16,7 @@ from covend.runtime.address import ActorRef
 from covend.runtime.exits import KILLED, NORMAL, SHUTDOWN, Exit, Failed
 from covend.runtime.messages import MonitorId
 from covend.runtime.process import Child as ChildProcess
-from covend.runtime.process import Command, end_tree, spawner
+from covend.runtime.process import Command, TreeStop, end_tree, spawner
 from covend.supervisors.messages import ChildInfo, ProcessExited
 from covend.supervisors.specs import ChildSpec, ProcessSpec
 
@@ -135,13 +134,13 @@ class ActorHost:
         self, ctx: Context, spec: ChildSpec, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
         started: ActorRef
-        if isinstance(spec.start, tuple):
-            actor, own_args, own_kwargs = _parts(spec.start)
+        if callable(spec.start):
+            started = cast("Any", spec.start)(ctx.system, spec.name, *args, **kwargs)
+        else:
+            actor, own_args, own_kwargs = _parts(cast("tuple[Any, ...]", spec.start))
             started = ctx.system.spawn(
                 actor, *own_args, *args, name=spec.name, **{**own_kwargs, **kwargs}
             )
-        else:
-            started = cast("Any", spec.start)(ctx.system, spec.name, *args, **kwargs)
         self._ctx = ctx
         self.ref: ActorRef | None = started
         self.pid: int | None = None
@@ -178,7 +177,7 @@ class ProcessHost:
             notifies=spec.ready == "said",
         )
         self._brutal = brutal
-        self._asked = False
+        self._stop: TreeStop | None = None
         self.ref: ActorRef | None = None
         self.process = spawner().spawn(command)
         self.pid: int | None = self.process.pid
@@ -190,19 +189,20 @@ class ProcessHost:
             raise NotReady(f"{spec.argv[0]} was not ready within {spec.ready_seconds:g} s")
 
         def exited(status: int | None) -> None:
-            if not self._asked:
+            if self._stop is None:
                 supervisor.tell(ProcessExited(child, incarnation, status))
 
         self.process.on_exit(exited)
 
     def ask_to_stop(self) -> None:
-        self._asked = True
+        self._stop = TreeStop(self.process.id)
         if not self._brutal:
-            self.process.id.terminate()
+            self._stop.ask()
 
     def wait_stopped(self, seconds: float) -> bool:
         """Ends the whole tree of the process, by force once its seconds are over."""
-        ended = end_tree(self.process.id, 0 if self._brutal else seconds, asked=True)
+        stop = self._stop or TreeStop(self.process.id)
+        ended = stop.finish(0 if self._brutal else seconds)
         return not ended.survivors and self.process.wait(5.0)
 
     def waiting(self) -> int | None:
@@ -215,26 +215,21 @@ def _parts(start: tuple[Any, ...]) -> tuple[type[Actor], tuple[Any, ...], dict[s
 
 
 def _becomes_ready(process: ChildProcess, spec: ProcessSpec) -> bool:
+    deadline = time.monotonic() + spec.ready_seconds
     match spec.ready:
         case "spawned":
             return True
         case "said":
-            if process.wait_ready(spec.ready_seconds):
-                return True
-            # End-of-file on its pipe is the first thing heard of its end; the status comes next.
-            process.wait(0 if process.id.alive() else 5.0)
-            return False
-        case ready:
-            return _asked_ready(process, ready, time.monotonic() + spec.ready_seconds)
-
-
-def _asked_ready(
-    process: ChildProcess, ready: Callable[[ChildProcess], bool], deadline: float
-) -> bool:
-    while not ready(process):
-        if process.wait(_ASK_READY_EVERY) or time.monotonic() >= deadline:
-            return False
-    return True
+            ready = process.wait_ready(spec.ready_seconds)
+            if not ready:
+                # The end of its pipe is the first thing heard of its end: the status follows.
+                process.wait(min(1.0, max(0.0, deadline - time.monotonic())))
+            return ready
+        case is_ready:
+            while not is_ready(process):
+                if process.wait(_ASK_READY_EVERY) or time.monotonic() >= deadline:
+                    return False
+            return True
 
 
 def reason_of(status: int | None) -> Exit:

@@ -89,9 +89,9 @@ class ChildSpec:
             raise SpecError("a child without an id: give each child one, unique in its supervisor")
         is_process = isinstance(self.start, ProcessSpec)
         kind = self.kind or ("process" if is_process else "worker")
-        shutdown = _DEFAULT_SHUTDOWN[kind] if self.shutdown is None else self.shutdown
         _choice(where, "restart", self.restart, Restart)
         _choice(where, "kind", kind, Kind)
+        shutdown = _DEFAULT_SHUTDOWN[kind] if self.shutdown is None else self.shutdown
         if is_process != (kind == "process"):
             raise SpecError(
                 f"{where}: kind {kind!r} does not fit its start: a ProcessSpec is a 'process', "
