@@ -350,6 +350,24 @@ def test_stop_all_ends_every_soulstone_and_accepts_nothing_more(
     assert arbiter.present() == {}
 
 
+def test_a_stop_does_not_wait_for_memory_that_others_hold(stage: Stage) -> None:
+    """S16: the box stops at once, whatever the intent under way is waiting for."""
+    oculus = LateDriver()
+    oculus.foreign = 100 * MIB
+    arbiter = Arbiter(stage, stage.box(stage.stone("a")), oculus)
+    intent = arbiter.intent("a")
+    write_intent(stage.folders.intents, intent, arbiter.key)
+    arbiter.reactor.tell(IntentPosted(id=intent.id))
+    eventually(lambda: oculus.reads > 3, what="the reactor waits for memory")
+    assert arbiter.reactor.ask(StopAll(), timeout=10.0) is None
+    hint = arbiter.hint(intent.id)
+    assert hint == WorldChanged(
+        reason="failed: given up: the box is being stopped", intent=intent.id
+    )
+    assert stage.said("up") == []
+    arbiter.stop()
+
+
 def test_a_new_configuration_is_taken_up_and_a_wrong_one_is_not(
     stage: Stage, arbiter: Arbiter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -358,7 +376,7 @@ def test_a_new_configuration_is_taken_up_and_a_wrong_one_is_not(
     there = arbiter.present()
     new = stage.box(stage.stone("a", "children"), stage.stone("c"), capacity=151 * MIB)
     monkeypatch.setattr(reactor, "load", lambda path: {"new.toml": new}[path])
-    arbiter.reactor.tell(ReloadConfig(path="new.toml"))
+    arbiter.reactor.ask(ReloadConfig(path="new.toml"), timeout=5.0)
     refused(arbiter, arbiter.intent("b"), "no such soulstone")
     assert arbiter.present() == there
 
@@ -366,7 +384,7 @@ def test_a_new_configuration_is_taken_up_and_a_wrong_one_is_not(
         raise ConfigErrors([])
 
     monkeypatch.setattr(reactor, "load", broken)
-    arbiter.reactor.tell(ReloadConfig(path="broken.toml"))
+    arbiter.reactor.ask(ReloadConfig(path="broken.toml"), timeout=5.0)
     arbiter.want("c")
 
 

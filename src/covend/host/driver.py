@@ -1,7 +1,7 @@
 """What a reactor needs of the thing that really starts and stops soulstones.
 
 The process driver (``covend.host.process_driver``) is the embedded default; a systemd driver
-implements the same five methods with units whose ``Conflicts=`` and ``After=`` say W3.
+implements the same methods with units whose ``Conflicts=`` and ``After=`` say W3.
 """
 
 from __future__ import annotations
@@ -53,4 +53,8 @@ class Driver(Protocol):
 
     def configure(self, soulstones: Mapping[str, Soulstone]) -> None:
         """Take over a new configuration; nothing is started or stopped for it."""
+        ...
+
+    def close(self) -> None:
+        """Report no more exits; the soulstones live on."""
         ...

@@ -165,7 +165,7 @@ class ProcessDriver:
         forget(self._folders.units, name)
 
     def close(self) -> None:
-        """Stop watching; the soulstones live on."""
+        """Report no more exits; the soulstones live on."""
         for watch in self._watches.values():
             watch.cancel()
         self._watches.clear()

@@ -109,8 +109,7 @@ class Reactor(Actor):
     def on_stop(self, reason: Exit) -> None:
         """Soulstones outlive the reactor (DESIGN §3), unless ``StopAll`` was asked before."""
         self.worker.shutdown(wait=True)
-        if isinstance(self.driver, ProcessDriver):
-            self.driver.close()
+        self.driver.close()
         self.ledger.close()
 
     def on_receive(self, message: object) -> object:
@@ -231,6 +230,7 @@ class Reactor(Actor):
         """End every soulstone that covend owns, after what is under way; accept nothing more."""
         me = self.ctx.me
         self.closing = True
+        self.transmuter.give_up()
         answer = self.ctx.later()
         self.stopping.append(answer)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,11 @@ class Transmuter:
     def __init__(self, driver: Driver, oculus: Oculus) -> None:
         self._driver = driver
         self._oculus = oculus
+        self._given_up = threading.Event()
+
+    def give_up(self) -> None:
+        """From any thread, for good: start nothing any more; what is under way ends as failed."""
+        self._given_up.set()
 
     def carry_out(self, plan: Plan, box: Box, seconds: float) -> Outcome:
         """Stop all that must go, wait for its memory, start what is missing.
@@ -52,8 +58,9 @@ class Transmuter:
                 self._await_memory(plan, box, deadline)
                 freed = time.monotonic()
                 for name in plan.start:
+                    self._check_given_up()
                     self._driver.start(name)
-        except (DriverError, OculusError, _TooLate) as error:
+        except (DriverError, OculusError, _NotStarted) as error:
             return Outcome(str(error), stopped - begun, freed - stopped, 0.0)
         except Exception as error:
             # A full disk, say: the arbiter must hear of it, whatever it is.
@@ -85,9 +92,14 @@ class Transmuter:
             if short is None:
                 return
             if time.monotonic() >= deadline:
-                raise _TooLate(f"memory did not become free in time: {short}")
-            time.sleep(POLL_SECONDS)
+                raise _NotStarted(f"memory did not become free in time: {short}")
+            self._given_up.wait(POLL_SECONDS)
+            self._check_given_up()
+
+    def _check_given_up(self) -> None:
+        if self._given_up.is_set():
+            raise _NotStarted("given up: the box is being stopped")
 
 
-class _TooLate(Exception):
-    """The deadline passed before the memory was free."""
+class _NotStarted(Exception):
+    """Nothing more was started: the memory was not free in time, or nobody wants it any more."""
