@@ -10,7 +10,7 @@ from covend.will.model import Model
 
 @dataclass(frozen=True, slots=True)
 class Adoption:
-    """``covens`` are resident (members that are gone are started again), ``reap`` belongs to none."""
+    """``covens`` are resident (members that are gone are started again); ``reap`` is in none."""
 
     covens: tuple[str, ...]
     reap: frozenset[str]

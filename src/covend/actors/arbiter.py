@@ -59,7 +59,7 @@ LOOK_SECONDS = 0.25
 
 
 TRUSTED = ("covens", "dispatcher", "console")
-"""Started after the arbiter, and all it is told comes through them: it ends when one of them does."""
+"""Started after the arbiter; all it is told comes through them, so it ends when one of them does."""
 
 
 class TrustLost(Exception):
@@ -512,7 +512,7 @@ class Arbiter(Actor):
         return frozenset[str]().union(*members) | self.always()
 
     def health(self, news: SoulstoneHealth) -> None:
-        """A probe of a shared soulstone opens or closes it; others belong to their watchdog (W4)."""
+        """A probe of a shared soulstone opens or closes it; others have a watchdog (W4)."""
         spec = self.catalog.soulstones.get(news.name)
         if spec is None or spec.authority != "shared":
             return

@@ -19,7 +19,7 @@ class Tick:
 
 
 class OculusActor(Actor):
-    """Tells the arbiter and the watchdogs what memory is in use, every ``oculus.sample_seconds``."""
+    """Tells the arbiter and the watchdogs what is in use, every ``oculus.sample_seconds``."""
 
     mailbox: ClassVar[MailboxSpec] = MailboxSpec(bound=1000, policy="drop_oldest")
 

@@ -15,8 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from covend.boot.ps import Ps
-from covend.config import Box, load, with_folders
+from covend.config import Box, load
 from covend.host.folders import Folders
 from covend.runtime import ThreadSystem
 from covend.runtime.process import say_ready, watch_parent
@@ -41,7 +43,7 @@ class Place:
         Raises ``ConfigErrors`` for a configuration that does not hold, ``FolderError`` for folders
         that are missing or open to others.
         """
-        box = with_folders(load(config), run_dir, state_dir)
+        box = msgspec.structs.replace(load(config), run_dir=run_dir, state_dir=state_dir)
         return cls(node, box, Folders.open(Path(run_dir), Path(state_dir)))
 
 
