@@ -1,0 +1,63 @@
+"""The box file: one TOML file that says what a box is made of.
+
+`load(path)` gives a `Box`, or raises `ConfigErrors` with everything that is wrong at once.
+"""
+
+from covend.config.changes import Changes, Delta, diff
+from covend.config.errors import ConfigError, ConfigErrors
+from covend.config.folders import secure_dir
+from covend.config.loading import load, parse
+from covend.config.schema import schema_text
+from covend.config.structs import (
+    GIB,
+    KIB,
+    MIB,
+    Alerts,
+    Box,
+    Coven,
+    Device,
+    GateLimits,
+    IngestWindow,
+    Key,
+    Oculus,
+    Reactor,
+    Role,
+    Soulstone,
+    TransitionLimits,
+    Watchdog,
+    Whim,
+)
+from covend.config.units import parse_seconds, parse_size, show_seconds, show_size
+
+__all__ = [
+    "GIB",
+    "KIB",
+    "MIB",
+    "Alerts",
+    "Box",
+    "Changes",
+    "ConfigError",
+    "ConfigErrors",
+    "Coven",
+    "Delta",
+    "Device",
+    "GateLimits",
+    "IngestWindow",
+    "Key",
+    "Oculus",
+    "Reactor",
+    "Role",
+    "Soulstone",
+    "TransitionLimits",
+    "Watchdog",
+    "Whim",
+    "diff",
+    "load",
+    "parse",
+    "parse_seconds",
+    "parse_size",
+    "schema_text",
+    "secure_dir",
+    "show_seconds",
+    "show_size",
+]
