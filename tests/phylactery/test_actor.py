@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -122,3 +123,21 @@ def test_an_idle_phylactery_writes_nothing(make: Callable[..., System], tmp_path
         )
         ref.ask(Query(), SECONDS)
         assert store.commits == 0
+
+
+def test_a_damaged_record_is_told_to_who_reads_it_and_the_actor_lives(
+    system: System, tmp_path: Path
+) -> None:
+    """D2: never garbage, and one bad record does not stop the box from recording."""
+    path = tmp_path / "p.db"
+    store = open_store(path)
+    store.append([one(1), one(2)])
+    store.close()
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE record SET body = replace(body, '1', '7') WHERE seq = 1")
+    db.close()
+    ref = system.spawn(Phylactery, path, name="phylactery")
+    with pytest.raises(ReplyError, match=r"not read: .*p\.db is damaged: record 1:.*salvage"):
+        ref.ask(Query(), SECONDS)
+    assert ref.ask(Append([one(3)]), SECONDS) == 1
+    assert numbers(ref.ask(Query(after=1), SECONDS)) == [3, 2]

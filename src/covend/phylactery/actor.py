@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from covend.phylactery.records import Record
-from covend.phylactery.store import Store, open_store
+from covend.phylactery.store import Store, StoreError, open_store
 from covend.phylactery.writer import MAX_BATCH, Done, GroupCommit
 from covend.runtime import Actor, Exit, MailboxSpec, Message, ReplyError, Shutdown
 
@@ -56,8 +56,8 @@ class _Leave(Message, frozen=True):
 class Phylactery(Actor):
     """Keeps the records of one box; group commit, acknowledged means durable (D2).
 
-    A batch that cannot be stored (disk full, forged) is refused to its asker with a ``ReplyError``
-    and the actor lives; a store that is damaged ends the actor, or keeps it from starting.
+    What cannot be stored (disk full, forged) or read (a damaged record) is refused to its asker
+    with a ``ReplyError`` and the actor lives; a damaged file keeps it from starting.
     """
 
     mailbox = MailboxSpec(bound=None)  # what must be durable is not refused for want of a slot
@@ -91,18 +91,9 @@ class Phylactery(Actor):
             case _Commit():
                 self._group.commit()
                 return None
-            case Query():
+            case Query() | Latest():
                 self._group.commit()  # whoever wrote before reading reads what he wrote
-                return self.store.query(
-                    kind=message.kind,
-                    thread=message.thread,
-                    after=message.after,
-                    limit=message.limit,
-                    newest_first=message.newest_first,
-                )
-            case Latest(kind=kind, thread=thread):
-                self._group.commit()
-                return self.store.latest(kind, thread)
+                return self._read(message)
             case Shutdown(reason=reason):
                 self.ctx.tell(self.ctx.me, _Leave(reason))
                 return None
@@ -115,6 +106,20 @@ class Phylactery(Actor):
     def on_stop(self, reason: Exit) -> None:
         self._group.commit()
         self.store.close()
+
+    def _read(self, message: Query | Latest) -> object:
+        try:
+            if isinstance(message, Latest):
+                return self.store.latest(message.kind, message.thread)
+            return self.store.query(
+                kind=message.kind,
+                thread=message.thread,
+                after=message.after,
+                limit=message.limit,
+                newest_first=message.newest_first,
+            )
+        except StoreError as error:
+            raise ReplyError(f"not read: {error}") from error
 
     def _answer(
         self, reply: Callable[[object], bool], fail: Callable[[BaseException], bool]

@@ -97,7 +97,7 @@ def open_store(path: str | Path, *, max_pages: int | None = None) -> Store:
     """
     problem = version_problem(sqlite3.sqlite_version_info)
     if problem:
-        log.info(problem)
+        log.warning(problem)
     path = Path(path)
     try:
         # The simulated runtime may run one actor on several threads, one at a time.

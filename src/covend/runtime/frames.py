@@ -45,8 +45,8 @@ class Header(msgspec.Struct, frozen=True, array_like=True):
     """Where a frame belongs: everything but the message.
 
     ``to`` and ``sender`` are addresses. ``key`` pairs an ask with its reply and a watch with its
-    down; an error with key 0 is about a frame that could not be read. The three ids are those of the trace, the same in both processes.
-    ``deadline`` is absolute monotonic seconds, 0 for none.
+    down; an error with key 0 is about a frame that could not be read. The three ids are those of
+    the trace, the same in both processes. ``deadline`` is absolute monotonic seconds, 0 for none.
     """
 
     kind: Kind
