@@ -157,23 +157,28 @@ class Box:
         """Status and body of a GET at the gate."""
         return self.request("GET", path, None, seconds)
 
-    def chat(self, model: str, tokens: int = 3, seconds: float = 30.0) -> tuple[int, Any]:
+    def chat(
+        self, model: str, tokens: int = 3, seconds: float = 30.0, klass: str = "reflex"
+    ) -> tuple[int, Any]:
         """Status and JSON of one small chat request."""
-        body = {"model": model, "max_tokens": tokens}
         message = {"role": "user", "content": "hello"}
-        status, raw = self.request(
-            "POST", "/v1/chat/completions", {**body, "messages": [message]}, seconds
-        )
+        body = {"model": model, "max_tokens": tokens, "messages": [message]}
+        status, raw = self.request("POST", "/v1/chat/completions", body, seconds, klass)
         return status, json.loads(raw)
 
     def request(
-        self, method: str, path: str, body: Mapping[str, Any] | None, seconds: float
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        seconds: float,
+        klass: str = "reflex",
     ) -> tuple[int, bytes]:
         """Status and body of one request at the gate, on a connection of its own."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=seconds)
+        headers = {"Content-Type": "application/json", "X-Covend-Class": klass}
         try:
-            raw = None if body is None else json.dumps(body).encode()
-            connection.request(method, path, raw, {"Content-Type": "application/json"})
+            connection.request(method, path, None if body is None else json.dumps(body), headers)
             response = connection.getresponse()
             return response.status, response.read()
         finally:
