@@ -182,7 +182,7 @@ class WorldChanged(Message, frozen=True):
 
 @message("reactor.refused", lane=CONTROL)
 class IntentRefused(Message, frozen=True):
-    """The reactor refused an intent; nothing on the host changed."""
+    """The reactor refused an intent, or gave it up half way: a ``WorldChanged`` then came before."""
 
     intent: str
     reason: str

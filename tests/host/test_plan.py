@@ -33,6 +33,7 @@ BOX = Box(
         stone("a2", 2),
         stone("b"),
         stone("friend", 1),
+        stone("huge", 8),
         stone("lex", 1, lexicon=True),
         stone("theirs", 1, authority="shared"),
     ),
@@ -90,13 +91,14 @@ def test_the_dead_count_as_absent() -> None:
         (intent({"a": 1}, "b"), world(a=2), 50.0, "a should be pid 1 and is 2"),
         (intent({}, "a", "b"), {}, 50.0, "exclude each other"),
         (intent({}, "a", "friend"), {}, 50.0, "exclude each other"),
+        (intent({}, "huge"), {}, 50.0, "9663676416 bytes are needed, 8589934592 can be had"),
         (intent({"lex": 2}, "b"), world(lex=2), 50.0, "lex is the lexicon"),
     ],
 )
 def test_what_must_not_be_is_refused_with_its_reason(
     wanted: Intent, there: dict[str, UnitState], now: float, reason: str
 ) -> None:
-    """W3, W4, W5, W22."""
+    """W1, W3, W4, W5, W22."""
     with pytest.raises(IntentError, match=reason):
         judge(wanted, there, BOX, now)
 

@@ -264,14 +264,11 @@ def test_a_program_that_is_not_there_is_a_failure_that_is_told(stage: Stage) -> 
     hint = arbiter.post(intent)
     assert isinstance(hint, WorldChanged)
     assert hint.reason.startswith("failed: a: cannot start")
-    assert refuse_again(arbiter, intent) == "replayed"
+    assert arbiter.hint(intent.id) == IntentRefused(
+        intent=intent.id, reason=hint.reason.removeprefix("failed: ")
+    )
+    refused(arbiter, intent, "replayed")
     arbiter.stop()
-
-
-def refuse_again(arbiter: Arbiter, intent: Intent) -> str:
-    hint = arbiter.post(intent)
-    assert isinstance(hint, IntentRefused)
-    return hint.reason.partition(":")[0]
 
 
 class LateDriver(Oculus):

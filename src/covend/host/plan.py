@@ -35,6 +35,7 @@ def judge(intent: Intent, world: World, box: Box, now: float, resumed: bool = Fa
     target = frozenset(intent.target)
     check_allowed(target | frozenset(intent.kill), box)
     check_exclusive(target, box)
+    check_declared(target, box)
     there = present(world)
     if not resumed and intent.expected != there:
         raise IntentError(f"the world is not as expected: {_difference(intent.expected, there)}")
@@ -68,6 +69,22 @@ def check_exclusive(target: Iterable[str], box: Box) -> None:
     for a, b in itertools.combinations(names, 2):
         if not _compatible(box, a, b):
             raise IntentError(f"{a!r} and {b!r} belong to covens that exclude each other")
+
+
+def check_declared(target: Iterable[str], box: Box) -> None:
+    """What is declared must fit into each configured capacity, whatever is measured (W1)."""
+    wanted = frozenset(target)
+    for device in box.device:
+        if device.capacity is None:
+            continue  # as large as the machine: only the oculus can tell
+        need = sum(
+            spec.memory.get(device.name, 0)
+            for spec in box.soulstone
+            if spec.authority == "shared" or (spec.name in wanted and not spec.lexicon)
+        )
+        left = device.capacity - box.reserve_on(device.name)
+        if need > left:
+            raise IntentError(f"device {device.name}: {need} bytes are needed, {left} can be had")
 
 
 def shortage(

@@ -189,6 +189,8 @@ class Reactor(Actor):
         # and so nothing to resume.
         path.unlink(missing_ok=True)
         self.tell_core(WorldChanged(reason=reason, intent=intent.id))
+        if outcome.error is not None:
+            self.tell_core(IntentRefused(intent=intent.id, reason=outcome.error))
         self.ledger.end(intent.nonce)
         self.busy = False
         self.look()
