@@ -182,7 +182,10 @@ class WorldChanged(Message, frozen=True):
 
 @message("reactor.refused", lane=CONTROL)
 class IntentRefused(Message, frozen=True):
-    """The reactor refused an intent, or gave it up half way: a ``WorldChanged`` then came before."""
+    """The reactor refused an intent and changed nothing, or gave it up half way.
+
+    In the second case a ``WorldChanged`` came before.
+    """
 
     intent: str
     reason: str

@@ -225,7 +225,7 @@ class Reactor(Actor):
         if now is not None and not now.alive and now.launch == unit.launch:
             try:
                 self.driver.stop(unit.name, 0.0)
-            except DriverError:
+            except (DriverError, OSError):
                 _log.exception("remains of %s", unit.name)
 
     def stop_all(self) -> object:
@@ -237,15 +237,14 @@ class Reactor(Actor):
         self.stopping.append(answer)
 
         def work() -> None:
-            names = self.driver.observe()
-            specs = {spec.name: spec for spec in self.box.soulstone}
             grace = {
-                name: spec.stop_seconds if (spec := specs.get(name)) is not None else 0.0
-                for name in names
+                name: 0.0 if spec is None else spec.stop_seconds
+                for name in self.driver.observe()
+                if (spec := self.box.find_soulstone(name)) is None or spec.authority == "exclusive"
             }
             try:
                 self.transmuter.stop(grace)
-            except DriverError as error:
+            except (DriverError, OSError) as error:
                 me.tell(StoppedAll(str(error)))
             else:
                 me.tell(StoppedAll(None))

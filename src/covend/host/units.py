@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -25,6 +26,8 @@ LAUNCH_MARK = "COVEND_LAUNCH"
 """Environment variables that every process of a soulstone inherits, so that none is ever lost."""
 
 MAX_BYTES = 16 * 1024
+EXEC_LOOKS = 50
+"""How often a process that is changing its program is looked at, 1 ms apart."""
 _log = logging.getLogger(__name__)
 
 
@@ -139,18 +142,14 @@ def marked(box_id: str, since: float = 0.0) -> Iterator[tuple[ProcessStat, Marks
     """
     for stat in process_table():
         if not stat.gone and stat.id.create_time >= since:
-            marks = read_marks(stat.id.pid)
+            marks = read_marks(stat)
             if marks is not None and marks.box == box_id:
                 yield stat, marks
 
 
-def read_marks(pid: int) -> Marks | None:
+def read_marks(stat: ProcessStat) -> Marks | None:
     """The marks in a process's environment; None when it has none or is not ours to read."""
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            environment = file.read()
-    except OSError:
-        return None  # another user's, a kernel thread, or gone
+    environment = _environment(stat)
     if BOX_MARK.encode() not in environment:
         return None
     found = dict(
@@ -175,7 +174,26 @@ def _process_of(record: UnitRecord) -> ProcessId | None:
     for stat in process_table():
         # Only the leader of its session is the unit's process; the rest are its children.
         if stat.session == stat.id.pid and not stat.gone:
-            marks = read_marks(stat.id.pid)
+            marks = read_marks(stat)
             if marks is not None and marks.launch == record.launch:
                 return stat.id
     return None
+
+
+def _environment(stat: ProcessStat) -> bytes:
+    """A process's environment; empty when it is gone or another user's."""
+    place = f"/proc/{stat.id.pid}"
+    try:
+        for _ in range(EXEC_LOOKS):
+            with open(f"{place}/environ", "rb") as file:
+                environment = file.read()
+            if environment or stat.session == 0:  # kernel threads have neither
+                return environment
+            # In the middle of exec the kernel shows no arguments and no environment.
+            with open(f"{place}/cmdline", "rb") as file:
+                if file.read():
+                    return environment
+            time.sleep(0.001)
+    except OSError:
+        pass  # gone, or not ours to look into: either way none of this box's
+    return b""
