@@ -83,7 +83,7 @@ class Reactor(Actor):
         make_driver: Callable[[OnExit], Driver] | None = None,
         oculus: Oculus | None = None,
     ) -> None:
-        self.box = box
+        self.box: Box = box
         self.folders = folders
         self.tell_core = tell_core
         self.make_driver = make_driver or self._process_driver
