@@ -98,13 +98,14 @@ class Cell:
     def _handle(self, envelope: Envelope) -> None:
         """Handle one message. Whatever it raises is this actor's failure alone (S12)."""
         message, self.msg_id, cause_id, self.trace_id, self.asked, sender = envelope
-        if type(message) in _OURS and (message := self._ours(message)) is _STALE:
+        ours = type(message) in _OURS
+        if ours and (message := self._ours(message)) is _STALE:
             return
         add, name, answer = self.trace.add, self.name, self.asked
         add("receive", name, sender, message, self.msg_id, cause_id, self.trace_id)
         outcome = ""
         try:
-            if type(message) is Shutdown and not self.actor.trap_shutdown:
+            if ours and isinstance(message, Shutdown) and not self.actor.trap_shutdown:
                 result = None
                 self.leaving = self.leaving or message.reason
             else:
@@ -122,7 +123,6 @@ class Cell:
             if answer is not None and type(result) is not Promise:
                 self.reply(answer, result, None)
         add("done", name, sender, message, self.msg_id, cause_id, self.trace_id, outcome)
-        self.msg_id = self.trace_id = 0
         self.asked = None
 
     def _ours(self, message: object) -> object:
@@ -232,4 +232,4 @@ def _for_others(error: BaseException, name: str) -> Exception:
     return ActorDead(f"{name} ended on {type(error).__name__}: {error}")
 
 
-_OURS = frozenset({Fired, Down})
+_OURS = frozenset({Fired, Down, Shutdown})

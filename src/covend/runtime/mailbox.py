@@ -7,6 +7,7 @@ actor, by whoever closed, or by its own sender, and each of these knows where it
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -51,7 +52,7 @@ class Mailbox:
     """The mailbox of one actor on a thread. ``put`` on any thread, ``get`` on the actor's."""
 
     __slots__ = (
-        "_blocked", "_lock", "_now", "_room", "_tokens", "_wake", "bury", "closed", "control",
+        "_blocked", "_bound", "_lock", "_now", "_room", "_tokens", "_wake", "bury", "closed", "control",
         "name", "owner", "spec", "timers", "work",
     )  # fmt: skip
 
@@ -64,6 +65,7 @@ class Mailbox:
     ) -> None:
         self.name = name
         self.spec = spec
+        self._bound = sys.maxsize if spec.bound is None else spec.bound
         self.bury = bury
         self.control: deque[Envelope] = deque()
         self.work: deque[Envelope] = deque()
@@ -84,19 +86,14 @@ class Mailbox:
 
         Raises ``MailboxFull`` as the policy says; a sender that is not ``patient`` never blocks.
         """
-        spec = self.spec
         if getattr(type(envelope[0]), "lane", None) is CONTROL:
             self.control.append(envelope)
-        elif spec.bound is None:
-            self.work.append(envelope)
         else:
             with self._lock:
-                if (full := len(self.work) >= spec.bound) is False:
+                if room := len(self.work) < self._bound:
                     self.work.append(envelope)
-            if full and not self.closed:
+            if not room:
                 self._put_when_full(envelope, patient)
-            elif full:
-                self.work.append(envelope)
         if self.closed:
             self.drain()
         else:
@@ -111,8 +108,10 @@ class Mailbox:
             self._wake(None)
 
     def _put_when_full(self, envelope: Envelope, patient: bool) -> None:
-        bound = self.spec.bound or 0
+        bound = self._bound
         match self.spec.policy:
+            case _ if self.closed:
+                self.work.append(envelope)  # for ``put`` to bury
             case "drop_oldest":
                 dropped: Envelope | None = None
                 with self._lock:
@@ -157,19 +156,26 @@ class Mailbox:
     def get(self) -> Envelope:
         """Return the next message, control first; waits for one or for a timer. Actor's thread."""
         while True:
-            self._sleep()
-            if self.control:
-                return self.control.popleft()
-            try:
-                envelope = self.work.popleft()
-            except IndexError:
-                continue  # dropped for a newer one: its token outlived it
-            if self._blocked:
-                self._let_in(1)
-            return envelope
+            if self.timers.armed:
+                self._sleep_until_timers()
+            else:
+                self._tokens.get()
+            if (envelope := self._pop()) is not None:
+                return envelope
 
-    def _sleep(self) -> None:
-        """Return once a token was taken: one was put for every message and fired timer."""
+    def _pop(self) -> Envelope | None:
+        if self.control:
+            return self.control.popleft()
+        try:
+            envelope = self.work.popleft()
+        except IndexError:
+            return None  # dropped for a newer one: its token outlived it
+        if self._blocked:
+            self._let_in(1)
+        return envelope
+
+    def _sleep_until_timers(self) -> None:
+        """Take a token, one of which was put for every message, and for every timer that fires."""
         while (deadline := self.timers.next_deadline()) is not None:
             left = deadline - self._now()
             if left <= 0:

@@ -99,9 +99,12 @@ class SimMailbox(Mailbox):
         super().__init__(name, spec, sim.now, bury)
         self._sim = sim
 
-    def _sleep(self) -> None:
-        self._sim.block(lambda: len(self) > 0, self.timers.next_deadline())
-        self.fire()
+    def get(self) -> Envelope:
+        while True:
+            self._sim.block(lambda: len(self) > 0, self.timers.next_deadline())
+            self.fire()
+            if (envelope := self._pop()) is not None:
+                return envelope
 
     def _wait_for_room(self, envelope: Envelope, bound: int, deadline: float) -> bool:
         if not self._sim.block(lambda: len(self.work) < bound or self.closed, deadline):
@@ -143,7 +146,8 @@ class SimSystem(System):
         self._last: _Fiber | None = None
         self._alarms: list[tuple[float, int, Answer]] = []
         self._serial = count()
-        self._driver: int | None = None
+        self._stepping = False
+        self._stuck = False
 
     # ── driving it from outside ──────────────────────────────────────────────────────────────
 
@@ -166,21 +170,28 @@ class SimSystem(System):
         self.run(self._now + seconds)
 
     def _drive(self, done: Callable[[], bool], limit: float | None) -> bool:
-        if self._driver is not None:
-            raise ActorError("a simulation is driven by one thread, and not from a callback")
-        self._driver = threading.get_ident()
-        try:
-            while not done():
-                if not self._step(limit):
-                    return done()
-            return True
-        finally:
-            self._driver = None
+        while not done():
+            if self._stepping:
+                raise ActorError("a simulation is driven by one thread, and not from a callback")
+            self._stepping = True
+            try:
+                moved = self._step(limit)
+            except (Deadlock, Livelock):
+                self._stuck = True
+                raise
+            finally:
+                self._stepping = False
+            if not moved:
+                return done()
+        return True
 
     def _step(self, limit: float | None) -> bool:
         """Let one actor run, or time pass up to ``limit``; returns whether there was anything."""
-        while self._alarms and self._alarms[0][0] <= self._now:
-            heapq.heappop(self._alarms)[2].expire()
+        while self._alarms and (self._alarms[0][0] <= self._now or self._alarms[0][2].done):
+            answer = heapq.heappop(self._alarms)[2]
+            if not answer.done:
+                answer.expire()
+                return True
         runnable = [fiber for fiber in self._fibers if fiber.runnable(self._now)]
         deadline = self._next_deadline()
         soon = deadline is not None and (limit is None or deadline <= limit)
@@ -218,7 +229,7 @@ class SimSystem(System):
 
     def _next_deadline(self) -> float | None:
         times = [fiber.deadline for fiber in self._fibers if fiber.deadline is not None]
-        times += [entry[0] for entry in self._alarms[:1] if not entry[2].done]
+        times += [entry[0] for entry in self._alarms[:1]]
         times = [time for time in times if time > self._now]
         return min(times, default=None)
 
@@ -293,6 +304,14 @@ class SimSystem(System):
         self.block(_at_once, None)
 
     # ── the end ──────────────────────────────────────────────────────────────────────────────
+
+    def shutdown(self, timeout: float = 10.0) -> list[str]:
+        """As on threads; after a ``Deadlock`` or ``Livelock`` everything just ends where it is."""
+        if not self._stuck:
+            return super().shutdown(timeout)
+        names = [cell.name for cell in self._cells]
+        self._close(timeout)
+        return names
 
     def _close(self, timeout: float) -> None:
         self.closing = True

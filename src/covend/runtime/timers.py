@@ -31,12 +31,13 @@ class Fired(NamedTuple):
 class Timers:
     """One timer per key. Used by the actor's thread alone, so it needs no lock."""
 
-    __slots__ = ("_heap", "_live", "_serial")
+    __slots__ = ("_heap", "_live", "_serial", "armed")
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Hashable]] = []
         self._live: dict[Hashable, Timer] = {}
         self._serial = count()
+        self.armed = False  # whether there may be a timer to wait for
 
     def arm(
         self,
@@ -49,6 +50,7 @@ class Timers:
     ) -> None:
         """Arm the timer of ``key``, in place of the one it had."""
         serial = next(self._serial)
+        self.armed = True
         self._live[key] = Timer(serial, deadline, message, state, cause_id, trace_id)
         heapq.heappush(self._heap, (deadline, serial, key))
         if len(self._heap) > _COMPACT_FROM + 2 * len(self._live):
@@ -73,6 +75,7 @@ class Timers:
             if timer is not None and timer.serial == serial:
                 return deadline
             heapq.heappop(self._heap)
+        self.armed = False
         return None
 
     def due(self, now: float) -> list[Fired]:

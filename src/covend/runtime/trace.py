@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, Protocol, cast
 
 import msgspec
 
@@ -25,6 +25,23 @@ _SECRET = re.compile(r"secret|token|key|password|passwd|authorization|credential
 _TEXT = 64
 _ITEMS = 8
 _DEPTH = 3
+
+
+class Add(Protocol):
+    """What records one thing that happened to a message."""
+
+    def __call__(
+        self,
+        kind: str,
+        actor: str,
+        other: str,
+        message: object,
+        msg_id: int,
+        cause_id: int,
+        trace_id: int,
+        detail: str = "",
+        /,
+    ) -> None: ...
 
 
 class TraceRecord(NamedTuple):
@@ -79,7 +96,7 @@ class TraceRing:
     message are always kept. ``payloads=True`` writes what messages say, cut short.
     """
 
-    __slots__ = ("_clock", "_every", "_mask", "_next", "_payloads", "_records", "node", "wall_ns")
+    __slots__ = ("_clock", "_mask", "_next", "_records", "add", "node", "wall_ns")
 
     def __init__(
         self,
@@ -98,42 +115,48 @@ class TraceRing:
         self.node = node
         self.wall_ns = time.time_ns() - clock() if wall_ns is None else wall_ns
         self._clock = clock
-        self._every = every
-        self._payloads = payloads
         self._mask = size - 1
         self._next = count()
         self._records: list[tuple[int, int, str, str, str, str, int, int, int, str] | None]
         self._records = [None] * size
+        self.add: Add = self._adder(every, payloads)
+        """Record one thing that happened to a message. Any thread."""
 
-    def add(
-        self,
-        kind: str,
-        actor: str,
-        other: str,
-        message: object,
-        msg_id: int,
-        cause_id: int,
-        trace_id: int,
-        detail: str = "",
-    ) -> None:
-        """Record one thing that happened to a message."""
-        if self._every != 1 and trace_id % self._every:
-            return
-        if self._payloads and not detail:
-            detail = render(message)
-        seq = next(self._next)
-        self._records[seq & self._mask] = (
-            seq,
-            self._clock(),
-            kind,
-            actor,
-            other,
-            type(message).__name__,
-            msg_id,
-            cause_id,
-            trace_id,
-            detail,
-        )
+    def _adder(self, every: int, payloads: bool) -> Add:
+        """Make ``add``: a closure, because every message passes it three times."""
+        records, mask, following, clock = self._records, self._mask, self._next, self._clock
+
+        def add(
+            kind: str,
+            actor: str,
+            other: str,
+            message: object,
+            msg_id: int,
+            cause_id: int,
+            trace_id: int,
+            detail: str = "",
+        ) -> None:
+            seq = next(following)
+            name = type(message).__name__
+            records[seq & mask] = (
+                seq, clock(), kind, actor, other, name, msg_id, cause_id, trace_id, detail,
+            )  # fmt: skip
+
+        def add_some(
+            kind: str,
+            actor: str,
+            other: str,
+            message: object,
+            msg_id: int,
+            cause_id: int,
+            trace_id: int,
+            detail: str = "",
+        ) -> None:
+            if trace_id % every == 0:
+                detail = detail or (render(message) if payloads else "")
+                add(kind, actor, other, message, msg_id, cause_id, trace_id, detail)
+
+        return add if every == 1 and not payloads else add_some
 
     def note(self, kind: str, actor: str, other: str = "", /, **detail: object) -> None:
         """Record something that is no message: a spawn, an exit, a restart, …"""
