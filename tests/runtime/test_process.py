@@ -287,6 +287,7 @@ def test_end_tree_kills_who_ignores_sigterm(spawner: Spawner) -> None:
 def test_end_tree_ends_a_stopped_process(spawner: Spawner) -> None:
     child = sleeper(spawner)
     child.id.send(signal.SIGSTOP)
+    until(lambda: (stat := child.id.stat()) and stat.state == "T", "the stop")
     assert end_tree(child.id, term_seconds=0.05).killed == 1
     assert child.wait(10)
 
@@ -328,7 +329,7 @@ def test_kill_group_ends_a_leaders_whole_group(spawner: Spawner, tmp_path: Path)
 
 
 SUBREAPER = """
-import subprocess, sys, time
+import subprocess, sys, threading, time
 from covend.runtime.process import *
 become_subreaper()
 reaper = OrphanReaper(interval=0.02)
@@ -348,6 +349,18 @@ assert end_tree(reaper.orphans()[0], 0).killed == 1
 until(lambda: set(own_children()) == {lost.pid})
 assert lost.wait(10) == 5, "the status of a plain child is not stolen"
 assert own_children() == []
+
+# A child of the spawner, dead while the watcher is busy elsewhere, is not the reaper's to take.
+busy, go = threading.Event(), threading.Event()
+blocker, mine = (spawner().spawn(Command(["sleep", "60"])) for _ in range(2))
+blocker.on_exit(lambda status: (busy.set(), go.wait(10)))
+blocker.id.kill()
+assert busy.wait(10)
+mine.id.kill()
+assert mine.id.wait(10)
+assert reaper.reap() == [] and mine.pid in own_children()
+go.set()
+assert mine.wait(10) and mine.status == -9, mine
 reaper.close()
 become_subreaper(False)
 print("all well")

@@ -293,6 +293,7 @@ def test_otp_case(row: Row, world: World) -> None:
         expected += gains
         world.settle(top, len(expected))
         assert world.diary == expected, (action, child)
+    assert "stale" not in [report.decision for report in world.reports], "no Down of the stopped"
     if row.ends is None:
         assert top.alive and not world.ends
     else:

@@ -62,6 +62,21 @@ def test_kill_9_is_seen_and_the_process_restarted(threads: World) -> None:
     assert top.ask(CountChildren(), timeout=10).processes == 2
 
 
+def test_what_a_dead_process_left_behind_is_gone_before_its_restart(
+    threads: World, tmp_path: Path
+) -> None:
+    """S16: a helper in its session may hold the port or the memory that its successor needs."""
+    log = tmp_path / "pids"
+    top = supervise(
+        threads, ChildSpec("p", ProcessSpec(["sh", "-c", "sleep 60 & echo $!; wait"], log_path=log))
+    )
+    threads.until(lambda: log.read_text().endswith("\n"), "the helper")
+    helper = ProcessId.of(int(log.read_text()))
+    os.kill(pid_of(top, "p"), signal.SIGKILL)
+    threads.until(lambda: threads.diary, "the restart")
+    assert not helper.alive()
+
+
 def test_one_for_all_takes_processes_and_actors_alike(threads: World) -> None:
     children = [ChildSpec("p", SLEEP), threads.worker("a")]
     top = supervise(threads, *children, strategy="one_for_all")

@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from supervised_world import World
 
-from covend.runtime import Actor, ActorRef, ReplyError, SimSystem, System, ThreadSystem
+from covend.runtime import (
+    KILLED,
+    Actor,
+    ActorRef,
+    Down,
+    MonitorId,
+    ReplyError,
+    SimSystem,
+    System,
+    ThreadSystem,
+)
 from covend.supervisors import (
     Backoff,
     ChildSpec,
@@ -25,6 +35,7 @@ from covend.supervisors import (
     TerminateChild,
     WhichChildren,
 )
+from covend.supervisors.messages import ProcessExited, Retry
 
 
 def one(world: World, **options: Any) -> SupervisorSpec:
@@ -143,6 +154,44 @@ def test_a_listener_may_be_an_actor_or_one_that_fails(world: World) -> None:
     assert ref.ask(CountChildren(), timeout=10).active == 1
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        ProcessExited("a", 1, -9),
+        ProcessExited("nobody", 1, 0),
+        Retry("a", 1),
+        Retry("a", 2),
+        Down(MonitorId(10**9), "a", KILLED),
+    ],
+    ids=str,
+)
+def test_a_stale_death_or_timer_is_reported_and_changes_nothing(
+    world: World, message: object
+) -> None:
+    """S8: a death is keyed on child and incarnation; the child lives its second life here."""
+    top = world.supervise(one(world))
+    world.system.address("a").tell("crash")
+    world.settle(top, 4)
+    top.tell(message)
+    info = top.ask(FindChild("a"), timeout=10)
+    assert (info.state, info.incarnation) == ("running", 2)
+    # An unknown monitor's Down does not even reach the supervisor.
+    assert world.reports[-1].decision == ("started" if isinstance(message, Down) else "stale")
+    assert world.diary == ["+a", "-a failed", "restart a", "+a"]
+
+
+def test_a_timer_of_a_former_wait_is_stale(sim: World) -> None:
+    """S8: only the wait of the present incarnation ends by a timer."""
+    top = sim.supervise(one(sim, backoff=BACKOFF))
+    for _ in range(2):
+        sim.system.address("a").tell("crash")
+        sim.system.advance(1.5)
+    assert top.ask(FindChild("a"), timeout=0.1).state == "waiting"
+    top.tell(Retry("a", 1))
+    assert top.ask(FindChild("a"), timeout=0.1).state == "waiting"
+    assert sim.reports[-1].decision == "stale"
+
+
 def test_terminating_a_stubborn_child_fences_reports_and_escalates(world: World) -> None:
     """S15: a thread cannot be killed."""
     spec = SupervisorSpec("top", children=[world.worker("a", "stubborn", shutdown=0.05)])
@@ -202,6 +251,7 @@ def test_a_child_that_waits_for_its_restart_can_be_terminated(sim: World) -> Non
     assert top.ask(TerminateChild("a"), timeout=1)
     sim.system.advance(60.0)
     assert sim.starts() == [0.0]
+    assert sim.reports[-1].decision == "stopped", "its timer is gone"
     assert top.ask(RestartChild("a"), timeout=1).state == "running"
 
 

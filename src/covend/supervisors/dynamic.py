@@ -101,8 +101,7 @@ class DynamicSupervisor(Actor):
             self._monitors[child.host.monitor] = child
 
     def _died(self, child: Child, reason: Exit) -> None:
-        child.down()
-        child.cause = reason
+        child.died(reason)
         if not is_restarted(child.spec.restart, reason):
             del self._keeper.children[child.id]
             self._keeper.report("drop", child, reason)

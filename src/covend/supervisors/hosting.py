@@ -59,6 +59,10 @@ class Host(Protocol):
         """Wait until it is gone; False for one that could not be got rid of (S15)."""
         ...
 
+    def clear(self) -> None:
+        """After it ended by itself: make sure that nothing of it is left."""
+        ...
+
     def waiting(self) -> int | None:
         """How many messages wait for it; None for a process."""
         ...
@@ -121,6 +125,13 @@ class Child:
             case seconds:
                 return seconds
 
+    def died(self, reason: Exit) -> None:
+        """Note that it ended by itself."""
+        if self.host is not None:
+            self.host.clear()
+        self.down()
+        self.cause = reason
+
     def down(self) -> None:
         """Note that it does not run and will not by itself."""
         self.host = None
@@ -157,6 +168,9 @@ class ActorHost:
         if not gone:
             self._ctx.system.fence(self.actor)
         return gone
+
+    def clear(self) -> None:
+        """Nothing: what an actor leaves behind is its own children, who are not ours."""
 
     def waiting(self) -> int | None:
         return len(self.actor.cell.mailbox)
@@ -204,6 +218,10 @@ class ProcessHost:
         stop = self._stop or TreeStop(self.process.id)
         ended = stop.finish(0 if self._brutal else seconds)
         return not ended.survivors and self.process.wait(5.0)
+
+    def clear(self) -> None:
+        """Kills the helpers it left in its session: they may hold what its successor needs."""
+        TreeStop(self.process.id).finish(0)
 
     def waiting(self) -> int | None:
         return None

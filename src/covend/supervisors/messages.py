@@ -108,6 +108,7 @@ class ProcessExited(Message, frozen=True):
     """A child process ended; ``status`` as in ``ExitWatcher``. Sent by the watcher's thread."""
 
     lane: ClassVar[Lane] = CONTROL
+
     child: str
     incarnation: int
     status: int | None
@@ -128,6 +129,8 @@ class Report(Message, frozen=True):
     seconds, ``delay`` the seconds until a restart that waits, ``group`` who is restarted along,
     ``recent`` how many restarts the intensity counts now.
     """
+
+    lane: ClassVar[Lane] = CONTROL  # a supervisor never waits for its listener's mailbox
 
     supervisor: str
     child: str

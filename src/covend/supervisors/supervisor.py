@@ -106,8 +106,7 @@ class Supervisor(Actor):
     def _died(self, child: Child, reason: Exit) -> None:
         keeper = self._keeper
         action = on_death(self._members(), self.spec.auto_shutdown, child.id, reason)
-        child.down()
-        child.cause = reason
+        child.died(reason)
         if action is Action.RESTART:
             delay = keeper.next_delay(child, self.ctx.now() - child.started_at)
             if delay > 0:
