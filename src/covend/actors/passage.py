@@ -213,6 +213,7 @@ class Passage:
             self.hands.reopen_coven(coven, self.epoch)
             if coven in self.opened_before:
                 self.residency.open[coven] = self.opened_before[coven]
+                self.hands.start_tree(coven)
         self.residency.closed -= self.previous
         self.hands.push_admission()
 
