@@ -491,6 +491,8 @@ def test_closing_removes_the_socket_and_releases_whoever_waits(
     client.close()
     with pytest.raises(Unreachable, match="left the wire"):
         answer.get()
+    with pytest.raises(Unreachable, match="left the wire"):
+        client.ask("echo@there", Say(2), SECONDS)
     assert there.close() == 0
     assert list((tmp_path / "wire").iterdir()) == []
 
@@ -579,3 +581,25 @@ def test_a_full_mailbox_never_holds_up_the_wire(system: ThreadSystem, client: Cl
     assert [letter.why for letter in system.dead_letters.recent if "takes no more" in letter.why]
     go_on.set()
     assert [answer.get() for answer in answers] == [0, 1, 2]
+
+
+def test_monitors_of_a_dead_process_go_when_its_successor_sets_its_own(
+    system: ThreadSystem, tmp_path: Path
+) -> None:
+    """S13: a node that restarts for ever leaves nothing piling up at its peers."""
+    system.spawn(Echo, name="echo")
+    assert isinstance(system.wire, Node)
+    served = system.wire._served
+    for life in range(3):
+        with ThreadSystem(node="there") as there:
+            wire = Node(there, "there", tmp_path)
+            watchers = [there.spawn(Watcher, "echo@here") for _ in range(2)]
+            route = f"there#{wire._ipc.incarnation:x}".encode()
+            eventually(lambda route=route: [known for known, _ in served] == [route] * 2)
+            if life == 2:
+                system.address("echo").tell(End())
+                for watcher in watchers:
+                    downs = eventually(lambda ref=watcher: ref.ask("?", SECONDS))
+                    assert [down.reason for down in downs] == [NORMAL]
+            wire.close()  # before its actors end, as a killed process would
+    assert served == {}

@@ -37,6 +37,8 @@ LINGER_MS = 200
 """How long closing waits for frames already handed to ZeroMQ."""
 ROUND = 200
 """Frames read from one socket before the others get their turn."""
+MAX_SLEEP = 3600.0
+"""Seconds after which even an idle thread with a far deadline looks at the clock."""
 MAX_PATH = 107
 """The longest path of a Unix socket on Linux, in bytes."""
 
@@ -143,6 +145,8 @@ class Ipc:
         self._calls: deque[Callable[[], None]] = deque()
         self._wake_at: Callable[[float], float | None] = lambda now: None
         self._closing = False
+        self._freed = False
+        self._guard = threading.Lock()
         self._signalled = False
         self._path = socket_path(self._dir, node)
         if bind and answers(self._path):
@@ -158,6 +162,11 @@ class Ipc:
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poller.register(self._wakeup, zmq.POLLIN)
         self._thread = threading.Thread(target=self._run, name=f"wire-{node}", daemon=True)
+
+    @property
+    def closed(self) -> bool:
+        """Whether ``close`` was called."""
+        return self._closing
 
     def start(self, wake_at: Callable[[float], float | None]) -> None:
         """Begin to serve. ``wake_at(now)`` runs in the I/O thread before each sleep: it does what
@@ -178,11 +187,13 @@ class Ipc:
         self._calls.append(function)
         # The thread clears the flag before it looks at the queue, so no call is overlooked.
         if not self._signalled:
-            self._signalled = True
-            try:
+            self._wake()
+
+    def _wake(self) -> None:
+        with self._guard:  # else the number might be another file's by now
+            if not self._freed:
+                self._signalled = True
                 os.eventfd_write(self._wakeup, 1)
-            except OSError:
-                self._signalled = False  # closed: there is nobody left to wake
 
     def close(self, timeout: float = 5.0) -> None:
         """Stop serving, remove the own socket, free everything. Safe to call twice."""
@@ -190,8 +201,9 @@ class Ipc:
             return
         self._closing = True
         if self._thread.ident is not None:
-            self.call(lambda: None)
-            self._thread.join(timeout)
+            self._wake()
+            if self._thread is not threading.current_thread():
+                self._thread.join(timeout)
         else:
             self._free()
 
@@ -212,7 +224,9 @@ class Ipc:
 
     def _turn(self, until: float | None) -> None:
         """Sleep until something comes or ``until``, and see to it."""
-        timeout = None if until is None else max(0, int((until - time.monotonic()) * 1000) + 1)
+        timeout = None
+        if until is not None:
+            timeout = int(min(max(0.0, until - time.monotonic()), MAX_SLEEP) * 1000) + 1
         for source, _ in self._poller.poll(timeout):
             try:
                 self._serve(source)
@@ -237,8 +251,7 @@ class Ipc:
             except Exception:
                 _log.exception("wire: a call in the I/O thread failed")
         if self._calls and not self._signalled:
-            self._signalled = True
-            os.eventfd_write(self._wakeup, 1)
+            self._wake()
 
     def _send(self, peer: str, frame: Frame) -> None:
         link = self._links.get(peer)
@@ -377,4 +390,6 @@ class Ipc:
             self._path.unlink(missing_ok=True)  # before closing: later it may be a successor's
             self._router.close(LINGER_MS)
         self._context.term()
-        os.close(self._wakeup)
+        with self._guard:
+            self._freed = True
+            os.close(self._wakeup)

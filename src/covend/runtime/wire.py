@@ -107,7 +107,7 @@ class Node:
 
         def begin() -> None:
             self._asks[key] = _Ask(node, frame.header.to, answer)
-            heapq.heappush(self._deadlines, (answer.deadline, key))
+            self._remember(answer.deadline, key)
             self._ipc.send(node, frame)
 
         self._ipc.call(begin)
@@ -123,7 +123,7 @@ class Node:
             self._ipc.send(node, frame)
 
         def end() -> None:
-            if self._watches.pop(key, None) is not None:
+            if self._watches.pop(key, None) is not None and not self._ipc.closed:
                 self._ipc.send(node, self._frame("unwatch", node, name, None, origin, key, 0.0))
 
         self._ipc.call(begin)
@@ -139,6 +139,8 @@ class Node:
         key: int,
         deadline: float,
     ) -> Frame:
+        if self._ipc.closed:
+            raise Unreachable(f"{name}@{node}: this process left the wire")
         tag, body = pack_value(message)
         sender = origin.sender or f"@{self.name}"
         header = Header(
@@ -223,6 +225,10 @@ class Node:
             header = Header("down", "", f"{name}@{self.name}", key, tag=tag)
             self._ipc.answer(route, Frame(header, body))
 
+        watcher = route.partition(b"#")[0]
+        for stale in [known for known in self._served if known[0] != route]:
+            if stale[0].partition(b"#")[0] == watcher:
+                self._served.pop(stale)()  # of a process that this one succeeds
         self._served[route, key] = _nothing  # on_down may come before watch() has returned
         cancel = system.watch(name, on_down)
         if (route, key) in self._served:
@@ -307,6 +313,13 @@ class Node:
     def _asks_to(self, peer: str) -> list[_Ask]:
         keys = [key for key, ask in self._asks.items() if ask.peer == peer]
         return [self._asks.pop(key) for key in keys]
+
+    def _remember(self, deadline: float, key: int) -> None:
+        if len(self._deadlines) > 1024 + 2 * len(self._asks):
+            # Most asks are answered long before their deadline.
+            self._deadlines = [entry for entry in self._deadlines if entry[1] in self._asks]
+            heapq.heapify(self._deadlines)
+        heapq.heappush(self._deadlines, (deadline, key))
 
     def _expire(self, now: float) -> float | None:
         while self._deadlines:
