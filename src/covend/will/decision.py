@@ -30,8 +30,8 @@ REASONS = {
 class Verdict(msgspec.Struct, frozen=True, gc=False):
     """One alternative as it was weighed: all in seconds but ``kappa`` and ``yields`` (weight/s).
 
-    ``since`` is how long the slowest of ``evict`` has been open, ``at`` the earliest time at which
-    this verdict can change by the mere passing of time.
+    ``due`` is the wait from which it goes first where a swap is due, ``at`` the earliest time at
+    which this verdict can change by the mere passing of time.
     """
 
     coven: str
@@ -46,9 +46,14 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     term: float = 0.0
     left: float = 0.0
     rival: float = 0.0
-    overdue: bool = False
+    due: float = FOREVER
     at: float = FOREVER
     note: str = ""
+
+    @property
+    def overdue(self) -> bool:
+        """Whether its oldest signal has waited W12's term itself."""
+        return self.oldest >= self.due
 
 
 class Decision(msgspec.Struct, frozen=True):

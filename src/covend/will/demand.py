@@ -36,7 +36,8 @@ class DemandBook:
         self._streaks: dict[str, Streak] = {}
         self._queues: dict[str, Queue] = {}
         self._dirty: set[str] = set()
-        self._basis: tuple[object, ...] = ()
+        self._estimates: Estimates | None = None
+        self._basis: tuple[frozenset[str], frozenset[str], bool] = (frozenset(), frozenset(), False)
 
     def __len__(self) -> int:
         return len(self._signals)
@@ -124,22 +125,20 @@ class DemandBook:
         """One queue per coven for which something waits (W9).
 
         What waits for an open coven is that coven's own work. Another coven that serves it too has
-        it in its queue only where every open one that serves it is full.
+        it in its queue only where every open one that serves it is full and need not go for it.
         """
-        taken = (
-            frozenset(c for c in self._model.contested if self._is_taken(c, open, full))
-            if self._model.contested
-            else frozenset[str]()
-        )
-        mine = frozenset(open)
-        basis = (estimates, taken, mine if self._model.contested else None, ingest_window)
-        if len(self._basis) != 4 or self._basis[0] is not estimates or basis[1:] != self._basis[1:]:
+        contested = self._model.contested
+        mine = frozenset(open) if contested else frozenset[str]()
+        busy = frozenset(full) if contested else frozenset[str]()
+        basis = (mine, busy, ingest_window)
+        if self._estimates is not estimates or basis != self._basis:
+            self._estimates = estimates
             self._basis = basis
             self._dirty.update(self._model.covens)
         if self._dirty:
             fresh = dict(self._queues)
             for name in self._dirty:
-                queue = self._queue(name, taken if name not in mine else frozenset())
+                queue = self._queue(name, estimates)
                 if queue is None:
                     fresh.pop(name, None)
                 else:
@@ -148,12 +147,24 @@ class DemandBook:
             self._queues = fresh
         return self._queues
 
-    def _is_taken(self, capability: str, open: Collection[str], full: Collection[str]) -> bool:
-        return any(c in open and c not in full for c in self._model.serving[capability])
+    def _taken(self, coven: str) -> frozenset[str]:
+        """What this coven could serve but need not, because something open does (W9, W13)."""
+        open, full, _ = self._basis
+        if coven in open:
+            return frozenset()
+        facts = self._model.covens[coven]
+        return frozenset(
+            capability
+            for capability in self._model.contested & facts.server.keys()
+            if any(
+                other in open and (other not in full or other in facts.conflicts)
+                for other in self._model.serving[capability]
+            )
+        )
 
-    def _queue(self, coven: str, taken: frozenset[str]) -> Queue | None:
-        estimates, _, _, window = self._basis
-        assert isinstance(estimates, Estimates)
+    def _queue(self, coven: str, estimates: Estimates) -> Queue | None:
+        taken = self._taken(coven)
+        window = self._basis[2]
         facts = self._model.covens[coven]
         rows: list[tuple[float, ClassQueue]] = []
         for klass in CLASSES:
@@ -170,7 +181,7 @@ class DemandBook:
                 if oldest is None or cell.heap[0] < oldest:
                     oldest = cell.heap[0]
             if oldest is not None:
-                weight = self._weight(klass, bool(window))
+                weight = self._weight(klass, window)
                 row = ClassQueue(klass, count, arrivals / 1e6, oldest[0] / 1e6, service, oldest[1])
                 rows.append((weight, row))
         return queue_of(rows) if rows else None

@@ -77,7 +77,7 @@ class Rules(msgspec.Struct, frozen=True):
         default_factory=lambda: {"titan": 2.0, "kinetic": 5.0, "weaver": 15.0}
     )
     sla: dict[str, float] = msgspec.field(
-        default_factory=lambda: {"reflex": 10.0, "ritual": 120.0, "ingest": 900.0, "swarm": 600.0}
+        default_factory=lambda: {"reflex": 10.0, "ritual": 60.0, "ingest": 900.0, "swarm": 300.0}
     )
     ingest_window_weight: float = 2.0
     ingest_max_wait: float = 900.0
@@ -122,6 +122,13 @@ class Model:
             self._must_exist(f"coven {coven.name!r}", "soulstone", coven.soulstones)
         for role in self.roles.values():
             self._must_exist(f"role {role.name!r}", "soulstone", role.tiers)
+        self.always = frozenset(
+            capability
+            for s in self.soulstones.values()
+            if s.authority == "shared" or s.lexicon
+            for capability, _ in self._capabilities(s.name)
+        )
+        """What shared soulstones and lexicons serve: always routable, never evicted (W4, W5)."""
         conflicts = conflict_graph(declared)
         self.covens = {
             name: self._facts(coven, conflicts[name]) for name, coven in declared.items()
@@ -131,13 +138,6 @@ class Model:
             for capability in facts.server:
                 self.serving[capability] = (*self.serving.get(capability, ()), facts.name)
         self.contested = frozenset(c for c, names in self.serving.items() if len(names) > 1)
-        self.always = frozenset(
-            capability
-            for s in self.soulstones.values()
-            if s.authority == "shared" or s.lexicon
-            for capability, _ in self._capabilities(s.name)
-        )
-        """What shared soulstones and lexicons serve: always routable, never evicted (W4, W5)."""
 
     def slots(self, coven: str, capability: str) -> int:
         """How many requests for this capability the coven runs at once (titan: one)."""
@@ -174,8 +174,10 @@ class Model:
         tier: dict[str, int] = {}
         members = [self.soulstones[name] for name in coven.soulstones]
         for member in members:
+            if member.authority == "shared" or member.lexicon:
+                continue
             for capability, rank in self._capabilities(member.name):
-                if rank < tier.get(capability, 1 << 30):
+                if capability not in self.always and rank < tier.get(capability, 1 << 30):
                     server[capability], tier[capability] = member.name, rank
         inertia = coven.inertia
         if inertia is None:

@@ -14,6 +14,8 @@ For every coven T for which something waits and that is not open:
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 
 from covend.will.decision import FOREVER, Decision, Stay, Swap, Verdict
@@ -173,13 +175,16 @@ class Whim:
         top = queue.top
         load = state.estimates.load[name]
         setup = load
-        rival = 0.0
+        rival = yields = 0.0
         for evictee in evict:
             holder = holders[evictee]
             if holder.busy:
                 setup += holder.load
                 rival += holder.yields
-        yields = _yield(queue, setup)
+        for weight, service in queue.prefixes:  # as _yield, which a call per coven would double
+            ratio = weight / (setup + service + 1e-9)
+            if ratio > yields:
+                yields = ratio
         code = ""
         at = now
         momentum = inertia = kappa = term = left = due = 0.0
@@ -189,8 +194,11 @@ class Whim:
             patience = rules.kappa * half + holder.inertia
             if top < highest:
                 patience *= rules.lower_factor
-            due = max(due, patience)
-            claim = max(holder.busy, holder.lingers if holder.lingers > top else 0.0)
+            if patience > due:
+                due = patience
+            claim = holder.lingers if holder.lingers > top else 0.0
+            if holder.busy > claim:
+                claim = holder.busy
             if not claim:
                 continue
             dominates = claim < top
@@ -206,7 +214,7 @@ class Whim:
                 block = "yield"
                 grown = now + (holder.inertia - demand) / queue.weight
                 free_at = max(queue.oldest + t, grown)
-            if block and holder.busy <= top and holder.lingers > top and not holder.busy:
+            if block and not holder.busy:
                 block = "linger"
             if block:
                 code = block
@@ -231,28 +239,34 @@ class Whim:
             term,
             left,
             rival,
-            waited >= due,
+            due,
             at,
         )
 
     def _best(self, verdicts: tuple[Verdict, ...], state: State, now: float) -> Verdict | None:
         """Who goes, of those that may: the greatest yield, but the overdue first (W13, W16).
 
-        Where a swap is due anyway it goes to whoever has waited a whole term itself, oldest first,
-        even if that one could not have caused it: otherwise two covens that keep taking turns could
-        pass a third over for ever (docs/decisions/0002-the-overdue-go-first.md).
+        Where a swap is due anyway it goes to whoever has waited a whole term itself (two, before a
+        higher class), oldest first, even if that one could not have caused it: otherwise two covens
+        that keep taking turns could pass a third over for ever
+        (docs/decisions/0002-the-overdue-go-first.md).
         """
         free = [verdict for verdict in verdicts if not verdict.code]
         if not free:
             return None
+        if len(free) == len(verdicts) == 1:
+            return free[0]
         moved = {name for verdict in free for name in verdict.evict}
+        leading = max(state.queues[verdict.coven].top for verdict in free)
         first: Verdict | None = None
         for verdict in verdicts:
             if verdict.code in ("quarantined", "misfit"):
                 continue
             if verdict.code and not moved.issuperset(verdict.evict):
                 continue
-            if not verdict.overdue and not self._ingest_aged(state.queues[verdict.coven], now):
+            queue = state.queues[verdict.coven]
+            patience = verdict.due if queue.top >= leading else 2 * verdict.due
+            if verdict.oldest < patience and not self._ingest_aged(queue, now):
                 continue
             if first is None or verdict.oldest > first.oldest:
                 first = verdict
@@ -333,6 +347,32 @@ def _yield(queue: Queue, setup: float) -> float:
         if ratio > best:
             best = ratio
     return best
+
+
+def wait_bound(
+    model: Model,
+    state: State,
+    target: str,
+    klass: str,
+    ahead: Collection[str],
+    drain: float,
+) -> float:
+    """Seconds after which a coven at which a signal of ``klass`` waits has been opened (W13).
+
+    Per coven ahead of it, the open one first: one term, one drain and one load; then its own load.
+    A class below the highest counts its term four times. ``drain`` is the longest that what is in
+    flight can last. Holds for what waits for a coven that was closed when it began to wait.
+    """
+    rules = model.rules
+    weight = rules.weights[klass]
+    factor = rules.lower_factor if weight < max(rules.weights.values()) else 1.0
+    load = state.estimates.load
+    total = load[target]
+    for name in ahead:
+        inertia = model.covens[name].inertia
+        term = factor * (rules.kappa * (load[name] + load[target]) / 2 + inertia)
+        total += max(term, inertia / weight) + drain + load[name]
+    return total
 
 
 def still_wanted(swap: Swap, state: State) -> bool:
