@@ -221,8 +221,10 @@ def test_the_parents_death_is_seen_through_the_pipe(spawner: Spawner, tmp_path: 
     log = tmp_path / "log"
     follower = (
         "import threading, os; from covend.runtime.process import watch_parent;"
+        "fd = int(os.environ['COVEND_PARENT_FD']);"
         "gone = threading.Event(); watch_parent(gone.set);"
-        "print(os.getpid(), os.environ.get('COVEND_PARENT_FD'), flush=True);"
+        "hidden = 'COVEND_PARENT_FD' not in os.environ and not os.get_inheritable(fd);"
+        "print(os.getpid(), hidden, flush=True);"
         "assert gone.wait(60); print('left in order', flush=True)"
     )
     parent = (
@@ -232,8 +234,8 @@ def test_the_parents_death_is_seen_through_the_pipe(spawner: Spawner, tmp_path: 
     )
     child = script(spawner, parent, log_path=log)
     until(lambda: log.read_text().endswith("\n"), "the follower's pid")
-    pid, variable = log.read_text().split()
-    assert variable == "None", "the pipe is hidden from the follower's own children"
+    pid, hidden = log.read_text().split()
+    assert hidden == "True", "the pipe is hidden from the follower's own children"
     follower_id = ProcessId.of(int(pid))
     child.id.kill()
     assert follower_id.wait(10)
