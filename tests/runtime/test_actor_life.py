@@ -272,8 +272,8 @@ def test_shutdown_stops_the_last_spawned_first_and_starts_nothing_more(system: S
         def on_stop(self, reason: Exit) -> None:
             order.append(self.ctx.name)
 
-    for name in ("a", "b", "c"):
-        system.spawn(Named, name=name)
+    for name in ("a", "b", "c"):  # of three classes: peers of one are stopped together
+        system.spawn(type(name, (Named,), {}), name=name)
     assert system.shutdown() == []
     assert order == ["c", "b", "a"]
     with pytest.raises(StartFailed) as caught:

@@ -134,7 +134,7 @@ def test_a_crash_of_a_thread_dumps_the_ring(tmp_path: Path, monkeypatch) -> None
         remove()
 
 
-@pytest.mark.parametrize(("size", "every"), [(0, 1), (1000, 1), (16, 0)])
+@pytest.mark.parametrize(("size", "every"), [(0, 1), (-8, 1), (16, 0)])
 def test_a_senseless_ring_is_refused(size: int, every: int) -> None:
     with pytest.raises(ValueError, match="trace"):
         TraceRing(size, every=every)

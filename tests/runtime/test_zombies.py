@@ -105,6 +105,7 @@ def test_a_shutdown_reports_who_ignored_it_and_stops_the_others() -> None:
     go, inside = threading.Event(), threading.Event()
     log: list[object] = []
     system.spawn(Stubborn, go, log, name="polite")
+    system.spawn(Listener, [])
     rude = system.spawn(Stubborn, go, [], name="rude")
     rude.tell(("hold", inside))
     assert inside.wait(5)

@@ -52,8 +52,8 @@ class Mailbox:
     """The mailbox of one actor on a thread. ``put`` on any thread, ``get`` on the actor's."""
 
     __slots__ = (
-        "_blocked", "_bound", "_lock", "_now", "_room", "_tokens", "_wake", "bury", "closed", "control",
-        "name", "owner", "spec", "timers", "work",
+        "_asleep", "_blocked", "_bound", "_lock", "_now", "_room", "_wakes", "bury", "closed",
+        "control", "name", "owner", "spec", "timers", "work",
     )  # fmt: skip
 
     def __init__(
@@ -73,8 +73,8 @@ class Mailbox:
         self.closed = False
         self.owner = 0
         self._now = now
-        self._tokens: SimpleQueue[None] = SimpleQueue()
-        self._wake = self._tokens.put
+        self._asleep = False
+        self._wakes: SimpleQueue[None] = SimpleQueue()
         self._lock = threading.Lock()
         self._room: threading.Condition | None = None
         self._blocked = 0
@@ -96,16 +96,18 @@ class Mailbox:
                 self._put_when_full(envelope, patient)
         if self.closed:
             self.drain()
-        else:
-            self._wake(None)
+        elif self._asleep:
+            self._asleep = False
+            self._wakes.put(None)
 
     def put_control(self, envelope: Envelope) -> None:
         """Queue on the control lane whatever the message's class says. Any thread."""
         self.control.append(envelope)
         if self.closed:
             self.drain()
-        else:
-            self._wake(None)
+        elif self._asleep:
+            self._asleep = False
+            self._wakes.put(None)
 
     def _put_when_full(self, envelope: Envelope, patient: bool) -> None:
         bound = self._bound
@@ -157,36 +159,35 @@ class Mailbox:
         """Return the next message, control first; waits for one or for a timer. Actor's thread."""
         while True:
             if self.timers.armed:
-                self._sleep_until_timers()
-            else:
-                self._tokens.get()
-            if (envelope := self._pop()) is not None:
+                self.fire()
+            if (envelope := self.pop()) is not None:
                 return envelope
+            self._sleep()
 
-    def _pop(self) -> Envelope | None:
+    def pop(self) -> Envelope | None:
+        """Take the next message out, if there is one. Actor's thread."""
         if self.control:
             return self.control.popleft()
         try:
             envelope = self.work.popleft()
         except IndexError:
-            return None  # dropped for a newer one: its token outlived it
+            return None
         if self._blocked:
             self._let_in(1)
         return envelope
 
-    def _sleep_until_timers(self) -> None:
-        """Take a token, one of which was put for every message, and for every timer that fires."""
-        while (deadline := self.timers.next_deadline()) is not None:
-            left = deadline - self._now()
-            if left <= 0:
-                self.fire()
-                continue
+    def _sleep(self) -> None:
+        """Wait until a sender or the next timer wakes the actor; sometimes it is for nothing."""
+        self._asleep = True
+        # Said, then look: a sender that did not see it had appended before.
+        if not self.control and not self.work:
+            deadline = self.timers.next_deadline()
+            left = None if deadline is None else max(0.0, deadline - self._now())
             try:
-                self._tokens.get(timeout=left)
+                self._wakes.get(timeout=left)
             except Empty:
-                continue
-            return
-        self._tokens.get()
+                pass  # a timer is due
+        self._asleep = False
 
     def fire(self) -> None:
         """Move what is due to the control lane."""

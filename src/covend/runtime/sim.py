@@ -103,7 +103,7 @@ class SimMailbox(Mailbox):
         while True:
             self._sim.block(lambda: len(self) > 0, self.timers.next_deadline())
             self.fire()
-            if (envelope := self._pop()) is not None:
+            if (envelope := self.pop()) is not None:
                 return envelope
 
     def _wait_for_room(self, envelope: Envelope, bound: int, deadline: float) -> bool:

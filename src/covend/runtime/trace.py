@@ -1,6 +1,6 @@
 """The trace ring: the last things that happened in this process, always on (X1).
 
-A record is one tuple in a preallocated ring, so that tracing a message costs less than sending
+A record is one tuple in a ring, so that tracing a message costs less than sending
 it. Payloads are left out unless asked for; then they are cut short, and no field whose name
 speaks of a secret, token or key is ever written.
 """
@@ -12,6 +12,7 @@ import re
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
@@ -90,13 +91,13 @@ def _pairs(fields: Mapping[Any, object], depth: int) -> str:
 
 
 class TraceRing:
-    """The last ``size`` records (a power of two). Any thread may add, none waits for another.
+    """The last ``size`` records. Any thread may add, none waits for another.
 
     ``every=n`` keeps one trace in ``n``, the same ones in every process; records that belong to no
     message are always kept. ``payloads=True`` writes what messages say, cut short.
     """
 
-    __slots__ = ("_clock", "_mask", "_next", "_records", "add", "node", "wall_ns")
+    __slots__ = ("_clock", "_next", "_records", "add", "node", "wall_ns")
 
     def __init__(
         self,
@@ -108,23 +109,22 @@ class TraceRing:
         clock: Callable[[], int] = time.monotonic_ns,
         wall_ns: int | None = None,
     ) -> None:
-        if size < 1 or size & (size - 1):
-            raise ValueError(f"the size of a trace ring must be a power of two, not {size}")
+        if size < 1:
+            raise ValueError(f"a trace ring must have room for one record at least, not {size}")
         if every < 1:
             raise ValueError(f"a trace keeps one in `every` >= 1 traces, not {every}")
         self.node = node
         self.wall_ns = time.time_ns() - clock() if wall_ns is None else wall_ns
         self._clock = clock
-        self._mask = size - 1
         self._next = count()
-        self._records: list[tuple[int, int, str, str, str, str, int, int, int, str] | None]
-        self._records = [None] * size
+        self._records: deque[tuple[int, int, str, str, str, str, int, int, int, str]]
+        self._records = deque(maxlen=size)
         self.add: Add = self._adder(every, payloads)
         """Record one thing that happened to a message. Any thread."""
 
     def _adder(self, every: int, payloads: bool) -> Add:
         """Make ``add``: a closure, because every message passes it three times."""
-        records, mask, following, clock = self._records, self._mask, self._next, self._clock
+        append, following, clock = self._records.append, self._next, self._clock
 
         def add(
             kind: str,
@@ -136,10 +136,11 @@ class TraceRing:
             trace_id: int,
             detail: str = "",
         ) -> None:
-            seq = next(following)
-            name = type(message).__name__
-            records[seq & mask] = (
-                seq, clock(), kind, actor, other, name, msg_id, cause_id, trace_id, detail,
+            append(
+                (
+                    next(following), clock(), kind, actor, other, type(message).__name__,
+                    msg_id, cause_id, trace_id, detail,
+                )
             )  # fmt: skip
 
         def add_some(
@@ -160,15 +161,14 @@ class TraceRing:
 
     def note(self, kind: str, actor: str, other: str = "", /, **detail: object) -> None:
         """Record something that is no message: a spawn, an exit, a restart, …"""
-        seq = next(self._next)
         text = _pairs(detail, _DEPTH)
-        self._records[seq & self._mask] = (
-            seq, self._clock(), kind, actor, other, "", 0, 0, 0, text,
-        )  # fmt: skip
+        self._records.append(
+            (next(self._next), self._clock(), kind, actor, other, "", 0, 0, 0, text)
+        )
 
     def snapshot(self) -> list[TraceRecord]:
         """Return what the ring holds, oldest first."""
-        return [TraceRecord(*record) for record in sorted(r for r in self._records if r)]
+        return [TraceRecord(*record) for record in sorted(self._records.copy())]
 
     def dump(self, path: Path) -> int:
         """Write the ring to ``path`` (whole or not at all) and return how many records.
