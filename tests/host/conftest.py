@@ -37,6 +37,14 @@ STONE = textwrap.dedent("""
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         note("child")
         signal.pause()
+    if "daemon" in options:
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() > 0:
+                os._exit(0)
+            note("daemon")
+            signal.pause()
+        os.wait()
     if "stubborn" in options:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     note("up")

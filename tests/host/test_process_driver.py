@@ -72,16 +72,21 @@ def test_a_changed_command_changes_the_hash_and_a_changed_budget_does_not(stage:
     assert spec_hash(stone) == spec_hash(msgspec.structs.replace(stone, slots=9))
 
 
-@pytest.mark.parametrize("options", [(), ("children",), ("stubborn",), ("children", "stubborn")])
+@pytest.mark.parametrize(
+    "options", [(), ("children",), ("stubborn",), ("children", "stubborn"), ("daemon",)]
+)
 def test_a_stop_ends_every_process_however_stubborn(
     stage: Stage, drivers: Drivers, options: tuple[str, ...]
 ) -> None:
-    """S16: also what ignores SIGTERM, and a child in a session of its own."""
+    """S16: also what ignores SIGTERM, a child in a session of its own, and a daemon."""
     driver = drivers(stage.stone("a", *options))
     driver.start("a")
     up(stage)
     if "children" in options:
         eventually(lambda: len(stage.living()) == 3, what="the children are there")
+    if "daemon" in options:
+        eventually(lambda: len(stage.said("daemon")) == 1, what="the daemon is there")
+        assert len(stage.living()) == 2
     driver.stop("a", 0.05 if "stubborn" in options else 5.0)
     assert stage.living() == {}
     assert driver.observe() == {}
