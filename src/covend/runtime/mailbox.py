@@ -48,6 +48,17 @@ class MailboxSpec:
             raise ValueError(f"block_seconds must be positive, not {self.block_seconds!r}")
 
 
+class _Lanes(dict[type, bool]):
+    """Whether a class of messages is control, looked up once: a miss by ``getattr`` is slow."""
+
+    def __missing__(self, kind: type) -> bool:
+        control = self[kind] = getattr(kind, "lane", None) is CONTROL
+        return control
+
+
+_is_control = _Lanes()
+
+
 class Mailbox:
     """The mailbox of one actor on a thread. ``put`` on any thread, ``get`` on the actor's."""
 
@@ -86,7 +97,7 @@ class Mailbox:
 
         Raises ``MailboxFull`` as the policy says; a sender that is not ``patient`` never blocks.
         """
-        if getattr(type(envelope[0]), "lane", None) is CONTROL:
+        if _is_control[type(envelope[0])]:
             self.control.append(envelope)
         else:
             with self._lock:
@@ -160,9 +171,11 @@ class Mailbox:
         while True:
             if self.timers.armed:
                 self.fire()
-            if (envelope := self.pop()) is not None:
-                return envelope
-            self._sleep()
+            if self.work or self.control:
+                if (envelope := self.pop()) is not None:
+                    return envelope
+            else:
+                self._sleep()
 
     def pop(self) -> Envelope | None:
         """Take the next message out, if there is one. Actor's thread."""
