@@ -171,7 +171,7 @@ def test_the_nemesis_gives_a_soulstone_a_fault_and_takes_it_away(mark, monkeypat
 
 def test_nodes_are_known_by_their_command_lines():
     assert node_of(("python", "-m", "covend.boot", "ghoul-0", "--config", "x")) == "ghoul-0"
-    assert node_of(("python", "-m", "covend.cli", "serve", "x")) == "root"
+    assert node_of(("python", "-m", "tools.chaos.serve", "x")) == "root"
     assert node_of(("sleep", "1")) == "other"
 
 

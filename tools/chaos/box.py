@@ -23,6 +23,7 @@ from tools.chaos.processes import MARK, Processes
 MIB = 1024 * 1024
 START_SECONDS = 30.0
 STOP_SECONDS = 60.0
+LOGGED = ("core", "reactor", "gate-0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ class Box:
         """Starts the box; returns once its gate answers. Raises AssertionError with its log."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "covend.cli", "serve", str(self.config)],
+                [sys.executable, "-m", "tools.chaos.serve", str(self.config)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -197,9 +198,14 @@ class Box:
                 f"the box did not stop within {STOP_SECONDS:g} s\n{self.tail()}"
             ) from None
 
-    def tail(self, size: int = 6000) -> str:
-        """The end of the box's log."""
-        return self.log.read_text(errors="replace")[-size:] if self.log.exists() else ""
+    def tail(self, size: int = 4000) -> str:
+        """The ends of the box's logs: the root's, and those of the nodes that decide."""
+        logs = [self.log, *(self.run_dir / "logs" / f"{node}.log" for node in LOGGED)]
+        return "\n".join(
+            f"── {path.stem}\n{path.read_text(errors='replace')[-size:]}"
+            for path in logs
+            if path.exists()
+        )
 
     def __enter__(self) -> Box:
         try:

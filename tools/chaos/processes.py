@@ -95,7 +95,7 @@ def node_of(command: tuple[str, ...]) -> str:
                 return name + rest[rest.index("--model") + 1]
             if not name and rest:
                 return rest[0]
-    return "root" if "serve" in command else "other"
+    return "root" if "tools.chaos.serve" in command else "other"
 
 
 def pss(pid: int) -> int:
