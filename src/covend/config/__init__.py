@@ -5,7 +5,6 @@
 
 from covend.config.changes import Changes, Delta, diff
 from covend.config.errors import ConfigError, ConfigErrors
-from covend.config.folders import secure_dir
 from covend.config.loading import load, parse
 from covend.config.schema import schema_text
 from covend.config.structs import (
@@ -57,7 +56,6 @@ __all__ = [
     "parse_seconds",
     "parse_size",
     "schema_text",
-    "secure_dir",
     "show_seconds",
     "show_size",
 ]
