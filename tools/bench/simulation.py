@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 import random
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from covend.will.decision import Decision, Stay, Swap
@@ -58,9 +59,9 @@ class Trace:
 class Outcome:
     """What came of it: each request's wait, each swap, and each lone wait against its bound."""
 
-    waits: dict[str, float] = field(default_factory=dict)
-    swaps: list[tuple[float, float]] = field(default_factory=list)
-    cold_waits: list[tuple[str, float]] = field(default_factory=list)
+    waits: dict[str, float] = field(default_factory=dict[str, float])
+    swaps: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
+    cold_waits: list[tuple[str, str, float]] = field(default_factory=list[tuple[str, str, float]])
     ended: float = 0.0
 
     @property
@@ -93,7 +94,7 @@ class Exhaustive:
 class Box:
     """The simulated box; ``run`` plays a trace through to its last answer."""
 
-    def __init__(self, trace: Trace, strategy: type[Strategy]) -> None:
+    def __init__(self, trace: Trace, strategy: Callable[[Model], Strategy]) -> None:
         self.model = trace.world()
         self.trace = trace
         self.strategy = strategy(self.model)
@@ -113,6 +114,8 @@ class Box:
         self.serial = 0
         self.asked_at: float | None = None
         self.outcome = Outcome()
+        self.closed_at = dict.fromkeys(trace.loads, 0.0)
+        self.swap_began = 0.0
         self.now = 0.0
 
     def run(self) -> Outcome:
@@ -158,6 +161,8 @@ class Box:
         if self.target is not None:
             if not self.loading:
                 self.loading = True
+                if self.open is not None:
+                    self.closed_at[self.open] = self.now
                 self.open = None
                 self.swap_began = self.now
                 self.at(self.now + self.trace.loads[self.target], "loaded")
@@ -184,10 +189,9 @@ class Box:
         self.opened_at = self.now
         self.ended = [NEVER] * len(CLASSES)
         self.streak = Streak()
-        self.outcome.cold_waits += [
-            (klass, self.now - oldest)
-            for klass, (_, oldest) in self.book.waiting(self.open).items()
-        ]
+        closed = self.closed_at[self.open]
+        for klass, (_, oldest) in self.book.waiting(self.open).items():
+            self.outcome.cold_waits.append((self.open, klass, self.now - max(oldest, closed)))
 
     def state(self) -> State:
         open: tuple[Occupant, ...] = ()
@@ -199,8 +203,8 @@ class Box:
                 Occupant(
                     self.open,
                     self.opened_at,
-                    tuple(counts),
-                    tuple(self.ended),
+                    (counts[0], counts[1], counts[2], counts[3]),
+                    (self.ended[0], self.ended[1], self.ended[2], self.ended[3]),
                     full=self.running is not None,
                 ),
             )
@@ -212,6 +216,7 @@ class Box:
             estimates=estimates,
             swap_share=self.log.share(self.now),
             transition=self.target,
+            closed=dict(self.closed_at),
         )
 
     def ask(self) -> None:
@@ -223,9 +228,10 @@ class Box:
             self.target = decision.target
             self.serve()
         elif isinstance(decision, Stay) and decision.until is not None:
-            if self.asked_at is None or decision.until < self.asked_at:
-                self.asked_at = max(decision.until, self.now + 1e-6)
-                self.at(self.asked_at, "ask")
+            when = max(decision.until, self.now + 1e-6)
+            if self.asked_at is None or when < self.asked_at:
+                self.asked_at = when
+                self.at(when, "ask")
 
 
 def short_trace(rng: random.Random, models: int, count: int, interactive: float) -> Trace:
@@ -244,15 +250,25 @@ def short_trace(rng: random.Random, models: int, count: int, interactive: float)
 
 
 def long_trace(
-    rng: random.Random, models: int, count: int, load: float, interactive: float
+    rng: random.Random,
+    models: int,
+    count: int,
+    load: float,
+    interactive: float,
+    apart: bool = False,
 ) -> Trace:
-    """A Poisson stream at a share ``load`` of what the device could serve without any swap."""
+    """A Poisson stream at a share ``load`` of what the device could serve without any swap.
+
+    ``apart`` puts all interactive requests on the first model and all others on the rest.
+    """
     loads = {f"m{i}": rng.uniform(5, 20) for i in range(models)}
     mean = {name: rng.uniform(0.5, 3.0) for name in loads}
     drawn: list[tuple[str, str, float]] = []
     for _ in range(count):
         name = rng.choice(sorted(loads))
         klass = "reflex" if rng.random() < interactive else "ritual"
+        if apart:
+            name = "m0" if klass == "reflex" else rng.choice(sorted(loads)[1:])
         drawn.append((name, klass, mean[name] * rng.uniform(0.5, 1.5)))
     span = sum(service for _, _, service in drawn) / load
     arrivals = sorted(rng.uniform(0, span) for _ in drawn)

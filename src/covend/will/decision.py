@@ -30,7 +30,8 @@ REASONS = {
 class Verdict(msgspec.Struct, frozen=True, gc=False):
     """One alternative as it was weighed: all in seconds but ``kappa`` and ``yields`` (weight/s).
 
-    ``due`` is the wait from which it goes first where a swap is due, ``at`` the earliest time at
+    ``passed`` is how long its oldest signal has waited while it was closed, ``due`` the time from
+    which it then goes first where a swap happens, ``at`` the earliest time at
     which this verdict can change by the mere passing of time.
     """
 
@@ -47,13 +48,14 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     left: float = 0.0
     rival: float = 0.0
     due: float = FOREVER
+    passed: float = 0.0
     at: float = FOREVER
     note: str = ""
 
     @property
     def overdue(self) -> bool:
-        """Whether its oldest signal has waited W12's term itself."""
-        return self.oldest >= self.due
+        """Whether its oldest signal has been passed over for W12's term itself."""
+        return self.passed >= self.due
 
 
 class Decision(msgspec.Struct, frozen=True):

@@ -97,7 +97,8 @@ class State(msgspec.Struct, frozen=True):
 
     ``queues`` holds an entry for every coven for which something waits, open ones included.
     ``swap_share`` is the share of the last five minutes a device spent swapping (W12).
-    ``quarantined`` maps a coven to the time until which it may not be tried (W24).
+    ``quarantined`` maps a coven to the time until which it may not be tried (W24),
+    ``closed`` a coven to when it was last open: no signal was passed over before that (W13).
     """
 
     open: tuple[Occupant, ...]
@@ -109,3 +110,4 @@ class State(msgspec.Struct, frozen=True):
     transition: str | None = None
     ingest_window: bool = False
     streaks: dict[str, Streak] = {}
+    closed: dict[str, float] = {}

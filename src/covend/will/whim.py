@@ -240,6 +240,7 @@ class Whim:
             left,
             rival,
             due,
+            min(waited, now - state.closed.get(name, NEVER)),
             at,
         )
 
@@ -260,15 +261,15 @@ class Whim:
         leading = max(state.queues[verdict.coven].top for verdict in free)
         first: Verdict | None = None
         for verdict in verdicts:
+            queue = state.queues[verdict.coven]
+            patience = verdict.due if queue.top >= leading else 2 * verdict.due
+            if verdict.passed < patience and not self._ingest_aged(queue, now):
+                continue
             if verdict.code in ("quarantined", "misfit"):
                 continue
             if verdict.code and not moved.issuperset(verdict.evict):
                 continue
-            queue = state.queues[verdict.coven]
-            patience = verdict.due if queue.top >= leading else 2 * verdict.due
-            if verdict.oldest < patience and not self._ingest_aged(queue, now):
-                continue
-            if first is None or verdict.oldest > first.oldest:
+            if first is None or verdict.passed > first.passed:
                 first = verdict
         return first or max(free, key=lambda v: self._rank(v, state))
 
