@@ -95,7 +95,8 @@ class Box:
         ]
         covens: dict[str, list[str]] = {}
         for stone in self.stones.values():
-            covens.setdefault(stone.coven, []).append(stone.name)
+            if not stone.shared:
+                covens.setdefault(stone.coven, []).append(stone.name)
             parts.append(table("[soulstone]", self.settings(stone)))
         for name, members in covens.items():
             parts.append(table("[coven]", {"name": name, "soulstones": members}))
@@ -104,18 +105,22 @@ class Box:
 
     def settings(self, stone: Stone) -> dict[str, Any]:
         """One soulstone's table."""
-        return {
+        common = {
             "name": stone.name,
             "endpoint": f"http://127.0.0.1:{stone.port}",
+            "discipline": "titan" if stone.slots == 1 else "kinetic",
+            "slots": stone.slots,
+            "service_seconds": stone.request or 0.2,
+        }
+        if stone.shared:
+            return {**common, "authority": "shared"}
+        return {
+            **common,
             "command": list(stone.command(self.journal(stone.name))),
             # The interpreter needs some memory besides what the fake is told to hold.
             "memory": {"host": (stone.memory + 16) * MIB},
-            "discipline": "titan" if stone.slots == 1 else "kinetic",
-            "slots": stone.slots,
             "load_seconds": stone.load,
-            "service_seconds": stone.request or 0.2,
             "stop_seconds": 5.0,
-            "authority": "shared" if stone.shared else "exclusive",
         }
 
     def promise(self) -> Promise:

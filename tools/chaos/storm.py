@@ -61,13 +61,15 @@ class Verdict:
 
 
 def gate_struck(outcome: Outcome, history: Sequence[Struck]) -> bool:
-    """Whether a gate was killed while a request was under way, or just before it."""
-    return any(
-        struck.strike.node.startswith("gate-")
-        and struck.strike.fault == "kill"
-        and outcome.begun - REBIRTH_SECONDS <= struck.time <= outcome.ended
+    """Whether a gate was killed while a request was under way, or was still to be reborn."""
+    kills = [
+        struck.time
         for struck in history
-    )
+        if struck.strike.node.startswith("gate-") and struck.strike.fault == "kill"
+    ]
+    # Only a refused connection may come after the kill: what was accepted must be answered.
+    grace = REBIRTH_SECONDS if "ConnectionRefused" in outcome.detail else 0.05
+    return any(outcome.begun - grace <= kill <= outcome.ended for kill in kills)
 
 
 def storm(box: Box, strikes: Sequence[Strike], load: Load, seconds: float, seed: int) -> Verdict:
