@@ -76,7 +76,7 @@ def test_equal_classes_never_thrash(seed, klass):
     """W13: equal classes never spend more than 1/(1+κ) of the time swapping"""
     rng = random.Random(seed)
     trace = long_trace(rng, 2 + seed % 2, 400, 3.0, 0.0)
-    trace = Trace(trace.loads, tuple(msgspec_free(r, klass) for r in trace.requests))
+    trace = Trace(trace.loads, tuple(of_class(r, klass) for r in trace.requests))
     outcome = Box(trace, Whim).run()
     backlog = [s for s in outcome.swaps if s[1] < 0.6 * outcome.ended]
     spent = sum(end - begin for begin, end in backlog[1:])
@@ -85,7 +85,7 @@ def test_equal_classes_never_thrash(seed, klass):
     assert len(eager.swaps) > 3 * len(outcome.swaps)
 
 
-def msgspec_free(request: Request, klass: str) -> Request:
+def of_class(request: Request, klass: str) -> Request:
     return Request(request.id, request.arrival, request.model, klass, request.service)
 
 

@@ -96,9 +96,9 @@ class Ledger:
     def refusal(self, soulstones: Collection[str], without: Collection[str] = ()) -> str | None:
         """Why these may not be started now, or None where they fit (W1).
 
-        ``without`` are those that will be gone by then. Checked against the ledger (all that is held
-        plus these) and against the measured reading (what is really in use plus these), whichever
-        is worse: a driver may release late.
+        ``without`` are those that will be gone by then. Checked against the ledger (all that is
+        held plus these) and against the measured reading (what is really in use plus these),
+        whichever is worse: a driver may release late.
         """
         memory = self.memory()
         for device, budget in memory.budget.items():
