@@ -33,6 +33,7 @@ class DemoBox:
         self.run_dir = self.folder / "run"
         self.state_dir = self.folder / "state"
         self.log = self.folder / "serve.log"
+        self.run_dir.mkdir(mode=0o700)
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
