@@ -50,6 +50,7 @@ class Whim:
         self._weights = tuple(model.rules.weights[klass] for klass in CLASSES)
         self._memo: tuple[Memory | None, tuple[str, ...]] = (None, ())
         self._evictions: dict[str, tuple[str, ...] | str] = {}
+        self._yields: dict[str, tuple[Queue, float, float]] = {}
 
     def decide(self, state: State, now: float) -> Decision:
         """Stay or swap (W13), with every alternative weighed as the reason.
@@ -175,16 +176,18 @@ class Whim:
         top = queue.top
         load = state.estimates.load[name]
         setup = load
-        rival = yields = 0.0
+        rival = 0.0
         for evictee in evict:
             holder = holders[evictee]
             if holder.busy:
                 setup += holder.load
                 rival += holder.yields
-        for weight, service in queue.prefixes:  # as _yield, which a call per coven would double
-            ratio = weight / (setup + service + 1e-9)
-            if ratio > yields:
-                yields = ratio
+        known = self._yields.get(name)
+        if known is not None and known[0] is queue and known[1] == setup:
+            yields = known[2]
+        else:
+            yields = _yield(queue, setup)
+            self._yields[name] = (queue, setup, yields)
         code = ""
         at = now
         momentum = inertia = kappa = term = left = due = 0.0
@@ -257,14 +260,18 @@ class Whim:
             return None
         if len(free) == len(verdicts) == 1:
             return free[0]
+        queues = state.queues
         moved = {name for verdict in free for name in verdict.evict}
-        leading = max(state.queues[verdict.coven].top for verdict in free)
+        leading = max([queues[verdict.coven].top for verdict in free])
+        aged = now - self._rules.ingest_max_wait
         first: Verdict | None = None
         for verdict in verdicts:
-            queue = state.queues[verdict.coven]
+            queue = queues[verdict.coven]
             patience = verdict.due if queue.top >= leading else 2 * verdict.due
-            if verdict.passed < patience and not self._ingest_aged(queue, now):
-                continue
+            if verdict.passed < patience:
+                ingest = queue.ingest_oldest
+                if ingest is None or ingest > aged:
+                    continue
             if verdict.code in ("quarantined", "misfit"):
                 continue
             if verdict.code and not moved.issuperset(verdict.evict):
@@ -272,11 +279,6 @@ class Whim:
             if first is None or verdict.passed > first.passed:
                 first = verdict
         return first or max(free, key=lambda v: self._rank(v, state))
-
-    def _ingest_aged(self, queue: Queue, now: float) -> bool:
-        """An ingest signal older than 15 min is served within the next swap (W16)."""
-        oldest = queue.ingest_oldest
-        return oldest is not None and now - oldest >= self._rules.ingest_max_wait
 
     def _rank(self, verdict: Verdict, state: State) -> tuple[bool, float, float, str]:
         """Greatest yield first; ingestion in its window never before a waiting reflex (W16)."""
