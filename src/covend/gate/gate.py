@@ -1,0 +1,442 @@
+"""The gate: takes requests, decides from what the core last said, relays (W8, G1–G8).
+
+A gate never asks the core anything. It serves what was open when the core last spoke, holds what
+is not, and tells what it holds; so a dead core drops no stream (DESIGN §3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http
+import logging
+import math
+import os
+import ssl
+from collections.abc import Callable, Coroutine
+from time import monotonic
+from typing import Any
+
+import msgspec
+
+from covend.config import Box, ConfigErrors, load
+from covend.gate import body as bodies
+from covend.gate.admission import WAITING, Desk
+from covend.gate.errors import Refusal
+from covend.gate.keys import Account, Keys, credential, effective_class
+from covend.gate.relay import Exchange
+from covend.gate.reports import CoreLink, Reports
+from covend.gate.routes import ROUTES, UPSTREAM, Route, Routing, no_such_path
+from covend.gate.server import Client, Request
+from covend.gate.upstream import Pool
+from covend.protocol import Admission, CoreHello, PauseAdmission, RefuseWaiting, ReloadConfig
+
+log = logging.getLogger(__name__)
+
+STOP_SECONDS = 5.0
+BROKEN_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+"""How long a soulstone that broke a connection is left alone, by how often in a row it did."""
+
+BODIES_IN_HAND = 16
+"""So many bodies of the largest size allowed may be in memory at once (G8)."""
+
+MAX_TIMEOUT = 7 * 86400.0
+_MODELS = b"/v1/models"
+_FORM = b"multipart/form-data"
+_CLOSED_METHODS = (b"CONNECT", b"TRACE")
+
+
+class Gate:
+    """One gate process's data plane. Everything runs in the loop that called ``start``."""
+
+    def __init__(
+        self, config: Box, link: CoreLink, name: str = "gate-0", incarnation: int = 0
+    ) -> None:
+        self.box = config
+        self.name = name
+        self.report = Reports(link, name, incarnation)
+        self.desk = Desk(config.whim.sla, self.report.changed, self.report.signal)
+        self.routing = Routing(config)
+        self.keys = Keys(config)
+        self.pools: dict[str, Pool] = {}
+        self.retired: list[Pool] = []
+        self.eta: dict[str, float] = {}
+        self.clients: set[Client] = set()
+        self.exchanges: set[Exchange] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.buffered = 0
+        self.max_buffered = BODIES_IN_HAND * config.gate.max_body_bytes
+        self.stopping = False
+        self.address: tuple[str, int] = ("", 0)
+        self.core = 0
+        self.serial = 0
+        self.prefix = os.urandom(8).hex()
+        self.statuses: dict[int, bytes] = {}
+        self.marked: dict[tuple[str, int], bytes] = {}
+        self.server: asyncio.Server | None = None
+        self.sweeper: asyncio.TimerHandle | None = None
+        self.loop: asyncio.AbstractEventLoop
+        self._configure(config)
+
+    # ── life ────────────────────────────────────────────────────────────────────────────────
+
+    async def start(self) -> None:
+        """Listen, and announce the gate. Raises ``OSError`` where the address is taken."""
+        self.loop = asyncio.get_running_loop()
+        host, _, port = self.box.listen.rpartition(":")
+        tls = None
+        if self.box.gate.tls_cert is not None:
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.load_cert_chain(self.box.gate.tls_cert, self.box.gate.tls_key)
+        self.server = await self.loop.create_server(
+            lambda: Client(self),
+            host.strip("[]") or None,
+            int(port),
+            ssl=tls,
+            backlog=1024,
+            reuse_port=self.box.gates > 1,
+        )
+        self.address = self.server.sockets[0].getsockname()[:2]
+        self.report.start(self.desk, self.loop)
+        self._sweep()
+
+    async def stop(self, grace: float = STOP_SECONDS) -> None:
+        """Refuse what waits, let what is in flight end for ``grace`` seconds, then cut it."""
+        self.stopping = True
+        if self.server is not None:
+            self.server.close()
+        for exchange in list(self.exchanges):
+            if exchange.state == WAITING:
+                exchange.refuse(
+                    Refusal(503, "stopping", "this box is being stopped", retry_after=5)
+                )
+        for client in list(self.clients):
+            if not client.busy:
+                client.transport.close()
+        await self._until(lambda: not self.exchanges, grace)
+        for client in list(self.clients):
+            client.transport.abort()
+        for task in self.tasks:
+            task.cancel()
+        pools = [*self.pools.values(), *self.retired]
+        for pool in pools:
+            pool.close()
+            for upstream in list(pool.all):
+                upstream.abort()
+        await self._until(
+            lambda: not self.clients and not self.tasks and not any(p.all for p in pools), 1.0
+        )
+        if self.sweeper is not None:
+            self.sweeper.cancel()
+        self.report.stop()
+        if self.server is not None:
+            await self.server.wait_closed()
+
+    async def _until(self, done: Callable[[], bool], seconds: float) -> None:
+        """Wait for a condition of many parts, none of which would know when all are done."""
+        deadline = monotonic() + seconds
+        while not done() and monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a connect beside the byte path."""
+        task = self.loop.create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    def _sweep(self) -> None:
+        limits = self.box.gate
+        shortest = min(limits.header_seconds, limits.body_seconds, limits.idle_seconds)
+        now = monotonic()
+        for client in list(self.clients):
+            client.sweep(now)
+        self.sweeper = self.loop.call_later(min(max(shortest / 4, 0.02), 0.5), self._sweep)
+
+    # ── configuration ───────────────────────────────────────────────────────────────────────
+
+    def _configure(self, box: Box) -> None:
+        """Take over a configuration; what did not change is not touched (G10)."""
+        self.box = box
+        self.routing = Routing(box)
+        self.keys = Keys(box, self.keys)
+        self.max_buffered = BODIES_IN_HAND * box.gate.max_body_bytes
+        self.desk.sla = box.whim.sla
+        self.marked = {}
+        pools: dict[str, Pool] = {}
+        for name, target in self.routing.targets.items():
+            old = self.pools.pop(name, None)
+            if old is not None and old.target == target:
+                pools[name] = old
+            else:
+                if old is not None:
+                    self._retire(old)
+                pools[name] = Pool(target)
+        for gone in self.pools.values():
+            self._retire(gone)
+        self.pools = pools
+        limits = {name: target.slots for name, target in self.routing.targets.items()}
+        self.desk.configure(limits, self.routing.serving)
+
+    def _retire(self, pool: Pool) -> None:
+        pool.close()
+        self.retired = [old for old in self.retired if old.all]
+        self.retired.append(pool)
+
+    def _reload(self, path: str) -> None:
+        """Read the file again. Streams go on; what can no longer be served is refused (G10)."""
+        try:
+            box = load(path)
+        except (ConfigErrors, OSError):
+            log.exception("%s: the new configuration is not taken over", self.name)
+            return
+        self._configure(box)
+        for exchange in list(self.exchanges):
+            if exchange.state == WAITING and exchange.capability not in self.routing.serving:
+                text = f"{exchange.capability!r} is gone from the configuration"
+                exchange.refuse(Refusal(404, "model_not_found", text, where="$.model"))
+        self.desk.serve_all(monotonic())
+
+    # ── the core ────────────────────────────────────────────────────────────────────────────
+
+    def on_core(self, message: object) -> None:
+        """Take a message of the core; in the gate's loop."""
+        match message:
+            case Admission():
+                self._admit(message)
+            case PauseAdmission():
+                self.desk.pause(message.soulstones)
+                for name in message.soulstones:
+                    if name in self.pools:
+                        self.pools[name].close_idle()
+                self.report.drain(message)
+            case CoreHello():
+                if message.incarnation != self.core:
+                    self.core = message.incarnation
+                    self.desk.held.clear()
+                    self.report.drains.clear()
+                self.report.announce()
+            case RefuseWaiting():
+                self._refuse_waiting(message)
+            case ReloadConfig():
+                self._reload(message.path)
+            case _:
+                log.warning("%s: no use for a %s", self.name, type(message).__name__)
+
+    def _admit(self, news: Admission) -> None:
+        if news.epoch <= self.report.admission:
+            return
+        self.report.admission = news.epoch
+        self.eta = news.eta
+        for name in self.desk.admit(news.open, monotonic()):
+            self.pools[name].close_idle()
+        self.report.changed()  # the epoch is told, so that slots can move between gates
+
+    def _refuse_waiting(self, order: RefuseWaiting) -> None:
+        for exchange in list(self.exchanges):
+            if exchange.state == WAITING and exchange.capability == order.capability:
+                exchange.refuse(
+                    Refusal(
+                        order.status, "cannot_be_served", order.reason,
+                        where="$.model", retry_after=order.retry_after,
+                    )
+                )  # fmt: skip
+
+    def broke(self, name: str, reason: str) -> None:
+        """A soulstone refused or cut a connection: tell the core, leave it alone for a moment."""
+        pool = self.pools.get(name)
+        if pool is not None:
+            pool.close_idle()
+        stone = self.desk.stones.get(name)
+        if stone is None or stone.broken:
+            return
+        self.report.broke(name, reason)
+        stone.broken = True
+        pause = BROKEN_SECONDS[min(stone.failures, len(BROKEN_SECONDS) - 1)]
+        stone.failures += 1
+        self.loop.call_later(pause, self._mend, name)
+
+    def _mend(self, name: str) -> None:
+        stone = self.desk.stones.get(name)
+        if stone is not None and stone.broken and not self.stopping:
+            stone.broken = False
+            self.desk.serve(stone, monotonic())
+
+    # ── requests ────────────────────────────────────────────────────────────────────────────
+
+    def new_id(self) -> str:
+        """A request's id: unique among all gates, cheap to make."""
+        self.serial += 1
+        return f"{self.prefix}-{self.serial:08x}"
+
+    def handle(self, client: Client, request: Request) -> None:
+        """Serve one request, or raise ``Refusal``."""
+        path, question, query = request.target.partition(b"?")
+        route = ROUTES.get(path)
+        if route is None:
+            self._handle_other(client, request, path, question + query)
+            return
+        if request.method != b"POST":
+            self._not_post(client, request, "POST, OPTIONS")
+            return
+        special = request.special
+        request.anthropic = route.anthropic
+        form = special.get(b"content-type", b"").lower().startswith(_FORM)
+        if form:
+            request.is_form = True
+            model, span = bodies.read_multipart(request.body, special[b"content-type"])
+            stream = False
+        else:
+            model, stream, span = bodies.read_json(request.body)
+        self._begin(client, request, route, model, request.target, span, stream)
+
+    def _begin(
+        self,
+        client: Client,
+        request: Request,
+        route: Route,
+        capability: str,
+        path: bytes,
+        span: bodies.Span | None,
+        stream: bool,
+    ) -> None:
+        special = request.special
+        account = self._account(client, request)
+        self.routing.resolve(capability)
+        klass = effective_class(account, special.get(b"x-covend-class"), route.klass)
+        timeout = self.box.gate.default_timeout
+        if b"x-covend-timeout" in special:
+            timeout = _seconds(special[b"x-covend-timeout"])
+        self._complete_headers(request, forward_key=account is None)
+        now = monotonic()
+        if account is not None:
+            account.begin(capability, now)
+        exchange = Exchange(
+            self, client, request, capability, klass, now, path, span, stream, account, timeout
+        )
+        self.exchanges.add(exchange)
+        client.exchange = exchange
+        if not self.desk.arrive(exchange, now, self.box.gate.waiting_room):
+            exchange.refuse(
+                Refusal(
+                    429, "waiting_room_full",
+                    f"{len(self.desk.waiting)} requests wait already; the waiting room is full",
+                    retry_after=self.eta.get(capability, 1.0),
+                )
+            )  # fmt: skip
+        elif exchange.state == WAITING:
+            exchange.wait()
+
+    def _account(self, client: Client, request: Request) -> Account | None:
+        if not self.keys.accounts and client.loopback and not self.keys.require_on_loopback:
+            return None
+        special = request.special
+        token = credential(special.get(b"authorization"), special.get(b"x-api-key"))
+        return self.keys.account(token, client.loopback)
+
+    def _complete_headers(self, request: Request, forward_key: bool) -> None:
+        """Add back what the gate read and the soulstone needs; a key of this box stays here."""
+        special = request.special
+        names = (b"content-type", b"authorization", b"x-api-key")
+        for name in names if forward_key else names[:1]:
+            value = special.get(name)
+            if value is not None:
+                request.headers += b"%b: %b\r\n" % (name, value)
+
+    def _handle_other(self, client: Client, request: Request, path: bytes, query: bytes) -> None:
+        """Everything but the model routes: the passthrough and the gate's own answers."""
+        if path.startswith(UPSTREAM):
+            if request.method in _CLOSED_METHODS:
+                raise Refusal(405, "method", "this method is not relayed", allow="GET, POST")
+            name, rest = self.routing.upstream(path)
+            self._begin(client, request, Route("upstream"), name, rest + query, None, False)
+            return
+        if path == b"/health":
+            if self._is_get(client, request):
+                client.answer(request, 200, msgspec.json.encode(self._health()))
+            return
+        if path == _MODELS or path.startswith(_MODELS + b"/"):
+            if self._is_get(client, request):
+                self._account(client, request)
+                client.answer(request, 200, msgspec.json.encode(self._models(path)))
+            return
+        raise no_such_path(path)
+
+    def _is_get(self, client: Client, request: Request) -> bool:
+        if request.method in (b"GET", b"HEAD"):
+            return True
+        self._not_post(client, request, "GET, HEAD, OPTIONS")
+        return False
+
+    def _not_post(self, client: Client, request: Request, allow: str) -> None:
+        if request.method == b"OPTIONS":
+            client.answer(request, 204, b"", [("Allow", allow)])
+            return
+        method = request.method.decode("ascii", "replace")
+        text = f"{method} is not possible here; there are: {allow}"
+        raise Refusal(405, "method_not_allowed", text, where="request line", allow=allow)
+
+    def _health(self) -> dict[str, Any]:
+        return {
+            "status": "ok",
+            "gate": self.name,
+            "open": sorted(name for name, stone in self.desk.stones.items() if stone.open),
+            "in_flight": sum(stone.used for stone in self.desk.stones.values()),
+            "waiting": len(self.desk.waiting),
+        }
+
+    def _models(self, path: bytes) -> dict[str, Any]:
+        if path in (_MODELS, _MODELS + b"/"):
+            return {"object": "list", "data": [self._model(name) for name in self.routing.serving]}
+        name = path[len(_MODELS) + 1 :].decode("utf-8", "replace")
+        self.routing.resolve(name)
+        return self._model(name)
+
+    def _model(self, name: str) -> dict[str, Any]:
+        stones = self.desk.candidates[name]
+        free = any(stone.open and stone.used < stone.slots for stone in stones)
+        state = "open" if free else "full" if any(stone.open for stone in stones) else "cold"
+        covend: dict[str, Any] = {"state": state, "soulstones": [stone.name for stone in stones]}
+        if state == "cold" and name in self.eta:
+            covend["eta"] = self.eta[name]
+        return {"id": name, "object": "model", "created": 0, "owned_by": "covend", "covend": covend}
+
+    # ── what every answer carries ───────────────────────────────────────────────────────────
+
+    def status_line(self, status: int) -> bytes:
+        """``HTTP/1.1 200 OK`` and so on, made once each."""
+        line = self.statuses.get(status)
+        if line is None:
+            try:
+                phrase = http.HTTPStatus(status).phrase
+            except ValueError:
+                phrase = "Unknown"
+            line = self.statuses[status] = f"HTTP/1.1 {status} {phrase}\r\n".encode()
+        return line
+
+    def tier(self, capability: str, stone: str) -> int:
+        """The place of a soulstone among those that serve a capability; 0 is the best (W6)."""
+        names = self.routing.serving.get(capability, ())
+        return names.index(stone) if stone in names else 0
+
+    def marks(self, stone: str, tier: int) -> bytes:
+        """The headers that say who answered, up to the time waited (G5)."""
+        found = self.marked.get((stone, tier))
+        if found is None:
+            found = self.marked[stone, tier] = (
+                f"X-Covend-Soulstone: {stone}\r\nX-Covend-Tier: {tier}\r\nX-Covend-Waited: "
+            ).encode()
+        return found
+
+
+def _seconds(value: bytes) -> float:
+    """The value of ``X-Covend-Timeout``; raises ``Refusal`` (400)."""
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= MAX_TIMEOUT:
+        raise Refusal(
+            400, "invalid_timeout",
+            f"X-Covend-Timeout must be seconds, above 0 and at most {MAX_TIMEOUT:g}",
+            where="X-Covend-Timeout",
+        )  # fmt: skip
+    return seconds

@@ -1,0 +1,128 @@
+"""What a path means, and which soulstones can serve what a request names (G1, W6). Pure."""
+
+from __future__ import annotations
+
+import difflib
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from covend.config import Box, Soulstone
+from covend.gate.errors import Refusal
+
+
+class Route(NamedTuple):
+    """One path of the API: the class of its requests where nobody says otherwise (W7)."""
+
+    path: str
+    klass: str = "reflex"
+    anthropic: bool = False
+
+
+ROUTES: dict[bytes, Route] = {
+    route.path.encode(): route
+    for route in (
+        Route("/v1/chat/completions"),
+        Route("/v1/completions"),
+        Route("/v1/responses"),
+        Route("/v1/embeddings", "ingest"),
+        Route("/v1/rerank"),
+        Route("/v2/rerank"),
+        Route("/rerank"),
+        Route("/v1/audio/speech"),
+        Route("/v1/audio/transcriptions"),
+        Route("/v1/audio/translations"),
+        Route("/v1/images/generations"),
+        Route("/v1/images/edits"),
+        Route("/v1/images/variations"),
+        Route("/v1/messages", anthropic=True),
+        Route("/v1/messages/count_tokens", anthropic=True),
+    )
+}
+UPSTREAM = b"/upstream/"
+OWN = (b"/health", b"/v1/models")
+
+
+class Target(NamedTuple):
+    """One soulstone as the gate reaches it."""
+
+    name: str
+    host: str
+    port: int
+    authority: bytes
+    prefix: bytes
+    model: str
+    slots: int
+
+
+def target(stone: Soulstone) -> Target:
+    """The address of a soulstone, taken apart once."""
+    url = urlsplit(stone.endpoint)
+    host, port = url.hostname or "127.0.0.1", url.port or 80
+    slots = 1 if stone.discipline == "titan" else stone.slots
+    return Target(
+        stone.name,
+        host,
+        port,
+        url.netloc.encode(),
+        url.path.rstrip("/").encode(),
+        stone.model or stone.name,
+        slots,
+    )
+
+
+class Routing:
+    """Look-ups over one configuration; replaced as a whole on reload (G10)."""
+
+    def __init__(self, box: Box) -> None:
+        self.targets = {stone.name: target(stone) for stone in box.soulstone}
+        found: dict[str, list[str]] = {}
+        for stone in box.soulstone:
+            for capability in (stone.name, *stone.serves):
+                names = found.setdefault(capability, [])
+                if stone.name not in names:
+                    names.append(stone.name)
+        for role in box.role:
+            found[role.name] = list(role.tiers)
+        self.serving = {name: tuple(stones) for name, stones in found.items()}
+        """Capability → soulstones that serve it, best first (W6)."""
+
+    def resolve(self, capability: str) -> tuple[str, ...]:
+        """The soulstones that serve a capability, best first; raises ``Refusal`` (404)."""
+        try:
+            return self.serving[capability]
+        except KeyError:
+            shown = capability if len(capability) <= 100 else capability[:99] + "…"
+            close = difflib.get_close_matches(capability[:100], self.serving, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else "GET /v1/models lists what there is"
+            raise Refusal(
+                404,
+                "model_not_found",
+                f"$.model: {shown!r} is no model, alias or role of this box; {hint}",
+                where="$.model",
+            ) from None
+
+    def upstream(self, path: bytes) -> tuple[str, bytes]:
+        """The soulstone and the path behind ``/upstream/NAME/…``; raises ``Refusal`` (404)."""
+        name, slash, rest = path[len(UPSTREAM) :].partition(b"/")
+        text = name.decode("ascii", "replace")
+        if text not in self.targets:
+            names = ", ".join(sorted(self.targets)) or "none"
+            raise Refusal(
+                404,
+                "no_such_soulstone",
+                f"{text[:100]!r} is no soulstone of this box; there are: {names}",
+                where="path",
+            )
+        return text, (slash or b"/") + rest
+
+
+def no_such_path(path: bytes) -> Refusal:
+    """The answer for every path that is not the gate's."""
+    shown = path[:100].decode("ascii", "replace")
+    known = ", ".join(sorted(r.decode() for r in (*ROUTES, *OWN)))
+    return Refusal(
+        404,
+        "no_such_path",
+        f"{shown} is no path of this gate; there are: {known}, /upstream/NAME/…",
+        where="path",
+    )

@@ -1,0 +1,278 @@
+"""Connections to soulstones: one pool each, kept alive, and the response side of HTTP.
+
+Everything runs in the gate's loop. A connection serves one exchange at a time; what it reads goes
+to that exchange in one call per read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Protocol, cast
+
+import httptools
+
+from covend.gate.routes import Target
+
+CONNECT_SECONDS = 5.0
+MAX_HEAD = 1 << 18
+"""A response head beyond this many bytes is no response."""
+
+_DROPPED = frozenset(
+    b"connection keep-alive proxy-authenticate proxy-connection te trailer upgrade "
+    b"x-covend-request x-covend-soulstone x-covend-tier x-covend-waited".split()
+)
+_READ = frozenset((b"content-length", b"transfer-encoding", b"content-type"))
+
+
+class Receiver(Protocol):
+    """What a connection tells the exchange that uses it."""
+
+    head_only: bool
+
+    def on_head(self, upstream: Upstream) -> None:
+        """Status and headers are there."""
+        ...
+
+    def on_data(self, pieces: list[bytes], complete: bool) -> None:
+        """What one read brought of the body; ``complete`` with the last of it."""
+        ...
+
+    def on_died(self, upstream: Upstream, reason: str) -> None:
+        """The connection is gone before the response was complete."""
+        ...
+
+
+class Upstream(asyncio.Protocol):
+    """One connection to a soulstone."""
+
+    __slots__ = (
+        "chunked",
+        "complete",
+        "content_type",
+        "extra",
+        "got",
+        "head_bytes",
+        "head_done",
+        "headers",
+        "length",
+        "parser",
+        "paused",
+        "pieces",
+        "pool",
+        "receiver",
+        "reused",
+        "status",
+        "transport",
+        "until_close",
+    )  # fmt: skip
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.transport: asyncio.Transport | None = None
+        self.receiver: Receiver | None = None
+        self.reused = False
+        self.paused = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self.parser: Any = httptools.HttpResponseParser(self)
+        self._clear()
+
+    def _clear(self) -> None:
+        self.headers: list[bytes] = []
+        self.pieces: list[bytes] = []
+        self.length: bytes | None = None
+        self.content_type = b""
+        self.status = 0
+        self.got = False
+        self.head_bytes = 0
+        self.head_done = False
+        self.chunked = False
+        self.until_close = False
+        self.complete = False
+        self.extra = False
+
+    def send(self, receiver: Receiver, request: bytes) -> None:
+        """Begin an exchange: write a whole request."""
+        assert self.transport is not None
+        self.receiver = receiver
+        self.transport.write(request)
+
+    def pause(self) -> None:
+        """Read no more until ``resume``: the client is slower than the soulstone (G8)."""
+        if not self.paused and self.transport is not None:
+            self.paused = True
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        if self.paused and self.transport is not None:
+            self.paused = False
+            self.transport.resume_reading()
+
+    def abort(self) -> None:
+        """Leave the exchange and the soulstone at once; nobody is told."""
+        self.receiver = None
+        if self.transport is not None:
+            self.transport.abort()
+
+    # ── asyncio's side ──────────────────────────────────────────────────────────────────────
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self.pool.all.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        receiver = self.receiver
+        if receiver is None:
+            self.abort()  # nobody asked: whatever this is, it answers no request of ours
+            return
+        self.got = True
+        passed_head = self.head_done
+        try:
+            self.parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            if not self.complete:
+                self._died(f"sent what is not HTTP: {error}")
+                return
+            self.extra = True
+        if not self.head_done:
+            self.head_bytes += len(data)
+            if self.head_bytes > MAX_HEAD:
+                self._died(f"sent a response head of more than {MAX_HEAD} bytes")
+            return
+        pieces = self.pieces
+        if self.complete:
+            self._completed(receiver, pieces)
+        elif pieces or not passed_head:
+            self.pieces = []
+            receiver.on_data(pieces, False)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.pool.forget(self)
+        receiver = self.receiver
+        if receiver is None:
+            return
+        if self.until_close and exc is None:
+            self.receiver = None
+            receiver.on_data([], True)
+        else:
+            self._died("closed the connection" if exc is None else f"cut the connection: {exc}")
+
+    def _completed(self, receiver: Receiver, pieces: list[bytes]) -> None:
+        """Free the connection first, so that whoever gets the slot finds it."""
+        self.receiver = None
+        keep = not self.extra and not receiver.head_only and bool(self.parser.should_keep_alive())
+        if keep:
+            self.reused = True
+            self._clear()
+            self.resume()
+            self.pool.put(self)
+        elif self.transport is not None:
+            self.transport.close()
+        receiver.on_data(pieces, True)
+
+    def _died(self, reason: str) -> None:
+        receiver, self.receiver = self.receiver, None
+        self.pool.forget(self)
+        if self.transport is not None:
+            self.transport.abort()
+        if receiver is not None:
+            receiver.on_died(self, reason)
+
+    # ── httptools' side ─────────────────────────────────────────────────────────────────────
+
+    def on_message_begin(self) -> None:
+        if self.complete:
+            self.extra = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.head_done:
+            return  # a trailer, or a response nobody asked for
+        lower = name.lower()
+        if lower in _DROPPED:
+            return
+        if lower in _READ:
+            if lower == b"content-length":
+                self.length = value
+                return
+            if lower == b"transfer-encoding":
+                self.chunked = True
+                return
+            self.content_type = value.lower()
+        self.headers.append(b"%b: %b\r\n" % (name, value))
+
+    def on_headers_complete(self) -> None:
+        if self.head_done:
+            return
+        status: int = self.parser.get_status_code()
+        if status < 200:
+            self.headers = []  # an interim response: the real one follows
+            return
+        receiver = self.receiver
+        assert receiver is not None
+        self.status = status
+        self.head_done = True
+        bodiless = status in (204, 304) or receiver.head_only
+        self.until_close = not (bodiless or self.chunked or self.length is not None)
+        receiver.on_head(self)
+        if receiver.head_only:
+            self.complete = True
+
+    def on_body(self, data: bytes) -> None:
+        if not self.extra:
+            self.pieces.append(data)
+
+    def on_message_complete(self) -> None:
+        if self.head_done:
+            self.complete = True
+
+
+class Pool:
+    """The connections to one soulstone; the one that was used last is used first."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.idle: list[Upstream] = []
+        self.all: set[Upstream] = set()
+        self.closed = False
+
+    def take(self) -> Upstream | None:
+        """An idle connection, or None where one must be made."""
+        idle = self.idle
+        while idle:
+            upstream = idle.pop()
+            if upstream.transport is not None and not upstream.transport.is_closing():
+                return upstream
+        return None
+
+    async def connect(self) -> Upstream:
+        """A new connection; raises ``OSError`` (``TimeoutError`` after 5 s)."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(CONNECT_SECONDS):
+            _, upstream = await loop.create_connection(
+                lambda: Upstream(self), self.target.host, self.target.port
+            )
+        return upstream
+
+    def put(self, upstream: Upstream) -> None:
+        """Keep a connection for the next request."""
+        if self.closed or upstream.transport is None:
+            upstream.abort()
+        else:
+            self.idle.append(upstream)
+
+    def forget(self, upstream: Upstream) -> None:
+        self.all.discard(upstream)
+        if upstream in self.idle:
+            self.idle.remove(upstream)
+
+    def close_idle(self) -> None:
+        """Close what nobody uses: the soulstone is about to stop."""
+        idle, self.idle = self.idle, []
+        for upstream in idle:
+            upstream.abort()
+
+    def close(self) -> None:
+        """Close what nobody uses, and the rest once it is done."""
+        self.closed = True
+        self.close_idle()
