@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -15,6 +15,8 @@ def json_schema() -> dict[str, Any]:
     for definition in schema["$defs"].values():
         for name, key in list(definition.get("properties", {}).items()):
             _drop_null(key)
+            _allow_units(key)
+            _allow_units(key.get("additionalProperties"))
             if definition["title"] == "Box" and name == "source":
                 del definition["properties"][name]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
@@ -28,6 +30,13 @@ def _drop_null(key: dict[str, Any]) -> None:
         key.update({**options[0], **key})
     if key.get("default", ...) is None:
         del key["default"]
+
+
+def _allow_units(key: Any) -> None:
+    """A size or duration, known by its examples, may be a string with a unit."""
+    if isinstance(key, dict) and "examples" in key:
+        number = cast(dict[str, Any], key)
+        number["type"] = [number["type"], "string"]
 
 
 def schema_text() -> str:

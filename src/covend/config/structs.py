@@ -23,14 +23,14 @@ Size = Annotated[
     int,
     Meta(
         extra={"unit": "size"},
-        extra_json_schema={"type": ["integer", "string"], "examples": ["300MiB", "1.5GiB"]},
+        extra_json_schema={"examples": ["300MiB", "1.5GiB"]},
     ),
 ]
 Seconds = Annotated[
     float,
     Meta(
         extra={"unit": "seconds"},
-        extra_json_schema={"type": ["number", "string"], "examples": [2.5, "30s", "15min"]},
+        extra_json_schema={"examples": [2.5, "30s", "15min"]},
     ),
 ]
 Interval = Annotated[
@@ -38,7 +38,7 @@ Interval = Annotated[
     Meta(
         ge=0.001,
         extra={"unit": "seconds"},
-        extra_json_schema={"type": ["number", "string"], "examples": [2.5, "30s", "15min"]},
+        extra_json_schema={"examples": [2.5, "30s", "15min"]},
     ),
 ]
 Buffer = Annotated[
@@ -46,7 +46,7 @@ Buffer = Annotated[
     Meta(
         ge=1024,
         extra={"unit": "size"},
-        extra_json_schema={"type": ["integer", "string"], "examples": ["32KiB"]},
+        extra_json_schema={"examples": ["32KiB"]},
     ),
 ]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,47}$")]

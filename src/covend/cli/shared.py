@@ -1,0 +1,120 @@
+"""What the commands share: options, exit statuses, and how they speak to people and programs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from covend.cli.client import BoxClient
+    from covend.config import Box
+
+ENV_CONFIG = "COVEND_CONFIG"
+ENV_RUN_DIR = "COVEND_RUN_DIR"
+
+
+class Status(IntEnum):
+    """Exit statuses of every command."""
+
+    FAILED = 1
+    WRONG = 2
+    NOT_RUNNING = 3
+    NO_ANSWER = 4
+
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", envvar=ENV_CONFIG, help="The box file.", show_default=False),
+]
+RunDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--run-dir",
+        envvar=ENV_RUN_DIR,
+        help="The running box's run folder; left out: as its box file says.",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+TimeoutOption = Annotated[
+    float, typer.Option("--timeout", min=0.1, max=86400, help="Seconds to wait for the answer.")
+]
+
+
+def fail(message: str, status: Status) -> NoReturn:
+    """Say what is wrong on standard error, and end the command with `status`."""
+    typer.echo(f"covend: {message}", err=True)
+    raise typer.Exit(int(status))
+
+
+def print_json(data: Any) -> None:
+    """One JSON document on standard output."""
+    import msgspec
+
+    typer.echo(msgspec.json.format(msgspec.json.encode(data), indent=2).decode())
+
+
+def console() -> Console:
+    """Where tables go: standard output, as wide as the terminal, plain when it is none."""
+    from rich.console import Console
+
+    # A pipe has no width: cutting cells to 80 columns there would lose what a script looks for.
+    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+
+
+def config_path(given: Path | None) -> Path:
+    """The box file to use: the one given, else the first that exists of the usual places."""
+    if given is not None:
+        return given
+    base = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    places = (Path("covend.toml"), Path(base, "covend", "covend.toml"), Path("/etc/covend.toml"))
+    for place in places:
+        if place.is_file():
+            return place
+    listed = ", ".join(map(str, places))
+    fail(
+        f"no box file: looked for {listed}; give --config, or write one: covend init", Status.WRONG
+    )
+
+
+def load_box(path: Path) -> Box:
+    """The box of a file; ends the command with every error of a wrong one."""
+    from covend.config import ConfigErrors, load
+
+    try:
+        return load(path)
+    except ConfigErrors as errors:
+        report_errors(errors)
+
+
+def report_errors(errors: Any) -> NoReturn:
+    """Print every error of a box file on standard error, and end the command."""
+    count = len(errors.errors)
+    typer.echo(str(errors), err=True)
+    fail(f"{count} error{'s' if count != 1 else ''} in the box file", Status.WRONG)
+
+
+@contextmanager
+def connected(config: Path | None, run_dir: Path | None) -> Iterator[BoxClient]:
+    """A client of the running box; what goes wrong ends the command with its status."""
+    from covend.cli.client import BoxClient, BoxNotRunning, BoxRefused, BoxSilent
+
+    folder = run_dir or Path(load_box(config_path(config)).run_dir)
+    try:
+        with BoxClient(folder) as client:
+            yield client
+    except BoxNotRunning as error:
+        fail(str(error), Status.NOT_RUNNING)
+    except BoxSilent as error:
+        fail(str(error), Status.NO_ANSWER)
+    except BoxRefused as error:
+        fail(str(error), Status.FAILED)

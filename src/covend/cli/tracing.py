@@ -1,0 +1,143 @@
+"""`covend trace`: what the box's processes recorded of every message (X1, X2)."""
+
+from __future__ import annotations
+
+import re
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from covend.cli.shared import (
+    ConfigOption,
+    JsonOption,
+    RunDirOption,
+    Status,
+    connected,
+    fail,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from covend.runtime.export import Record
+
+app = typer.Typer(help="What happened, message by message.", no_args_is_help=True)
+
+DumpOption = Annotated[
+    list[Path] | None,
+    typer.Option("--dump", help="Read crash dumps instead of the running box.", show_default=False),
+]
+
+
+@app.command()
+def tail(
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, max=100_000)] = 50,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+    actor: Annotated[str, typer.Option("--actor", help="NAME or NAME@NODE.")] = "",
+    kind: Annotated[
+        list[str] | None, typer.Option("--kind", help="send, receive, done, drop, exit, …")
+    ] = None,
+    dump: DumpOption = None,
+    config: ConfigOption = None,
+    run_dir: RunDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the latest records of every process, merged by time."""
+    from covend.runtime import export
+
+    kinds = tuple(kind or ())
+    if not follow:
+        found = export.tail(_records(dump, config, run_dir), actor=actor, kinds=kinds)[-lines:]
+        print_json(found) if as_json else [typer.echo(line) for line in found]
+        return
+    if dump or as_json:
+        fail("--follow reads the running box and prints lines", Status.WRONG)
+    with connected(config, run_dir) as box:
+        with closing(export.follow(box.wire, box.run_dir, actor=actor, kinds=kinds)) as news:
+            try:
+                for line in news:
+                    typer.echo(line)
+            except KeyboardInterrupt:
+                pass  # the way it is meant to end
+
+
+@app.command()
+def tree(
+    id_: Annotated[str, typer.Argument(metavar="ID", help="A message's number, as tail shows it.")],
+    dump: DumpOption = None,
+    config: ConfigOption = None,
+    run_dir: RunDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a message caused, across processes."""
+    from covend.runtime import export
+
+    number = _number(id_)
+    if number is None:
+        fail(f"{id_!r} is no message number; `covend trace tail` shows them after #", Status.WRONG)
+    text = export.tree(_records(dump, config, run_dir), number)
+    print_json({"id": number, "tree": text.splitlines()}) if as_json else typer.echo(text)
+
+
+@app.command()
+def why(
+    id_: Annotated[str, typer.Argument(metavar="ID", help="A message's number, or an actor.")],
+    dump: DumpOption = None,
+    config: ConfigOption = None,
+    run_dir: RunDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the chain of messages that led to one, or to an actor's end."""
+    from covend.runtime import export
+
+    number = _number(id_)
+    chain = export.why(_records(dump, config, run_dir), id_ if number is None else number)
+    print_json({"id": id_, "why": chain}) if as_json else [typer.echo(line) for line in chain]
+
+
+@app.command()
+def export(
+    perfetto: Annotated[
+        Path | None,
+        typer.Option("--perfetto", help="Write a trace for ui.perfetto.dev to this file."),
+    ] = None,
+    dump: DumpOption = None,
+    config: ConfigOption = None,
+    run_dir: RunDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the records for another program."""
+    from covend.runtime import export as made
+
+    if perfetto is None:
+        fail("say what to write: --perfetto FILE", Status.WRONG)
+    records = _records(dump, config, run_dir)
+    data = made.perfetto(records)
+    try:
+        perfetto.write_bytes(data)
+    except OSError as error:
+        fail(f"{perfetto} cannot be written: {error.strerror}", Status.FAILED)
+    if as_json:
+        print_json({"file": str(perfetto), "records": len(records), "bytes": len(data)})
+    else:
+        typer.echo(f"{perfetto}: {len(records)} records; open it at https://ui.perfetto.dev")
+
+
+def _records(dump: list[Path] | None, config: Path | None, run_dir: Path | None) -> list[Record]:
+    """The records of crash dumps, else of every process of the running box."""
+    from covend.runtime import export
+    from covend.runtime.trace_actor import MAX_RECORDS, TraceQuery
+
+    if dump:
+        try:
+            return export.load_dumps(dump)
+        except (OSError, ValueError) as error:
+            fail(f"a dump cannot be read: {error}", Status.WRONG)
+    with connected(config, run_dir) as box:
+        return export.collect(box.wire, box.run_dir, TraceQuery(limit=MAX_RECORDS))
+
+
+def _number(text: str) -> int | None:
+    found = re.fullmatch(r"#?([0-9]{1,20})", text)
+    return int(found[1]) if found else None
