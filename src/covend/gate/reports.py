@@ -107,6 +107,11 @@ class Reports:
 
     def flush_signals(self) -> None:
         self.signals_due = False
+        if self.removed and self.usage_timer is not None:
+            # Who was granted is said to be in flight before it is said not to wait: between the
+            # two its coven would seem to have no work, and lose the hardware (W12).
+            self.usage_timer.cancel()
+            self.flush_usage()
         if self.added or self.removed:
             added, removed = list(self.added.values()), sorted(self.removed)
             self.added, self.removed = {}, set()

@@ -90,6 +90,7 @@ class Upstream(asyncio.Protocol):
         self.chunked = False
         self.until_close = False
         self.complete = False
+        self.keep_alive = False
         self.extra = False
 
     def send(self, receiver: Receiver, request: bytes) -> None:
@@ -161,8 +162,7 @@ class Upstream(asyncio.Protocol):
     def _completed(self, receiver: Receiver, pieces: list[bytes]) -> None:
         """Free the connection first, so that whoever gets the slot finds it."""
         self.receiver = None
-        keep = not self.extra and not receiver.head_only and bool(self.parser.should_keep_alive())
-        if keep:
+        if self.keep_alive and not self.extra:
             self.reused = True
             self._clear()
             self.resume()
@@ -216,7 +216,7 @@ class Upstream(asyncio.Protocol):
         self.until_close = not (bodiless or self.chunked or self.length is not None)
         receiver.on_head(self)
         if receiver.head_only:
-            self.complete = True
+            self.complete = True  # the parser waits for a body: this connection is done
 
     def on_body(self, data: bytes) -> None:
         if not self.extra:
@@ -225,6 +225,7 @@ class Upstream(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self.head_done:
             self.complete = True
+            self.keep_alive = self.parser.should_keep_alive()  # unknown once this returns
 
 
 class Pool:
