@@ -1,6 +1,7 @@
 """Times a box learns from itself: loads, services, the gap between a client's requests.
 
-Each is the declared value until the first measurement, then the median of the last eight (W10).
+Each is the declared value until the first measurement, then the median of the last eight (W10); the
+gap is twice the longest of them (W12).
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from covend.will.model import Model
 from covend.will.state import Estimates
 
 KEEP = 8
+SHORTEST_GAP = 0.1
+"""Seconds: what a request may be on its way between client, gate and core without being missed."""
 
 
 class Learner:
@@ -59,7 +62,7 @@ class Learner:
                     for name, stone in self._model.soulstones.items()
                 },
                 think={
-                    name: min(_typical(self._think.get(name), rules.think), load[name] / 4)
+                    name: min(_gap(self._think.get(name), rules.think), load[name] / 4)
                     for name in self._model.covens
                 },
             )
@@ -79,6 +82,15 @@ class Learner:
             for key, kept in samples.get(what, {}).items():
                 book[key] = deque(kept, maxlen=KEEP)
         self._view = None
+
+
+def _gap(kept: deque[float] | None, prior: float) -> float:
+    """The pause that a client of a coven may make and still be there: an upper bound, not a middle.
+
+    Half of all gaps are longer than their median, and each of those would lose the coven (see
+    docs/decisions/0003-the-thinking-gap-is-a-bound.md).
+    """
+    return max(SHORTEST_GAP, 2 * max(kept)) if kept else prior
 
 
 def _typical(kept: deque[float] | None, prior: float) -> float:
