@@ -54,6 +54,7 @@ class Upstream(asyncio.Protocol):
         "head_bytes",
         "head_done",
         "headers",
+        "keep_alive",
         "length",
         "parser",
         "paused",
