@@ -268,9 +268,9 @@ def test_signals_are_folded_into_demand_and_out_again():
     """W9, W21."""
     residency = Residency(model())
     note = SignalNote("s", "b1", "reflex", 1.0)
-    residency.fold(DemandChanged(1.0, (note,), (), {}, {}, {}, {}))
+    residency.fold(DemandChanged(1.0, (note,), (), {}, {}, {}, {}, 1))
     assert residency.waits_for("B") and not residency.waits_for("A")
-    residency.fold(DemandChanged(2.0, (), ("s",), {}, {}, {}, {}))
+    residency.fold(DemandChanged(2.0, (), ("s",), {}, {}, {}, {}, 2))
     assert not residency.waits_for("B")
 
 

@@ -86,9 +86,7 @@ class Broker(Actor):
         answer: object = None
         match message:
             case GhoulHello():
-                self.book.hello(
-                    message.ghoul, message.address, message.job, message.epoch, self.ctx.now()
-                )
+                self.heard(message)
             case StepDone():
                 answer = self.step_done(message)
             case JobEnded():
@@ -115,6 +113,18 @@ class Broker(Actor):
                 return None
         self.settle()
         return answer
+
+    def heard(self, hello: GhoulHello) -> None:
+        self.book.hello(hello.ghoul, hello.address, hello.job, hello.epoch, self.ctx.now())
+        job = self.book.ghouls[hello.ghoul].job
+        if job is None:
+            self.drained(hello.ghoul, {})
+        elif job == hello.job and self.book.jobs[job].status == "parking":
+            # The order to park overtook the order to run, or was lost.
+            waiting = (
+                epoch for epoch, drain in self.drains.items() if hello.ghoul in drain.waiting
+            )
+            self.order_park(self.book.jobs[job], max(waiting, default=0))
 
     # ── jobs ────────────────────────────────────────────────────────────────────────────────
 
@@ -155,7 +165,7 @@ class Broker(Actor):
     def step_done(self, report: StepDone) -> bool:
         """Record one step's result before it counts; a stale ghoul hears ``False``."""
         entry = self.book.owns(report.ghoul, report.epoch, report.job)
-        if entry is None:
+        if entry is None or report.index > len(entry.results):
             return False
         if report.index == len(entry.results):
             self.keep(report.job, "DO", {"index": report.index, "result": report.result})
@@ -198,15 +208,22 @@ class Broker(Actor):
             self.ctx.tell(self.ctx.system.address(ghoul.address), order)
 
     def given_back(self, confirm: Drained) -> None:
-        """A ghoul put its job down (asked to, or refused by the gate): it is queued again."""
+        """A ghoul put its job down (asked to, or refused by the gate): it is queued again.
+
+        Only the job that the confirmation names: the ghoul may have been given another one since.
+        One that names none crossed the order or the end of a job, which will be heard of.
+        """
         ghoul = self.book.ghouls.get(confirm.node)
-        job = self.book.jobs.get(ghoul.job) if ghoul and ghoul.job else None
+        if ghoul is None:
+            return
+        job = self.book.jobs.get(ghoul.job) if ghoul.job in confirm.boundaries else None
         if job is not None and job.open:
             self.book.give_back(job)
             self.event(
                 f"job {job.job.id} parked at step {len(job.results)} of {len(job.job.steps)}"
             )
-        self.drained(confirm.node, confirm.boundaries)
+        if ghoul.job is None:
+            self.drained(confirm.node, confirm.boundaries)
 
     def drained(self, ghoul: str, boundaries: dict[str, int]) -> None:
         for drain in self.drains.values():

@@ -27,11 +27,14 @@ from covend.protocol import (
     SwapRequest,
     WhyQuery,
 )
-from covend.runtime import Actor, ActorDead, Answer, AskTimeout, MailboxSpec, Promise, ReplyError
+from covend.runtime import Actor, ActorError, Answer, MailboxSpec, Promise, ReplyError
 
 LOOK_SECONDS = 1.0
 ASK_SECONDS = 3.0
 KEEP_EVENTS = 5000
+
+
+Stamp = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +43,22 @@ class LookAtConfig:
 
 
 class Console(Actor):
-    """Answers ``covend status``, ``swap``, ``why`` and the demo's live view."""
+    """Answers ``covend status``, ``swap``, ``why`` and the demo's live view.
+
+    ``read`` is the stamp of the file as ``box`` was read from it: a console that is started again
+    with the core's first box sees that the file has changed since, and passes it on anew (G10).
+    """
 
     mailbox: ClassVar[MailboxSpec] = MailboxSpec(bound=10_000, policy="drop_oldest")
 
-    def __init__(self, box: Box, incarnation: int) -> None:
+    def __init__(self, box: Box, incarnation: int, read: Stamp | None) -> None:
         self.box = box
         self.incarnation = incarnation
         self.started = 0.0
         self.events: deque[tuple[int, Event]] = deque(maxlen=KEEP_EVENTS)
         self.alerts: deque[Event] = deque(maxlen=50)
         self.sequence = 0
-        self.stamp = stamp(box.source)
+        self.stamp = read
 
     def on_start(self) -> None:
         self.started = self.ctx.now()
@@ -123,6 +130,11 @@ class Console(Actor):
             "transition": arbiter.get("transition"),
             "decision": arbiter.get("decision"),
             "jobs": self.part("broker"),
+            "unavailable": {
+                name: part["unavailable"]
+                for name, part in (("arbiter", arbiter), ("dispatcher", dispatcher))
+                if "unavailable" in part
+            },
             "alerts": [
                 {"at": event.at, "text": event.text, "data": event.data} for event in self.alerts
             ],
@@ -131,7 +143,7 @@ class Console(Actor):
     def part(self, owner: str) -> dict[str, Any]:
         try:
             return self.ctx.ask(owner, Snapshot(), timeout=ASK_SECONDS)
-        except (ActorDead, AskTimeout) as error:
+        except ActorError as error:
             return {"unavailable": str(error)}
 
     def forward(self, owner: str, message: object, timeout: float) -> Promise:
@@ -150,9 +162,12 @@ class Console(Actor):
 
     def why(self, name: str) -> dict[str, Any]:
         """The stored record of a decision, transition or alert, with its reasons (W18)."""
-        found = self.ctx.ask("phylactery", Query(thread=name, newest_first=False), timeout=10.0)
-        if not found and name == "last":
-            found = self.ctx.ask("phylactery", Query(kind="decision", limit=1), timeout=10.0)
+        try:
+            found = self.ctx.ask("phylactery", Query(thread=name, newest_first=False), timeout=10.0)
+            if not found and name == "last":
+                found = self.ctx.ask("phylactery", Query(kind="decision", limit=1), timeout=10.0)
+        except ActorError as error:
+            raise ReplyError(f"the records cannot be read now: {error}") from error
         if not found:
             raise ReplyError(
                 f"nothing is known of {name!r}: give a transition's or decision's id as `covend "
@@ -183,7 +198,7 @@ class Console(Actor):
         self.note(Event("config", self.ctx.now(), "the changed configuration is in force"))
 
 
-def stamp(path: str) -> tuple[int, int] | None:
+def stamp(path: str) -> Stamp | None:
     """What changes when a file is written: modification time and size; ``None`` if it is gone."""
     try:
         found = Path(path).stat()

@@ -7,6 +7,7 @@ gate. A warm request never comes here (W8).
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -55,22 +56,32 @@ class Tick:
 
 @dataclass(slots=True)
 class GateEntry:
-    """What one gate has told, and what it has been told."""
+    """What one gate has told, and what it has been told.
+
+    ``inherited``: it goes by an admission of a dispatcher before this one, which nobody knows here.
+    """
 
     incarnation: int
+    inherited: bool = False
     signals: dict[str, SignalNote] = field(default_factory=dict[str, SignalNote])
     in_use: dict[str, InUse] = field(default_factory=dict[str, InUse])
     sent: dict[int, dict[str, int]] = field(default_factory=dict[int, dict[str, int]])
     seen: float = 0.0
 
-    def believes(self, soulstone: str) -> int:
-        """The most slots this gate may still count on: what it was sent and has not passed."""
+    def uses(self, soulstone: str) -> int:
+        """How many slots of a soulstone this gate has in flight."""
         used = self.in_use.get(soulstone)
-        in_use = sum(used.count.values()) if used else 0
-        return max((grant.get(soulstone, 0) for grant in self.sent.values()), default=0) or in_use
+        return sum(used.count.values()) if used else 0
+
+    def believes(self, soulstone: str, total: int) -> int:
+        """The most slots this gate may still count on: what it was sent, and what it uses (W8)."""
+        sent = max((grant.get(soulstone, 0) for grant in self.sent.values()), default=0)
+        return max(total if self.inherited else 0, sent, self.uses(soulstone))
 
     def acknowledge(self, epoch: int) -> None:
         """The gate applied ``epoch``: what was sent before it is no longer believed."""
+        if epoch in self.sent:
+            self.inherited = False
         for older in [sent for sent in self.sent if sent < epoch]:
             del self.sent[older]
 
@@ -81,6 +92,14 @@ class GateDrain:
 
     order: DrainGates
     waiting: set[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why nobody need wait for a capability, and until when: then it is tried again (W24)."""
+
+    reason: str
+    until: float
 
 
 class Dispatcher(Actor):
@@ -97,14 +116,17 @@ class Dispatcher(Actor):
         self.removed: set[str] = set()
         self.open: frozenset[str] = frozenset()
         self.eta: dict[str, float] = {}
-        self.epoch = incarnation
+        self.epoch = 0
         self.told_to_open = False
         self.drains: dict[int, GateDrain] = {}
-        self.refused: dict[str, GiveUpOn] = {}
+        self.refused: dict[str, Refusal] = {}
+        self.number = 0
         self.told_broker: CapabilitiesOpen | None = None
         self.report_due = False
 
     def on_start(self) -> None:
+        # A dispatcher that is started again in the same core is news to the gates as well.
+        self.incarnation = max(self.incarnation, time.time_ns() // 1_000_000)
         self.hello()
 
     def on_receive(self, message: object) -> object:
@@ -128,7 +150,7 @@ class Dispatcher(Actor):
             case GiveUpOn():
                 self.give_up(message)
             case DemandNow():
-                return self.view()
+                return self.view(whole=True)
             case NewConfig():
                 self.catalog = Catalog(message.box)
                 self.push()
@@ -161,9 +183,10 @@ class Dispatcher(Actor):
         known = self.gates.get(news.gate)
         if known is None or known.incarnation != news.incarnation:
             self.forget(news.gate)
-            known = self.gates[news.gate] = GateEntry(news.incarnation)
+            known = self.gates[news.gate] = GateEntry(news.incarnation, news.admission > 0)
         known.seen = self.ctx.now()
         known.acknowledge(news.admission)
+        self.epoch = max(self.epoch, news.admission)  # a gate drops what is not newer than it has
         fresh = {note.id: note for note in news.signals}
         for gone in known.signals.keys() - fresh.keys():
             self.unwait(known.signals.pop(gone))
@@ -227,19 +250,32 @@ class Dispatcher(Actor):
         self.added[note.id] = note
         self.removed.discard(note.id)
         refusal = self.refused.get(note.capability)
-        if refusal is not None:
+        if refusal is None:
+            return
+        if self.ctx.now() < refusal.until:
             self.tell_refusal(note.capability, refusal)
+        else:
+            del self.refused[note.capability]
 
     def unwait(self, note: SignalNote) -> None:
         if self.added.pop(note.id, None) is None:
             self.removed.add(note.id)
 
-    def view(self) -> DemandChanged:
-        """What the arbiter has not heard yet, and the in-flight work of all gates together (W9)."""
-        usage = self.usage()
+    def view(self, whole: bool = False) -> DemandChanged:
+        """What the arbiter has not heard yet, and the in-flight work of all gates together (W9).
+
+        The ``whole`` demand replaces everything before it, also what is still on its way.
+        """
+        added = self.added
+        if whole:
+            added = dict(self.jobs)
+            for entry in self.gates.values():
+                added.update(entry.signals)
+        self.number += 1
         news = DemandChanged(
-            self.ctx.now(), tuple(self.added.values()), tuple(self.removed), *usage
-        )
+            self.ctx.now(), tuple(added.values()), tuple(self.removed), *self.usage(),
+            number=self.number, whole=whole,
+        )  # fmt: skip
         self.added, self.removed = {}, set()
         return news
 
@@ -329,10 +365,7 @@ class Dispatcher(Actor):
     def grant(self, soulstone: str, total: int) -> dict[str, int]:
         if len(self.gates) == 1:
             return dict.fromkeys(self.gates, total)
-        in_use = {
-            name: sum(entry.in_use[soulstone].count.values()) if soulstone in entry.in_use else 0
-            for name, entry in self.gates.items()
-        }
+        in_use = {name: entry.uses(soulstone) for name, entry in self.gates.items()}
         wants = {
             name: sum(
                 soulstone in self.catalog.serving.get(note.capability, ())
@@ -340,7 +373,7 @@ class Dispatcher(Actor):
             )
             for name, entry in self.gates.items()
         }
-        believed = {name: entry.believes(soulstone) for name, entry in self.gates.items()}
+        believed = {name: entry.believes(soulstone, total) for name, entry in self.gates.items()}
         return safe_grant(total, fair_share(total, in_use, wants), believed)
 
     # ── draining ────────────────────────────────────────────────────────────────────────────
@@ -351,6 +384,7 @@ class Dispatcher(Actor):
         drain = self.drains[order.epoch] = GateDrain(order, set(self.gates))
         for gate in self.gates:
             self.pause(gate, drain)
+        self.told_broker = None  # it closed more on its own, and waits to hear what is open
         self.tell_broker()
         self.finish(order.epoch)
 
@@ -388,14 +422,18 @@ class Dispatcher(Actor):
     # ── refusing ────────────────────────────────────────────────────────────────────────────
 
     def give_up(self, order: GiveUpOn) -> None:
-        """Refuse what waits, and what comes, until something that serves it is open (W24)."""
+        """Refuse what waits, and what comes until the quarantine ends or it is open again (W24)."""
+        refusal = Refusal(order.reason, self.ctx.now() + order.retry_after)
         for capability in order.capabilities:
-            self.refused[capability] = order
-            self.tell_refusal(capability, order)
+            self.refused[capability] = refusal
+            self.tell_refusal(capability, refusal)
 
-    def tell_refusal(self, capability: str, order: GiveUpOn) -> None:
+    def tell_refusal(self, capability: str, refusal: Refusal) -> None:
         message = RefuseWaiting(
-            capability=capability, status=503, reason=order.reason, retry_after=order.retry_after
+            capability=capability,
+            status=503,
+            reason=refusal.reason,
+            retry_after=max(0.0, refusal.until - self.ctx.now()),
         )
         for gate in self.gates:
             self.tell_gate(gate, message)

@@ -26,7 +26,7 @@ from covend.protocol import (
     RunJob,
     StepDone,
 )
-from covend.runtime import Actor, ActorDead, AskTimeout, Exit, MailboxSpec
+from covend.runtime import Actor, ActorError, Exit, MailboxSpec, RemoteError, ReplyError
 
 BROKER = "broker@core"
 STEP_WAIT_SECONDS = 2.0
@@ -148,7 +148,8 @@ class Ghoul(Actor):
     def report_step(self) -> None:
         """Make the finished step durable before anything else is begun (P3's habit).
 
-        The broker may be away with a restarting core: the report is repeated until it answers.
+        The broker may be away with a restarting core, or its store full: the report is repeated
+        until it is accepted.
         """
         result, job = self.unacknowledged, self.job
         if result is None or job is None:
@@ -165,7 +166,7 @@ class Ghoul(Actor):
                 ),
                 timeout=5.0,
             )
-        except (ActorDead, AskTimeout):
+        except (ActorError, ReplyError, RemoteError):
             self.ctx.timer("report", RETRY_SECONDS, Report("step"))
             return
         self.unacknowledged = None

@@ -47,7 +47,7 @@ class BoxHands:
         self.key = folders.key()
         self.boot = time.time_ns() // 1_000_000
         self.intents = 0
-        self.seen: dict[str, str] = {}
+        self.seen: dict[str, int] = {}
         self.pids: dict[str, int] = {}
         self.trees: dict[str, frozenset[str]] = {}
         self.configure(box)

@@ -10,6 +10,9 @@
 A job given back keeps its boundary (``done`` steps), so the next ghoul begins after them.
 """
 
+# What a ghoul says travels while an order travels to it. So a ghoul that says it has no job is
+# believed only if it has seen the order (its epoch tells), or if the order must be lost by now.
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -18,6 +21,10 @@ from typing import Any, Literal
 from covend.protocol import Job
 
 JobStatus = Literal["queued", "running", "parking", "done", "failed"]
+
+
+ORDER_SECONDS = 2.5
+"""An order that its ghoul has not mentioned for this long is lost."""
 
 
 @dataclass(slots=True)
@@ -49,11 +56,12 @@ def replace_done(job: Job, done: int) -> Job:
 
 @dataclass(slots=True)
 class GhoulEntry:
-    """One worker: where it is, when it last spoke, what it works on."""
+    """One worker: where it is, when it last spoke, what it works on and since when."""
 
     address: str
     seen: float
     job: str | None = None
+    ordered: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +87,22 @@ class JobBook:
         return self.jobs.setdefault(job.id, JobEntry(job, now))
 
     def hello(self, name: str, address: str, job: str | None, epoch: int, now: float) -> None:
-        """A ghoul spoke. After a core restart it may still have a job: it keeps it."""
+        """A ghoul spoke: it has ``job``, and has seen orders up to ``epoch``.
+
+        After a core restart, or a silence, it may still have a job that is queued here: it keeps
+        it, unless it gave this very job back since.
+        """
         entry = self.ghouls.setdefault(name, GhoulEntry(address, now))
         entry.address, entry.seen = address, now
         self.epoch = max(self.epoch, epoch)
         known = self.jobs.get(job) if job else None
-        if known and known.status == "queued":
+        if known and known.status == "queued" and entry.job is None and epoch >= known.epoch:
             known.status, known.ghoul, known.epoch = "running", name, epoch
-            entry.job = known.job.id
+            entry.job, entry.ordered = known.job.id, now
         if job is None and entry.job is not None:
-            # It was restarted, or never got the order: the job is free again.
-            self._release(self.jobs[entry.job])
+            ordered = self.jobs[entry.job]
+            if epoch >= ordered.epoch or now - entry.ordered > ORDER_SECONDS:
+                self._release(ordered)  # it put it down, was restarted, or never got the order
 
     def assign(self, allowed: frozenset[str], now: float) -> list[Assignment]:
         """Oldest queued jobs of the allowed capabilities to free ghouls."""
@@ -107,7 +120,7 @@ class JobBook:
             self.epoch += 1
             entry.status, entry.ghoul, entry.epoch = "running", name, self.epoch
             self.ghouls[name].job = entry.job.id
-            self.ghouls[name].seen = now
+            self.ghouls[name].seen = self.ghouls[name].ordered = now
             orders.append(Assignment(name, self.ghouls[name].address, self.epoch, entry.rest()))
         return orders
 
@@ -131,8 +144,9 @@ class JobBook:
         entry.status, entry.error = ("failed" if error else "done"), error
 
     def give_back(self, entry: JobEntry) -> None:
-        """The job is parked at its boundary; its ghoul is free."""
+        """The job is parked at its boundary; its ghoul is free, and older news of it is stale."""
         self._release(entry)
+        entry.epoch += 1
         entry.parked += 1
 
     def park(self, capabilities: frozenset[str]) -> list[JobEntry]:

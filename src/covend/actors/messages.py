@@ -21,6 +21,7 @@ class DemandChanged:
     """What began and ceased to wait since the last such message, and what is in flight (W9).
 
     The arbiter folds the signals into its book of demand; the usage replaces the last one.
+    ``whole`` demand replaces the book; what has a lower ``number`` and arrives after it is old.
     """
 
     at: float
@@ -30,6 +31,8 @@ class DemandChanged:
     last_active: dict[str, dict[str, float]]
     last_byte: dict[str, float]
     tokens: dict[str, int]
+    number: int
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +46,14 @@ class ServiceLearned:
 
 @dataclass(frozen=True, slots=True)
 class SetOpen:
-    """Exactly these soulstones are open; ``eta`` is the plan for cold capabilities (G3)."""
+    """Exactly these soulstones are open; ``eta`` is the plan for cold capabilities (G3).
+
+    On the lane of the drains: an opening from before a drain must not be handled after it (W20).
+    """
 
     soulstones: frozenset[str]
     eta: dict[str, float]
+    lane: ClassVar[Lane] = CONTROL
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,7 @@ class GiveUpOn:
     capabilities: tuple[str, ...]
     reason: str
     retry_after: float
+    lane: ClassVar[Lane] = CONTROL
 
 
 @dataclass(frozen=True, slots=True)

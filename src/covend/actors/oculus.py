@@ -10,7 +10,7 @@ from covend.actors.messages import Alert, MemoryReading, NewConfig, ReadNow
 from covend.config import Box
 from covend.host.oculus import Oculus, OculusError, Reading
 from covend.host.units import observe
-from covend.runtime import Actor, MailboxSpec
+from covend.runtime import Actor, MailboxSpec, ReplyError
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,10 @@ class OculusActor(Actor):
     def on_receive(self, message: object) -> object:
         match message:
             case ReadNow():
-                return self.measure()
+                try:
+                    return self.measure()
+                except OculusError as error:
+                    raise ReplyError(str(error)) from error
             case Tick():
                 self.ctx.timer("tick", self.box.oculus.sample_seconds, Tick())
                 self.tell()

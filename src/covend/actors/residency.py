@@ -26,6 +26,7 @@ class Residency:
         self.closed: set[str] = set()
         self.quarantined: dict[str, float] = {}
         self.usage: DemandChanged | None = None
+        self.heard = 0
         self.configure(model)
 
     def configure(self, model: Model) -> None:
@@ -51,11 +52,23 @@ class Residency:
         return managed(self.model, coven) if coven in self.model.covens else frozenset()
 
     def fold(self, news: DemandChanged) -> None:
-        """Take in what began and ceased to wait, and what is in flight now (W9)."""
+        """Take in what began and ceased to wait, and what is in flight now (W9).
+
+        News that the whole demand overtook is dropped: folding it late would leave signals behind
+        that nobody takes away any more.
+        """
+        if news.number <= self.heard:
+            return
+        self.heard = news.number
+        removed = set(news.removed)
+        if news.whole:
+            removed = self.signals.keys() - {note.id for note in news.added}
         for note in news.added:
+            if note.id in self.signals:
+                continue
             self.signals[note.id] = (note.id, note.capability, note.klass, note.arrived)
             self.book.add(note.id, note.capability, note.klass, note.arrived)
-        for gone in news.removed:
+        for gone in removed:
             self.signals.pop(gone, None)
             self.book.remove(gone)
         if self.usage is not None:

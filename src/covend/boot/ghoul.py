@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from covend.actors.ghoul import Ghoul
 from covend.boot.process import NodeProcess, Place, run_until_ended
+from covend.runtime import Exit
+from covend.supervisors import ChildSpec, Supervisor, SupervisorSpec
 
 
 def run(place: Place) -> int:
@@ -13,10 +15,14 @@ def run(place: Place) -> int:
     """
 
     def build(process: NodeProcess) -> None:
-        for index in range(place.box.ghoul_slots):
-            name = f"{place.node}.{index}"
-            process.system.spawn(
-                Ghoul, f"http://{place.box.listen}", f"{name}@{place.node}", name=name
-            )
+        gate = f"http://{place.box.listen}"
+        names = [f"{place.node}.{index}" for index in range(place.box.ghoul_slots)]
+        ghouls = [ChildSpec(name, (Ghoul, (gate, f"{name}@{place.node}"))) for name in names]
+        process.system.spawn(Supervisor, SupervisorSpec("ghouls", children=ghouls), name="ghouls")
 
-    return run_until_ended(place, build)
+        def on_down(reason: Exit) -> None:
+            process.end(f"the ghouls' supervisor ended: {reason}")
+
+        process.system.watch("ghouls", on_down)
+
+    return run_until_ended(place, build, top="ghouls")
