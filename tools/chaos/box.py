@@ -28,7 +28,10 @@ LOGGED = ("core", "reactor", "gate-0")
 
 @dataclass(frozen=True, slots=True)
 class Stone:
-    """One fake soulstone of the box: sizes in MiB, times in seconds."""
+    """One fake soulstone of the box: sizes in MiB, times in seconds.
+
+    Without a coven it is the lexicon: always resident, on top of all covens (W5).
+    """
 
     name: str
     coven: str
@@ -38,6 +41,7 @@ class Stone:
     tokens_per_second: float = 100.0
     request: float | None = None
     shared: bool = False
+    faults: tuple[str, ...] = ()
     port: int = field(default_factory=free_port)
 
     def command(self, journal: Path) -> tuple[str, ...]:
@@ -50,7 +54,9 @@ class Stone:
             request_seconds=self.request,
             memory_mib=self.memory,
             slots=self.slots,
+            embedding=not self.coven,
             journal=journal,
+            faults=self.faults,
         )
 
 
@@ -95,7 +101,7 @@ class Box:
         ]
         covens: dict[str, list[str]] = {}
         for stone in self.stones.values():
-            if not stone.shared:
+            if stone.coven and not stone.shared:
                 covens.setdefault(stone.coven, []).append(stone.name)
             parts.append(table("[soulstone]", self.settings(stone)))
         for name, members in covens.items():
@@ -120,12 +126,13 @@ class Box:
             # The interpreter needs some memory besides what the fake is told to hold.
             "memory": {"host": (stone.memory + 16) * MIB},
             "load_seconds": stone.load,
+            "lexicon": not stone.coven,
             "stop_seconds": 5.0,
         }
 
     def promise(self) -> Promise:
         """What an observer holds this box to."""
-        owned = [stone for stone in self.stones.values() if not stone.shared]
+        owned = [s for s in self.stones.values() if s.coven and not s.shared]
         return Promise(
             covens={stone.name: (stone.coven, frozenset({"host"})) for stone in owned},
             budget=self.budget * MIB,

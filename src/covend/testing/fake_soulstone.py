@@ -324,6 +324,8 @@ class Request:
         with engine.lock:
             engine.requests += 1
             self.id = f"fake-{os.getpid()}-{engine.requests}"
+        key = self.connection.headers.get("idempotency-key")
+        engine.journal.write("request", id=self.id, key=key)
         try:
             if not engine.slots.enter(self.connection):
                 engine.journal.write("over_admitted", id=self.id)
