@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import psutil
@@ -40,6 +42,12 @@ class FoundModel(msgspec.Struct, frozen=True):
     modified: float
 
 
+class HubConfig(msgspec.Struct):
+    """What is read of a Hugging Face model's `config.json`."""
+
+    architectures: tuple[str, ...] = ()
+
+
 class Found(msgspec.Struct, frozen=True):
     """Everything found; `servers` maps `llama-server`, `vllm`, `xllamacpp` to where they are."""
 
@@ -63,8 +71,7 @@ def discover(folders: tuple[Path, ...] = (), environ: Mapping[str, str] | None =
 
 
 def _gpus() -> tuple[FoundDevice, ...]:
-    import pynvml
-
+    pynvml: Any = importlib.import_module("pynvml")  # it has no types
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
@@ -154,15 +161,19 @@ def _hub(home: Path, environ: Mapping[str, str]) -> Iterator[FoundModel]:
         for snapshot in snapshots[-1:]:
             weights = list(snapshot.glob("*.safetensors"))
             try:
-                described = msgspec.json.decode((snapshot / "config.json").read_bytes())
+                data = (snapshot / "config.json").read_bytes()
+                described = msgspec.json.decode(data, type=HubConfig)
                 size = sum(path.stat().st_size for path in weights)
             except (OSError, msgspec.DecodeError):
                 continue  # a download that never ended
-            kinds = described.get("architectures") if isinstance(described, dict) else None
-            if size and any(("For" in str(k) and "LM" in str(k)) or "Generation" in str(k)
-                            for k in kinds or ()):  # fmt: skip
+            if size and _generates(described):
                 name = folder.name.removeprefix("models--").replace("--", "/")
                 yield FoundModel(name, "hf", name, size, snapshot.stat().st_mtime)
+
+
+def _generates(described: HubConfig) -> bool:
+    """Whether a model writes text: an encoder or a tokenizer alone cannot be chatted with."""
+    return any(kind.endswith(("ForCausalLM", "Generation")) for kind in described.architectures)
 
 
 def _packaged_model() -> FoundModel | None:

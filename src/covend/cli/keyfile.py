@@ -57,7 +57,7 @@ def remove_key(path: Path, name: str) -> None:
         end += 1
     while end > start + 1 and re.match(r"\s*(#|$)", lines[end - 1]):
         end -= 1  # a comment above the next block belongs to that one
-    after = "".join((*lines[:start], *lines[end:]))
+    after = "".join((*lines[:start], *lines[end:])).rstrip("\n") + "\n"
     kept = tuple(key for key in before.key if key.name != name)
     if _checked(after, path) != msgspec.structs.replace(before, key=kept):
         raise KeyFileError(f"{path}:{start + 1}: more than the key would go; edit it by hand")

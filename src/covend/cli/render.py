@@ -5,7 +5,7 @@ Every value is shown as text, never as markup: names and reasons come from outsi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, cast
 
 from rich.console import Group, RenderableType
@@ -69,7 +69,9 @@ def decision_line(decision: Mapping[str, Any]) -> str:
 
 def swap_line(coven: str, answer: object) -> str:
     """One line about a swap that has ended."""
-    facts = cast(Mapping[str, Any], answer) if isinstance(answer, dict) else {}
+    facts: dict[str, Any] = {}
+    if isinstance(answer, dict):
+        facts = cast(dict[str, Any], answer)
     line = f"{coven} is {facts.get('state', 'open')}"
     if facts.get("seconds") is not None:
         line += f" after {show_seconds(facts['seconds'])}"
@@ -81,7 +83,7 @@ def ps_view(node: Mapping[str, Any]) -> RenderableType:
     if "error" in node:
         return Text(f"{node['node']}: no answer ({node['error']})", style="red")
     tree = Tree(Text(f"{node['node']} (pid {node['pid']})", style="bold"))
-    for child in node.get("tree") or []:
+    for child in _rows(node.get("tree")):
         _branch(tree, child)
     return tree
 
@@ -89,7 +91,7 @@ def ps_view(node: Mapping[str, Any]) -> RenderableType:
 def why_view(answer: Mapping[str, Any]) -> RenderableType:
     """The stored records of one decision, transition or request, reasons and all."""
     tree = Tree(Text(str(answer.get("id", "")), style="bold"))
-    for record in answer.get("records") or []:
+    for record in _rows(answer.get("records")):
         head = " ".join(str(record[key]) for key in ("at", "kind", "actor") if record.get(key))
         _data(tree.add(Text(head or "record")), record.get("data", record.get("body", record)))
     return tree
@@ -97,10 +99,10 @@ def why_view(answer: Mapping[str, Any]) -> RenderableType:
 
 def _devices(status: Mapping[str, Any]) -> Table:
     table = _table("device", "capacity", "used", "budget", "resident")
-    for device in status.get("devices") or []:
+    for device in _rows(status.get("devices")):
         sizes = [show_size(device.get(key) or 0) for key in ("capacity", "used", "budget")]
         table.add_row(
-            _t(device["name"]), *sizes, _t(", ".join(device.get("resident") or []) or "–")
+            _t(device["name"]), *sizes, _t(", ".join(map(str, device.get("resident") or ())) or "–")
         )
     return table
 
@@ -109,14 +111,14 @@ def _covens(status: Mapping[str, Any]) -> Table:
     table = _table(
         "coven", "state", "open for", "soulstone", "state", "pid", "memory", "in use", "waiting"
     )
-    for coven in status.get("covens") or []:
+    for coven in _rows(status.get("covens")):
         opened = coven.get("opened_for")
         head = [
             _t(coven["name"]),
             _state(coven["state"]),
             _t("–" if opened is None else show_seconds(opened)),
         ]
-        for stone in coven.get("soulstones") or []:
+        for stone in _rows(coven.get("soulstones")):
             used = f"{stone.get('in_use', 0)}/{stone.get('slots', '?')}"
             table.add_row(
                 *head,
@@ -132,7 +134,7 @@ def _covens(status: Mapping[str, Any]) -> Table:
 
 
 def _queue(status: Mapping[str, Any]) -> RenderableType:
-    rows = cast(Sequence[Mapping[str, Any]], status.get("queue") or [])
+    rows = _rows(status.get("queue"))
     if not rows:
         return Text("nothing waits")
     table = _table("waits for", "class", "requests", "oldest")
@@ -140,6 +142,11 @@ def _queue(status: Mapping[str, Any]) -> RenderableType:
         oldest = show_seconds(row.get("oldest") or 0)
         table.add_row(_t(row["capability"]), _t(row["class"]), _t(row["count"]), _t(oldest))
     return table
+
+
+def _rows(value: object) -> list[dict[str, Any]]:
+    """A list of tables in an answer; nothing where it is missing."""
+    return cast(list[dict[str, Any]], value or [])
 
 
 def _table(*columns: str) -> Table:
@@ -159,21 +166,21 @@ def _branch(tree: Tree, child: Mapping[str, Any]) -> None:
     if child.get("mailbox"):
         line.append(f"  {child['mailbox']} in the mailbox", "yellow")
     branch = tree.add(line)
-    for below in child.get("children") or []:
+    for below in _rows(child.get("children")):
         _branch(branch, below)
 
 
 def _data(tree: Tree, data: object) -> None:
     if isinstance(data, dict):
-        for key, value in cast(dict[str, Any], data).items():
+        for key, value in cast(dict[str, object], data).items():
             if isinstance(value, (dict, list)) and value:
-                _data(tree.add(Text(f"{key}:")), value)
+                _data(tree.add(Text(f"{key}:")), cast(object, value))
             else:
-                tree.add(Text(f"{key}: {_plain(value)}"))
+                tree.add(Text(f"{key}: {_plain(cast(object, value))}"))
     elif isinstance(data, list):
-        for item in cast(list[Any], data):
+        for item in cast(list[object], data):
             if isinstance(item, dict):
-                _data(tree.add(Text("–")), cast(dict[str, Any], item))
+                _data(tree.add(Text("–")), cast(object, item))
             else:
                 tree.add(Text(_plain(item)))
     else:

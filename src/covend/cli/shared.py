@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
@@ -104,7 +104,7 @@ def report_errors(errors: Any) -> NoReturn:
 
 
 @contextmanager
-def connected(config: Path | None, run_dir: Path | None) -> Iterator[BoxClient]:
+def connected(config: Path | None, run_dir: Path | None) -> Generator[BoxClient]:
     """A client of the running box; what goes wrong ends the command with its status."""
     from covend.cli.client import BoxClient, BoxNotRunning, BoxRefused, BoxSilent
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,12 +53,11 @@ def tail(
     if dump or as_json:
         fail("--follow reads the running box and prints lines", Status.WRONG)
     with connected(config, run_dir) as box:
-        with closing(export.follow(box.wire, box.run_dir, actor=actor, kinds=kinds)) as news:
-            try:
-                for line in news:
-                    typer.echo(line)
-            except KeyboardInterrupt:
-                pass  # the way it is meant to end
+        try:
+            for line in export.follow(box.wire, box.run_dir, actor=actor, kinds=kinds):
+                typer.echo(line)
+        except KeyboardInterrupt:
+            pass  # the way it is meant to end
 
 
 @app.command()
@@ -135,7 +133,8 @@ def _records(dump: list[Path] | None, config: Path | None, run_dir: Path | None)
         except (OSError, ValueError) as error:
             fail(f"a dump cannot be read: {error}", Status.WRONG)
     with connected(config, run_dir) as box:
-        return export.collect(box.wire, box.run_dir, TraceQuery(limit=MAX_RECORDS))
+        records = export.collect(box.wire, box.run_dir, TraceQuery(limit=MAX_RECORDS))
+    return [record for record in records if record.at.message != "TraceQuery"]  # our own asking
 
 
 def _number(text: str) -> int | None:

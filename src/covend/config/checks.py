@@ -9,10 +9,10 @@ from typing import Any, cast
 
 import msgspec
 
-from covend.config.convert import Report
+from covend.config.convert import Converter, Report
 from covend.config.errors import Path, did_you_mean
 from covend.config.folders import MAX_RUN_DIR
-from covend.config.structs import INERTIA, SLA, WEIGHTS, Box, Coven, Soulstone
+from covend.config.structs import INERTIA, SLA, WEIGHTS, Box, Coven
 from covend.config.units import show_size
 
 ENDPOINT = re.compile(r"http://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
@@ -21,14 +21,15 @@ _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
 class Checks:
-    """The checks of one box; `raw` is the document, `where` the path of each struct."""
+    """The checks of one box; `raw` is the document, `converter` knows where its parts stood."""
 
     def __init__(
-        self, box: Box, raw: Mapping[str, Any], where: Mapping[int, Path], report: Report
+        self, box: Box, raw: Mapping[str, Any], converter: Converter, report: Report
     ) -> None:
         self.box = box
         self.raw = raw
-        self.where = where
+        self.where = converter.where
+        self.failed = converter.failed
         self.report = report
         self.stones = {stone.name: stone for stone in box.soulstone}
 
@@ -43,6 +44,12 @@ class Checks:
 
     def path(self, part: msgspec.Struct, *more: str | int) -> Path:
         return (*self.where[id(part)], *more)
+
+    def sound(self, path: Path, *keys: str) -> bool:
+        """Whether these keys mean what the file says: what did not convert has its default."""
+        return not any(
+            failed[: len(path) + 1] == (*path, key) for failed in self.failed for key in keys
+        )
 
     def declared(self, kind: str) -> list[str]:
         """Names in the document, also of parts that are wrong otherwise: they are not unknown."""
@@ -99,6 +106,8 @@ class Checks:
     def devices(self) -> None:
         cards: dict[object, str] = {}
         for device in self.box.device:
+            if not self.sound(self.path(device), "kind", "index", "uuid"):
+                continue
             if device.kind == "host" and (device.uuid is not None or device.index != 0):
                 self.report(
                     self.path(device), "a host device is the machine's RAM: it has no index or uuid"
@@ -142,6 +151,7 @@ class Checks:
             self.refer(
                 "device", stone.memory, lambda name, _, s=stone: self.path(s, "memory", name)
             )
+            at = self.path(stone)
             if stone.authority == "shared":
                 if stone.command:
                     self.report(
@@ -150,18 +160,20 @@ class Checks:
                         'or set authority = "exclusive"',
                     )
             else:
-                if not stone.command:
+                if not stone.command and self.sound(at, "command", "authority"):
                     self.report(
                         self.path(stone),
                         "'command' is missing: an exclusive soulstone needs what starts it "
                         '(or set authority = "shared")',
                     )
-                if not any(stone.memory.values()) and not self.is_broken(stone, "memory"):
+                if not any(stone.memory.values()) and self.sound(at, "memory", "authority"):
                     self.report(
                         self.path(stone),
                         "'memory' is missing: what it needs per device, such as "
                         f'{{ {self.a_device()} = "4GiB" }}',
                     )
+            if not self.sound(at, "discipline", "slots"):
+                continue
             if stone.discipline == "titan" and stone.slots != 1:
                 self.report(
                     self.path(stone, "slots"),
@@ -174,11 +186,6 @@ class Checks:
                     f"a {stone.discipline} soulstone serves several requests at once; say how many "
                     '(slots = 4), or set discipline = "titan"',
                 )
-
-    def is_broken(self, stone: Soulstone, key: str) -> bool:
-        """Whether the file gives `key` but it did not convert: that is reported already."""
-        kind, index = self.path(stone)
-        return bool(self.raw[str(kind)][index].get(key))
 
     def a_device(self) -> str:
         return self.box.device[0].name if self.box.device else "gpu0"
@@ -260,7 +267,8 @@ class Checks:
         broken = len(self.box.coven) != len(self.declared("coven"))
         for stone in self.box.soulstone:
             waits = stone.authority == "exclusive" and not stone.lexicon
-            if waits and stone.name not in used and not broken:
+            known = not broken and self.sound(self.path(stone), "authority", "lexicon")
+            if waits and stone.name not in used and known:
                 self.report(
                     self.path(stone),
                     f"is in no coven, so it could never be loaded; add [[coven]] name = "
@@ -291,18 +299,22 @@ class Checks:
                     self.report(("whim", key, name), f"unknown{did_you_mean(name, known)}")
                 elif key == "weights" and value <= 0:
                     self.report(("whim", key, name), f"must be more than 0, not {value}")
-        if whim.budget_low >= whim.budget_high:
+        shares = self.sound(("whim",), "budget_low", "budget_high")
+        if shares and whim.budget_low >= whim.budget_high:
             self.report(
                 ("whim", "budget_low"),
                 f"must be less than budget_high ({whim.budget_high}), not {whim.budget_low}",
             )
-        if whim.kappa_dominant > whim.kappa_dominant_max:
+        kappas = self.sound(("whim",), "kappa_dominant", "kappa_dominant_max")
+        if kappas and whim.kappa_dominant > whim.kappa_dominant_max:
             self.report(
                 ("whim", "kappa_dominant"),
                 f"must be at most kappa_dominant_max ({whim.kappa_dominant_max}), "
                 f"not {whim.kappa_dominant}",
             )
         for index, window in enumerate(whim.ingest_windows):
+            if not self.sound(("whim", "ingest_windows", index), "start", "end", "backlog"):
+                continue
             if bool(window.start) != bool(window.end) or not (window.start or window.backlog):
                 self.report(
                     ("whim", "ingest_windows", index), "needs both start and end, or a backlog"
@@ -310,7 +322,8 @@ class Checks:
 
     def gate(self) -> None:
         gate = self.box.gate
-        if (gate.tls_cert is None) != (gate.tls_key is None):
+        paired = (gate.tls_cert is None) == (gate.tls_key is None)
+        if not paired and self.sound(("gate",), "tls_cert", "tls_key"):
             given, lacking = (
                 ("tls_cert", "tls_key") if gate.tls_key is None else ("tls_key", "tls_cert")
             )

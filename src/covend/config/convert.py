@@ -46,11 +46,20 @@ _CLEAR_TEXT_KEYS = {"key", "secret", "token", "value", "api_key", "password"}
 
 
 class Converter:
-    """One pass over one document; `where` has the path of each struct made, by its id."""
+    """One pass over one document.
+
+    `where` has the path of each struct made, by its id; `failed` the paths that did not convert.
+    """
 
     def __init__(self, report: Report) -> None:
-        self.report = report
+        self.tell = report
         self.where: dict[int, Path] = {}
+        self.failed: set[Path] = set()
+
+    def report(self, path: Path, message: str) -> None:
+        """Tell an error, and remember that nothing is known of what stands there."""
+        self.failed.add(path)
+        self.tell(path, message)
 
     def struct(self, kind: type[_S], table: Mapping[str, Any]) -> _S | None:
         """The document as `kind`; None if what is wrong leaves none. Reports every error."""

@@ -47,7 +47,7 @@ def parse(text: str, file: FilePath, environ: Mapping[str, str]) -> Box:
     read = converter.struct(Box, raw)
     assert read is not None, "every field of a box has a default"
     box = _with_folders(read, file, environ)
-    Checks(box, raw, converter.where, report).run()
+    Checks(box, raw, converter, report).run()
     here = FilePath(os.path.abspath(file)).parent
     stones = tuple(
         _finish_soulstone(stone, converter.where[id(stone)], here, environ, report)
@@ -90,6 +90,7 @@ def _document(text: str, file: FilePath) -> dict[str, Any]:
         if place := re.search(r" \(at line (\d+), column (\d+)\)$", message):
             line = int(place[1])
             message = f"{message[: place.start()]} at column {place[2]}"
+        message = message.removesuffix(" (at end of document)")
         message = f"not valid TOML: {message}"
     except RecursionError:
         line, message = 0, "not a box file: its arrays or tables are nested too deeply"

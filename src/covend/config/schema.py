@@ -28,8 +28,12 @@ def _drop_null(key: dict[str, Any]) -> None:
         options = [option for option in key.pop("anyOf") if option != {"type": "null"}]
         assert len(options) == 1, "the structs have no other unions"
         key.update({**options[0], **key})
-    if key.get("default", ...) is None:
+    default = key.get("default", ...)
+    if default is None:
         del key["default"]
+    elif isinstance(default, dict):
+        section = cast(dict[str, Any], default)
+        key["default"] = {name: value for name, value in section.items() if value is not None}
 
 
 def _allow_units(key: Any) -> None:

@@ -22,6 +22,7 @@ Discipline = Literal["titan", "kinetic", "weaver"]
 Size = Annotated[
     int,
     Meta(
+        ge=0,
         extra={"unit": "size"},
         extra_json_schema={"examples": ["300MiB", "1.5GiB"]},
     ),
@@ -29,6 +30,7 @@ Size = Annotated[
 Seconds = Annotated[
     float,
     Meta(
+        ge=0,
         extra={"unit": "seconds"},
         extra_json_schema={"examples": [2.5, "30s", "15min"]},
     ),
