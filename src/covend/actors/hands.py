@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from covend.actors.coven import CovenActor, SoftStopCoven
-from covend.actors.messages import Alert, ReadNow, Reopen
+from covend.actors.messages import Alert, Reopen
 from covend.actors.passage import World
 from covend.actors.soulstone import Look, SoulstoneActor
 from covend.actors.watchdog import WatchdogActor
@@ -94,7 +94,9 @@ class BoxHands:
 
     def refusal(self, stones: frozenset[str], gone: frozenset[str]) -> str | None:
         """Check the budget against a reading made now, those that leave left out (W1)."""
-        self.arbiter.measured(self.ctx.ask("oculus", ReadNow(), timeout=10.0))
+        problem = self.arbiter.measure()
+        if problem:
+            return f"memory cannot be measured: {problem}"
         return self.arbiter.residency.ledger.refusal(stones, without=gone)
 
     # ── actors of covens ────────────────────────────────────────────────────────────────────

@@ -84,6 +84,7 @@ class Passage:
     before: dict[str, int] = field(default_factory=dict[str, int])
     opened_before: dict[str, float] = field(default_factory=dict[str, float])
     intent: str | None = None
+    goal: frozenset[str] = frozenset()
     failure: str = ""
     outcome: str = ""
 
@@ -159,7 +160,7 @@ class Passage:
     def look_for_start(self, alive: dict[str, int]) -> None:
         gone = not (self.leaving & alive.keys())
         started = all(
-            name in alive and (name not in self.revival or alive[name] != self.before.get(name))
+            name in alive and (name not in self.reset or alive[name] != self.before.get(name))
             for name in self.target_stones
         )
         if gone and started:
@@ -197,7 +198,8 @@ class Passage:
             self.hands.stop_tree(coven)
         self.residency.ready -= self.leaving | self.revival
         self.residency.ledger.hold(self.target_stones)
-        self.intent = self.hands.write_intent(self.world(self.target_stones), self.reset)
+        self.goal = self.world(self.target_stones)
+        self.intent = self.hands.write_intent(self.goal, self.reset)
 
     def do_await_ready(self) -> None:
         self.hands.start_tree(self.move.target)
@@ -225,7 +227,8 @@ class Passage:
         """Undo: the target goes, what was there before comes back (W24)."""
         self.hands.stop_tree(self.move.target)
         self.residency.ready -= self.target_stones - self.previous
-        self.intent = self.hands.write_intent(self.world(self.previous), frozenset())
+        self.goal = self.world(self.previous)
+        self.intent = self.hands.write_intent(self.goal, frozenset())
         for coven in self.move.evict:
             self.hands.start_tree(coven)
         if not self.previous:

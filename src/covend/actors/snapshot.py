@@ -94,6 +94,6 @@ def transition_part(arbiter: Arbiter) -> dict[str, Any] | None:
         "evict": list(move.evict),
         "phase": move.phase,
         "since": now - (move.history[-1].at if move.history else move.planned_at),
-        "attempt": arbiter.attempt.get(move.target, 1),
+        "attempt": arbiter.transitions.attempt.get(move.target, 1),
         "left": move.deadline - now if move.deadline is not None else None,
     }
