@@ -27,6 +27,20 @@ LIVELY = {
 class Live(Box):
     """A running box, asked over its own wire as `covend status` asks it."""
 
+    def post(self, body):
+        """Status, headers and body of one chat request."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request("POST", "/v1/chat/completions", json.dumps(body))
+            response = connection.getresponse()
+            return response.status, response.headers, response.read()
+        finally:
+            connection.close()
+
+    def wait(self):
+        """Collects the root's exit status, once it has ended by other means than ``stop``."""
+        return self._process.wait(30)
+
     def ask(self, message, address="console@core", seconds=10.0):
         with Node.client(self.run_dir) as client:
             return client.ask(address, message, timeout=seconds)
@@ -126,7 +140,13 @@ class Live(Box):
         self.stone(name, "POST", "/fault", {"fault": fault})
 
     def until_busy(self, name, requests):
-        eventually(lambda: self.stone(name)["in_flight"] == requests, 10, f"{name} is busy")
+        def busy():
+            try:
+                return self.stone(name)["in_flight"] == requests
+            except OSError:
+                return False  # it is only being started
+
+        eventually(busy, 10, f"{requests} in flight on {name}")
 
     def written(self, name, event):
         """The lines of a kind in a soulstone's journal, over all its lives."""

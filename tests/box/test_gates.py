@@ -1,0 +1,62 @@
+"""Two gates on one port share the soulstones' slots and never fill one twice."""
+
+import pytest
+from tools.chaos.box import Stone
+
+from covend.testing import eventually
+
+from .live import LIVELY, Live, kinds
+
+
+@pytest.fixture(scope="module")
+def box():
+    stones = [
+        Stone("chat", coven="talk", slots=4, load=0.2, tokens_per_second=400),
+        Stone("code", coven="work", slots=1, load=0.2, tokens_per_second=400),
+    ]
+    with Live(stones, budget=200, tables=LIVELY, extra="gates = 2") as box, box.observe() as watch:
+        yield box
+        box.stop()
+        watch.check_gone()
+        assert watch.breaches == []
+
+
+def test_two_gates_under_load_admit_no_more_than_there_are_slots(box, clients):
+    """W8, G6: slots move to where requests wait, and are never given out twice."""
+    eventually(lambda: box.status()["gates"] == ["gate-0", "gate-1"], 10, "both gates are known")
+    plans = [("chat", 10), ("chat", 40), ("code", 20), ("chat", 5)] * 15
+    asked = [clients.ask(box, model, tokens=tokens) for model, tokens in plans]
+    assert kinds(asked) == ["full"] * len(plans)
+    assert not box.written("chat", "over_admitted") + box.written("code", "over_admitted")
+    assert kinds([clients.ask(box, "chat", tokens=100) for _ in range(12)]) == ["full"] * 12
+    assert box.stone("chat")["max_concurrent"] == 4
+
+
+def test_a_drain_waits_for_the_streams_of_both_gates(box, clients):
+    """W20: no stream is cut at either gate, and the swap comes when both are done."""
+    assert kinds([clients.ask(box, "chat")]) == ["full"]
+    streams = [clients.ask(box, "chat", tokens=400) for _ in range(4)]
+    box.until_busy("chat", 4)
+    wanted = clients.ask(box, "code")
+    box.until_phase("draining")
+    late = clients.ask(box, "chat")
+    assert kinds([*streams, wanted, late]) == ["full"] * 6
+    assert wanted.result().ended > max(stream.result().ended for stream in streams)
+
+
+def test_one_killed_gate_of_two_leaves_the_other_serving(box, clients):
+    """DESIGN §3: its slots come back, and nothing is admitted twice meanwhile."""
+    assert kinds([clients.ask(box, "chat")]) == ["full"]
+    streams = [clients.ask(box, "chat", tokens=200) for _ in range(4)]
+    box.until_busy("chat", 4)
+    gate = box.kill("gate-1")
+    ends = kinds(streams)
+    assert all(end == "full" or end.startswith("broken") for end in ends), ends
+    box.until_reborn("gate-1", gate)
+    eventually(lambda: box.status()["gates"] == ["gate-0", "gate-1"], 10, "both are back")
+
+    def all_slots():
+        asked = [clients.ask(box, "chat", tokens=40) for _ in range(8)]
+        return kinds(asked) == ["full"] * 8
+
+    eventually(all_slots, 15, "every slot is used again")

@@ -1,0 +1,66 @@
+"""From `covend serve` to the end of the box, in order and by force."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from tools.chaos.box import Stone
+
+from covend.testing import eventually
+
+from .live import LIVELY, Live, kinds
+
+STONES = [
+    Stone("chat", coven="talk", slots=2, load=0.1, tokens_per_second=200),
+    Stone("words", coven="", memory=20, load=0.1),
+]
+
+
+def covend(*words):
+    """Runs the command line; what it says and its exit status."""
+    return subprocess.run(
+        [sys.executable, "-m", "covend.cli", *words], capture_output=True, text=True, timeout=60
+    )
+
+
+def by_stop(box):
+    done = covend("stop", "--run-dir", str(box.run_dir))
+    assert done.returncode == 0, done.stderr
+    assert "stopped after" in done.stdout
+
+
+def by_term(box):
+    os.kill(box.pid("root"), signal.SIGTERM)
+
+
+def by_kill(box):
+    os.kill(box.pid("root"), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("end", [by_stop, by_term, by_kill])
+def test_a_box_that_is_ended_leaves_nothing_behind(clients, end):
+    """S16: no process, no zombie, no socket; the soulstones go with it, busy or not."""
+    extra = f"lexical_reserve = {80 * 1024 * 1024}"
+    with Live(STONES, budget=280, tables=LIVELY, extra=extra) as box:
+        assert kinds([clients.ask(box, "chat")]) == ["full"]
+        if end is by_stop:
+            second = covend("serve", str(box.config))
+            assert second.returncode != 0
+            assert "another covend" in second.stderr
+            assert str(box.pid("root")) in second.stderr
+            assert "Traceback" not in second.stderr
+        stream = clients.ask(box, "chat", tokens=1000)
+        box.until_busy("chat", 1)
+        end(box)
+        eventually(lambda: not [s for s in box.processes.look() if s.runs], 30, "all are gone")
+        assert kinds([stream]) != ["full"], "the stream was over before the end"
+        assert "violation" not in kinds([stream])[0]
+        box.wait()
+        eventually(lambda: not box.processes.look(), 5, "no zombie is left")
+        if end is not by_kill:
+            assert not [path for path in box.run_dir.rglob("*") if path.is_socket()]
+            assert not (box.run_dir / "root.json").exists()
+        box.start()  # whatever the end was, the next serve works
+        assert kinds([clients.ask(box, "chat")]) == ["full"]
