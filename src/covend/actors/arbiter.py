@@ -10,6 +10,7 @@ so that the gates go on with what the one before it allowed.
 
 from __future__ import annotations
 
+import time
 from typing import Any, ClassVar
 
 from covend.actors.catalog import Catalog
@@ -46,6 +47,7 @@ from covend.protocol import IntentRefused, SwapRequest, WorldChanged
 from covend.runtime import Actor, ActorError, Down, MailboxSpec, Promise, ReplyError
 from covend.will import transition as table
 from covend.will.decision import Decision, Stay, Swap
+from covend.will.ingestion import Window, window_open
 from covend.will.residency import Reading
 from covend.will.strategies import Guarded, ordered
 from covend.will.transition import Limits, Transition
@@ -97,8 +99,7 @@ class Arbiter(Actor):
                 self.residency.fold(message)
                 self.consider()
             case ServiceLearned():
-                if message.soulstone in self.model.soulstones:
-                    self.residency.learner.served(message.soulstone, message.service)
+                self.served(message)
             case CovenDrained():
                 self.transitions.drained(message)
             case SoulstoneReady():
@@ -184,6 +185,27 @@ class Arbiter(Actor):
             self.push_admission()
             self.consider()
 
+    # ── learning ────────────────────────────────────────────────────────────────────────────
+
+    def served(self, news: ServiceLearned) -> None:
+        """A request ended: its service is learned, its capability's streak goes on (W10, W6)."""
+        if news.soulstone in self.model.soulstones:
+            self.residency.learner.served(news.soulstone, news.service)
+            self.residency.book.used(news.capability, self.ctx.now())
+
+    def ingesting(self) -> bool:
+        """Whether an ingestion window is open, by the wall's clock or by backlog (W16)."""
+        if not self.box.whim.ingest_windows:
+            return False
+        windows = [
+            Window(window.start, window.end, window.days, window.backlog)
+            for window in self.box.whim.ingest_windows
+        ]
+        wall = time.localtime()
+        minute = wall.tm_hour * 60 + wall.tm_min
+        backlog = sum(klass == "ingest" for _, _, klass, _ in self.residency.signals.values())
+        return window_open(windows, wall.tm_wday, minute, backlog)
+
     # ── deciding ────────────────────────────────────────────────────────────────────────────
 
     def consider(self) -> None:
@@ -191,7 +213,7 @@ class Arbiter(Actor):
         if self.passage is not None or not self.settled or self.begin_ordered():
             return
         now = self.ctx.now()
-        state = self.residency.state(now)
+        state = self.residency.state(now, window=self.ingesting())
         decision = self.judge.decide(state, now)
         changed = self.decision is None or decision.reason != self.decision.reason
         self.decision = decision
@@ -302,7 +324,7 @@ class Arbiter(Actor):
         self.judge = Guarded(self.model, self.strategy(self.model))
         self.hands.configure(box)
         for coven in [c for c in self.residency.open if c not in self.model.covens]:
-            del self.residency.open[coven]
+            self.residency.shut(coven, self.ctx.now())
             self.hands.stop_tree(coven)
         self.hands.start_always()
         self.hands.write_intent(self.present_world(), frozenset())

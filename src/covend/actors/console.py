@@ -7,6 +7,7 @@ second, checked as a whole, and only a good one is passed on (G10).
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +57,8 @@ class Console(Actor):
         self.incarnation = incarnation
         self.started = 0.0
         self.events: deque[tuple[int, Event]] = deque(maxlen=KEEP_EVENTS)
-        self.alerts: deque[Event] = deque(maxlen=50)
+        self.alerts: deque[Event] = deque(maxlen=box.alerts.keep)
+        self.told: dict[str, float] = {}
         self.sequence = 0
         self.stamp = read
 
@@ -94,10 +96,16 @@ class Console(Actor):
         print(f"{event.kind}: {event.text}", flush=True)
 
     def alert(self, alert: Alert) -> None:
-        """An operator must know: events, log and record get it with its evidence (W27)."""
-        event = Event("alert", self.ctx.now(), alert.text, alert.data)
+        """An operator must know: events, log and record get it with its evidence (W27).
+
+        What ``covend status`` shows as alerts has the same one once in ``alerts.repeat_seconds``.
+        """
+        now = self.ctx.now()
+        event = Event("alert", now, alert.text, alert.data)
         self.note(event)
-        self.alerts.append(event)
+        if now - self.told.get(alert.text, -math.inf) >= self.box.alerts.repeat_seconds:
+            self.told[alert.text] = now
+            self.alerts.append(event)
         entry = record("alerts", "alert", {"text": alert.text, "data": alert.data}, actor="console")
         self.ctx.tell("phylactery", Append([entry]))
 

@@ -238,7 +238,10 @@ class Dispatcher(Actor):
         for served in news.served:
             if served.ok:
                 self.ctx.tell(
-                    "arbiter", ServiceLearned(served.soulstone, served.klass, served.service)
+                    "arbiter",
+                    ServiceLearned(
+                        served.soulstone, served.capability, served.klass, served.service
+                    ),
                 )
         self.rebalance()
         self.changed()

@@ -37,9 +37,10 @@ class DemandChanged:
 
 @dataclass(frozen=True, slots=True)
 class ServiceLearned:
-    """A request ended: its class and service seconds on a soulstone (W10)."""
+    """A request ended: what it asked for, and its service seconds on a soulstone (W10, W6)."""
 
     soulstone: str
+    capability: str
     klass: str
     service: float
 

@@ -194,7 +194,7 @@ class Passage:
         self.before = dict(self.hands.observe().alive)
         self.left = self.leaving
         for coven in self.move.evict:
-            self.opened_before[coven] = self.residency.open.pop(coven, self.now())
+            self.opened_before[coven] = self.residency.shut(coven, self.now())
             self.hands.stop_tree(coven)
         self.residency.ready -= self.leaving | self.revival
         self.residency.ledger.hold(self.target_stones)
@@ -232,7 +232,7 @@ class Passage:
         for coven in self.move.evict:
             self.hands.start_tree(coven)
         if not self.previous:
-            self.residency.open.pop(self.move.target, None)
+            self.residency.shut(self.move.target, self.now())
             self.feed("restored")
 
     def do_settle(self) -> None:
@@ -244,7 +244,7 @@ class Passage:
                 self.residency.closed -= stones
                 self.residency.open.setdefault(coven, self.now())
             else:
-                self.residency.open.pop(coven, None)
+                self.residency.shut(coven, self.now())
         self.hands.push_admission()
 
     def do_count_failure(self) -> None:

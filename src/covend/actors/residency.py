@@ -24,6 +24,7 @@ class Residency:
         self.open: dict[str, float] = {}
         self.ready: set[str] = set()
         self.closed: set[str] = set()
+        self.last_open: dict[str, float] = {}
         self.quarantined: dict[str, float] = {}
         self.usage: DemandChanged | None = None
         self.heard = 0
@@ -46,6 +47,12 @@ class Residency:
             for name in {s for coven in self.open for s in self.managed(coven)}
             if name in model.soulstones
         )
+
+    def shut(self, coven: str, now: float) -> float:
+        """A coven is open no more; returns since when it was, and keeps when that ended (W13)."""
+        since = self.open.pop(coven, now)
+        self.last_open[coven] = now
+        return since
 
     def managed(self, coven: str) -> frozenset[str]:
         """The soulstones of a coven that transitions start and stop (W4, W5)."""
@@ -138,6 +145,7 @@ class Residency:
             transition=transition,
             ingest_window=window,
             streaks=self.book.streaks(),
+            closed=dict(self.last_open),
         )
 
     def waits_for(self, coven: str) -> bool:

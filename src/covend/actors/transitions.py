@@ -204,7 +204,8 @@ class Transitions:
         target = move.target
         if table.SIGNALLED in times:
             devices = self.arbiter.model.covens[target].devices
-            self.residency.swaps.swapped(devices, move.planned_at, now)
+            # The drain is service: only from the intent on nobody is served (W12).
+            self.residency.swaps.swapped(devices, times[table.SIGNALLED], now)
         if move.phase == table.OPEN:
             self.residency.learner.loaded(target, now - times[table.SIGNALLED])
             failures.opened(target)
