@@ -168,7 +168,14 @@ def read_multipart(body: bytes, content_type: bytes) -> tuple[str, Span]:
         raise Refusal(400, "invalid_form", "the model's name is not UTF-8", where="model") from None
 
 
-def splice(body: bytes, span: Span, name: str, form: bool = False) -> bytes:
-    """``body`` with another model's name and every other byte as it was (G1)."""
-    value = name.encode() if form else msgspec.json.encode(name)
-    return body[: span[0]] + value + body[span[1] :]
+def spell(name: str) -> tuple[bytes, bytes]:
+    """A model's name as it stands in a JSON body, and in a form."""
+    return msgspec.json.encode(name), name.encode()
+
+
+def splice(body: bytes, span: Span, name: bytes) -> bytes:
+    """``body`` with another model's name, as ``spell`` gives it, and every other byte as it was.
+
+    This is all that ever happens to a body (G1).
+    """
+    return body[: span[0]] + name + body[span[1] :]

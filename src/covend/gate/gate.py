@@ -42,6 +42,7 @@ BODIES_IN_HAND = 16
 MAX_TIMEOUT = 7 * 86400.0
 _MODELS = b"/v1/models"
 _FORM = b"multipart/form-data"
+_CREDENTIALS = frozenset((b"authorization", b"x-api-key"))
 _CLOSED_METHODS = (b"CONNECT", b"TRACE")
 
 
@@ -71,7 +72,7 @@ class Gate:
         self.serial = 0
         self.prefix = os.urandom(8).hex()
         self.statuses: dict[int, bytes] = {}
-        self.marked: dict[tuple[str, int], bytes] = {}
+        self.marked: dict[tuple[str, str], bytes] = {}
         self.server: asyncio.Server | None = None
         self.sweeper: asyncio.TimerHandle | None = None
         self.loop: asyncio.AbstractEventLoop
@@ -277,13 +278,11 @@ class Gate:
         if request.method != b"POST":
             self._not_post(client, request, "POST, OPTIONS")
             return
-        special = request.special
         request.anthropic = route.anthropic
-        form = special.get(b"content-type", b"").lower().startswith(_FORM)
-        if form:
+        if request.content_type[:19].lower() == _FORM:
             request.is_form = True
-            model, span = bodies.read_multipart(request.body, special[b"content-type"])
             stream = False
+            model, span = bodies.read_multipart(request.body, request.content_type)
         else:
             model, stream, span = bodies.read_json(request.body)
         self._begin(client, request, route, model, request.target, span, stream)
@@ -298,14 +297,21 @@ class Gate:
         span: bodies.Span | None,
         stream: bool,
     ) -> None:
-        special = request.special
-        account = self._account(client, request)
-        self.routing.resolve(capability)
-        klass = effective_class(account, special.get(b"x-covend-class"), route.klass)
+        account = None
         timeout = self.box.gate.default_timeout
-        if b"x-covend-timeout" in special:
-            timeout = _seconds(special[b"x-covend-timeout"])
-        self._complete_headers(request, forward_key=account is None)
+        klass = route.klass
+        if self.keys.accounts or not client.loopback or self.keys.require_on_loopback:
+            account = self._account(client, request)
+        if capability not in self.routing.serving:
+            raise self.routing.unknown(capability)
+        if request.special or account is not None:
+            special = request.special
+            klass = effective_class(account, special.get(b"x-covend-class"), klass)
+            if b"x-covend-timeout" in special:
+                timeout = _seconds(special[b"x-covend-timeout"])
+            if account is None:
+                for name in _CREDENTIALS & special.keys():  # a key of this box stays here
+                    request.headers += b"%b: %b\r\n" % (name, special[name])
         now = monotonic()
         if account is not None:
             account.begin(capability, now)
@@ -326,20 +332,9 @@ class Gate:
             exchange.wait()
 
     def _account(self, client: Client, request: Request) -> Account | None:
-        if not self.keys.accounts and client.loopback and not self.keys.require_on_loopback:
-            return None
         special = request.special
         token = credential(special.get(b"authorization"), special.get(b"x-api-key"))
         return self.keys.account(token, client.loopback)
-
-    def _complete_headers(self, request: Request, forward_key: bool) -> None:
-        """Add back what the gate read and the soulstone needs; a key of this box stays here."""
-        special = request.special
-        names = (b"content-type", b"authorization", b"x-api-key")
-        for name in names if forward_key else names[:1]:
-            value = special.get(name)
-            if value is not None:
-                request.headers += b"%b: %b\r\n" % (name, value)
 
     def _handle_other(self, client: Client, request: Request, path: bytes, query: bytes) -> None:
         """Everything but the model routes: the passthrough and the gate's own answers."""
@@ -387,7 +382,8 @@ class Gate:
         if path in (_MODELS, _MODELS + b"/"):
             return {"object": "list", "data": [self._model(name) for name in self.routing.serving]}
         name = path[len(_MODELS) + 1 :].decode("utf-8", "replace")
-        self.routing.resolve(name)
+        if name not in self.routing.serving:
+            raise self.routing.unknown(name)
         return self._model(name)
 
     def _model(self, name: str) -> dict[str, Any]:
@@ -417,14 +413,14 @@ class Gate:
         names = self.routing.serving.get(capability, ())
         return names.index(stone) if stone in names else 0
 
-    def marks(self, stone: str, tier: int) -> bytes:
-        """The headers that say who answered, up to the time waited (G5)."""
-        found = self.marked.get((stone, tier))
-        if found is None:
-            found = self.marked[stone, tier] = (
-                f"X-Covend-Soulstone: {stone}\r\nX-Covend-Tier: {tier}\r\nX-Covend-Waited: "
-            ).encode()
-        return found
+    def marks(self, capability: str, stone: str) -> bytes:
+        """The headers that say who answered, up to the time waited (G5), made once each."""
+        marks = (
+            f"X-Covend-Soulstone: {stone}\r\n"
+            f"X-Covend-Tier: {self.tier(capability, stone)}\r\nX-Covend-Waited: "
+        ).encode()
+        self.marked[capability, stone] = marks
+        return marks
 
 
 def _seconds(value: bytes) -> float:

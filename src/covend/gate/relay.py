@@ -176,7 +176,7 @@ class Exchange(Ticket):
         request = self.request
         body = request.body
         if self.span is not None and target.model != self.capability:
-            body = splice(body, self.span, target.model, request.is_form)
+            body = splice(body, self.span, target.spelled[request.is_form])
         self.upstream = upstream
         if self.client.write_paused:
             upstream.pause()
@@ -207,13 +207,13 @@ class Exchange(Ticket):
         stone.last_byte = monotonic()
         if stone.failures:
             stone.failures = 0
-        events = upstream.content_type.startswith(b"text/event-stream")
-        tier = self.gate.tier(self.capability, stone.name)
+        events = upstream.content_type[:17].lower() == b"text/event-stream"
         if self.begun:
             if events and status == 200:
                 self.events = sse.Events()
             else:
                 self.converting = []
+            tier = self.gate.tier(self.capability, stone.name)
             note = f": soulstone={stone.name} tier={tier} waited={self.waited:.3f}\n\n"
             self.head = self._framed(note.encode())
             return
@@ -237,11 +237,12 @@ class Exchange(Ticket):
         elif not request.http11:
             framing += b"Connection: keep-alive\r\n"
         self.head = b"%b%b%bX-Covend-Request: %b\r\n%b%.3f\r\n\r\n" % (
-            self.gate.status_line(status),
+            self.gate.statuses.get(status) or self.gate.status_line(status),
             b"".join(upstream.headers),
             framing,
             self.id.encode(),
-            self.gate.marks(stone.name, tier),
+            self.gate.marked.get((self.capability, stone.name))
+            or self.gate.marks(self.capability, stone.name),
             self.waited,
         )
 

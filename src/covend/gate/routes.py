@@ -7,6 +7,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from covend.config import Box, Soulstone
+from covend.gate.body import spell
 from covend.gate.errors import Refusal
 
 
@@ -51,6 +52,7 @@ class Target(NamedTuple):
     authority: bytes
     prefix: bytes
     model: str
+    spelled: tuple[bytes, bytes]
     slots: int
 
 
@@ -59,13 +61,15 @@ def target(stone: Soulstone) -> Target:
     url = urlsplit(stone.endpoint)
     host, port = url.hostname or "127.0.0.1", url.port or 80
     slots = 1 if stone.discipline == "titan" else stone.slots
+    model = stone.model or stone.name
     return Target(
         stone.name,
         host,
         port,
         url.netloc.encode(),
         url.path.rstrip("/").encode(),
-        stone.model or stone.name,
+        model,
+        spell(model),
         slots,
     )
 
@@ -86,20 +90,17 @@ class Routing:
         self.serving = {name: tuple(stones) for name, stones in found.items()}
         """Capability → soulstones that serve it, best first (W6)."""
 
-    def resolve(self, capability: str) -> tuple[str, ...]:
-        """The soulstones that serve a capability, best first; raises ``Refusal`` (404)."""
-        try:
-            return self.serving[capability]
-        except KeyError:
-            shown = capability if len(capability) <= 100 else capability[:99] + "…"
-            close = difflib.get_close_matches(capability[:100], self.serving, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else "GET /v1/models lists what there is"
-            raise Refusal(
-                404,
-                "model_not_found",
-                f"$.model: {shown!r} is no model, alias or role of this box; {hint}",
-                where="$.model",
-            ) from None
+    def unknown(self, capability: str) -> Refusal:
+        """The answer to a name that nothing serves."""
+        shown = capability if len(capability) <= 100 else capability[:99] + "…"
+        close = difflib.get_close_matches(capability[:100], self.serving, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else "GET /v1/models lists what there is"
+        return Refusal(
+            404,
+            "model_not_found",
+            f"$.model: {shown!r} is no model, alias or role of this box; {hint}",
+            where="$.model",
+        )
 
     def upstream(self, path: bytes) -> tuple[str, bytes]:
         """The soulstone and the path behind ``/upstream/NAME/…``; raises ``Refusal`` (404)."""

@@ -29,14 +29,34 @@ LINGER_SECONDS = 1.0
 """After a refusal the rest of what a client sends is read and dropped for so long, so that it
 gets to read the answer before the connection is reset."""
 
-_READ = frozenset(
-    b"host content-length transfer-encoding content-type expect connection keep-alive "
-    b"proxy-connection proxy-authorization te trailer upgrade accept-encoding authorization "
-    b"x-api-key x-covend-class x-covend-timeout x-covend-request".split()
-)
-"""Headers for the gate itself; all others go to the soulstone as they came."""
+FORWARD, DROP, HOST, LENGTH, TYPE, OURS = range(6)
+_KINDS = {
+    b"host": HOST,
+    b"content-length": LENGTH,
+    b"content-type": TYPE,
+    **dict.fromkeys(
+        b"connection keep-alive proxy-connection proxy-authorization te trailer upgrade "
+        b"accept-encoding x-covend-request".split(),
+        DROP,
+    ),
+    **dict.fromkeys(
+        b"transfer-encoding expect authorization x-api-key x-covend-class x-covend-timeout".split(),
+        OURS,
+    ),
+}
+"""What to do with a header; those that are not here go to the soulstone as they came."""
+_spelled: dict[bytes, int] = {}
+_MAX_SPELLINGS = 2000
 
-_ONCE = frozenset((b"host", b"content-type", b"authorization", b"x-api-key", b"transfer-encoding"))
+
+def _kind(name: bytes) -> int:
+    """The kind of a header in the spelling used; remembered, so that few names are lowered."""
+    kind = _KINDS.get(name.lower(), FORWARD)
+    if len(_spelled) < _MAX_SPELLINGS:
+        _spelled[name] = kind
+    return kind
+
+
 NEVER = float("inf")
 
 
@@ -44,19 +64,31 @@ class Request:
     """One complete request. ``headers`` are the bytes that go on; ``special`` are for the gate."""
 
     __slots__ = (
-        "anthropic", "body", "headers", "http11", "id", "is_form", "keep_alive", "method",
-        "special", "target",
+        "anthropic", "body", "content_type", "headers", "http11", "id", "is_form", "keep_alive",
+        "method", "special", "target",
     )  # fmt: skip
 
-    def __init__(self, id: str, method: bytes, target: bytes) -> None:
+    def __init__(
+        self,
+        id: str,
+        method: bytes,
+        target: bytes,
+        headers: bytes = b"",
+        special: dict[bytes, bytes] | None = None,
+        content_type: bytes = b"",
+        body: bytes = b"",
+        http11: bool = True,
+        keep_alive: bool = False,
+    ) -> None:
         self.id = id
         self.method = method
         self.target = target
-        self.headers = b""
-        self.special: dict[bytes, bytes] = {}
-        self.body = b""
-        self.http11 = True
-        self.keep_alive = True
+        self.headers = headers
+        self.special = special or {}
+        self.content_type = content_type
+        self.body = body
+        self.http11 = http11
+        self.keep_alive = keep_alive
         self.is_form = False
         self.anthropic = False
 
@@ -65,9 +97,10 @@ class Client(asyncio.Protocol):
     """One connection of a client. Requests are served one at a time, in order."""
 
     __slots__ = (
-        "body", "busy", "closing", "deadline", "exchange", "fields", "gate", "head_bytes",
-        "in_body", "in_message", "loopback", "parser", "pending", "read_paused",
-        "refusal", "size", "special", "stuck", "transport", "url", "write_paused",
+        "body", "busy", "closing", "content_type", "deadline", "exchange", "fields", "gate",
+        "has_host", "head_bytes", "in_body", "in_message", "loopback", "parser", "pending",
+        "read_paused", "received", "refusal", "size", "special", "stuck", "transport", "url",
+        "version", "write_paused",
     )  # fmt: skip
 
     def __init__(self, gate: Gate) -> None:
@@ -90,6 +123,10 @@ class Client(asyncio.Protocol):
         self.url = b""
         self.fields: list[bytes] = []
         self.special: dict[bytes, bytes] = {}
+        self.content_type = b""
+        self.has_host = False
+        self.version = ""
+        self.received = 0
         self.body: list[bytes] = []
         self.deadline = NEVER
 
@@ -135,6 +172,7 @@ class Client(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.closing:
             return
+        self.received = self.head_bytes + len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -190,6 +228,8 @@ class Client(asyncio.Protocol):
         self.url = b""
         self.fields = []
         self.special = {}
+        self.content_type = b""
+        self.has_host = False
         self.body = []
         self.size = 0
 
@@ -199,14 +239,33 @@ class Client(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.in_body:
             return  # trailers say nothing that the gate or a soulstone needs
-        lower = name.lower()
-        if lower in _READ:
-            if lower in self.special and lower in _ONCE:
-                text = f"the header {lower.decode()} comes more than once"
-                self.refusal = Refusal(400, "duplicate_header", text, where=lower.decode())
+        kind = _spelled.get(name)
+        if kind is None:
+            kind = _kind(name)
+        if kind == FORWARD:
+            self.fields += (name, b": ", value, b"\r\n")
+        elif kind == TYPE:
+            if self.content_type:
+                self._twice(name)
+            self.content_type = value
+            self.fields += (name, b": ", value, b"\r\n")
+        elif kind == HOST:
+            if self.has_host:
+                self._twice(name)
+            self.has_host = True
+        elif kind == LENGTH:
+            if int(value) > self.gate.box.gate.max_body_bytes:
+                self.refusal = self._body_too_large()
+        elif kind == OURS:
+            lower = name.lower()
+            if lower in self.special:
+                self._twice(name)
             self.special[lower] = value
-        else:
-            self.fields.append(b"%b: %b\r\n" % (name, value))
+
+    def _twice(self, name: bytes) -> None:
+        shown = name.decode("latin-1")
+        text = f"the header {shown} comes more than once"
+        self.refusal = Refusal(400, "duplicate_header", text, where=shown)
 
     def on_headers_complete(self) -> None:
         self.in_body = True
@@ -218,31 +277,33 @@ class Client(asyncio.Protocol):
                 self.refusal = refusal
 
     def _check_head(self) -> None:
-        special = self.special
-        limits = self.gate.box.gate
-        version = self.parser.get_http_version()
-        if version not in ("1.1", "1.0"):
-            raise Refusal(
-                505, "http_version", f"HTTP/{version} is not spoken here; HTTP/1.1 is right",
-                where="request line",
-            )  # fmt: skip
-        if b"host" not in special and version == "1.1":
+        version = self.version = self.parser.get_http_version()
+        if version != "1.1":
+            if version != "1.0":
+                raise Refusal(
+                    505, "http_version", f"HTTP/{version} is not spoken here; HTTP/1.1 is right",
+                    where="request line",
+                )  # fmt: skip
+        elif not self.has_host:
             raise Refusal(400, "no_host", "HTTP/1.1 needs a Host header", where="Host")
-        if len(self.fields) + len(special) > MAX_HEADERS:
+        fields = self.fields
+        if len(fields) // 4 + len(self.special) > MAX_HEADERS:
             raise self._head_too_large()
-        if sum(map(len, self.fields)) + len(self.url) > limits.max_header_bytes:
+        limit = self.gate.box.gate.max_header_bytes
+        if self.received > limit and sum(map(len, fields)) + len(self.url) > limit:
             raise self._head_too_large()
-        encoding = special.get(b"transfer-encoding")
+        if self.special:
+            self._check_special(version)
+
+    def _check_special(self, version: str) -> None:
+        encoding = self.special.get(b"transfer-encoding")
         if encoding is not None and (encoding.lower() != b"chunked" or version == "1.0"):
             raise Refusal(
                 501, "transfer_encoding",
                 "Transfer-Encoding: only chunked, and only in HTTP/1.1, is understood",
                 where="Transfer-Encoding",
             )  # fmt: skip
-        length = special.get(b"content-length")
-        if length is not None and int(length) > limits.max_body_bytes:
-            raise self._body_too_large()
-        expects = special.get(b"expect", b"").lower() == b"100-continue" and version == "1.1"
+        expects = self.special.get(b"expect", b"").lower() == b"100-continue" and version == "1.1"
         if expects and not self.busy:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -268,14 +329,18 @@ class Client(asyncio.Protocol):
         self.in_message = self.in_body = False
         if self.refusal is not None:
             return
-        parser = self.parser
-        request = Request(self.gate.new_id(), parser.get_method(), self.url)
-        request.headers = b"".join(self.fields)
-        request.special = self.special
         body = self.body
-        request.body = body[0] if len(body) == 1 else b"".join(body)
-        request.http11 = parser.get_http_version() == "1.1"
-        request.keep_alive = parser.should_keep_alive()
+        request = Request(
+            self.gate.new_id(),
+            self.parser.get_method(),
+            self.url,
+            b"".join(self.fields),
+            self.special,
+            self.content_type,
+            body[0] if len(body) == 1 else b"".join(body),
+            self.version == "1.1",
+            self.parser.should_keep_alive(),
+        )
         self.size = 0  # counted with the request from here on
         if self.busy:
             self.pending.append(request)
@@ -338,7 +403,6 @@ class Client(asyncio.Protocol):
                 self.transport.pause_reading()
             return
         request = Request(self.gate.new_id(), b"POST", self.url)
-        request.keep_alive = False
         self.busy = True
         self.refuse(request, refusal)
 

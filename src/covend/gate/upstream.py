@@ -17,11 +17,27 @@ CONNECT_SECONDS = 5.0
 MAX_HEAD = 1 << 18
 """A response head beyond this many bytes is no response."""
 
-_DROPPED = frozenset(
-    b"connection keep-alive proxy-authenticate proxy-connection te trailer upgrade "
-    b"x-covend-request x-covend-soulstone x-covend-tier x-covend-waited".split()
-)
-_READ = frozenset((b"content-length", b"transfer-encoding", b"content-type"))
+FORWARD, DROP, LENGTH, ENCODING, TYPE = range(5)
+_KINDS = {
+    b"content-length": LENGTH,
+    b"transfer-encoding": ENCODING,
+    b"content-type": TYPE,
+    **dict.fromkeys(
+        b"connection keep-alive proxy-authenticate proxy-connection te trailer upgrade "
+        b"x-covend-request x-covend-soulstone x-covend-tier x-covend-waited".split(),
+        DROP,
+    ),
+}
+_spelled: dict[bytes, int] = {}
+_MAX_SPELLINGS = 2000
+
+
+def _kind(name: bytes) -> int:
+    """The kind of a header in the spelling used; remembered, so that few names are lowered."""
+    kind = _KINDS.get(name.lower(), FORWARD)
+    if len(_spelled) < _MAX_SPELLINGS:
+        _spelled[name] = kind
+    return kind
 
 
 class Receiver(Protocol):
@@ -189,18 +205,18 @@ class Upstream(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.head_done:
             return  # a trailer, or a response nobody asked for
-        lower = name.lower()
-        if lower in _DROPPED:
-            return
-        if lower in _READ:
-            if lower == b"content-length":
-                self.length = value
-                return
-            if lower == b"transfer-encoding":
-                self.chunked = True
-                return
-            self.content_type = value.lower()
-        self.headers.append(b"%b: %b\r\n" % (name, value))
+        kind = _spelled.get(name)
+        if kind is None:
+            kind = _kind(name)
+        if kind == FORWARD:
+            self.headers += (name, b": ", value, b"\r\n")
+        elif kind == TYPE:
+            self.content_type = value
+            self.headers += (name, b": ", value, b"\r\n")
+        elif kind == LENGTH:
+            self.length = value
+        elif kind == ENCODING:
+            self.chunked = True
 
     def on_headers_complete(self) -> None:
         if self.head_done:
