@@ -8,10 +8,11 @@ gate. A warm request never comes here (W8).
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from covend.actors.catalog import Catalog
+from covend.actors.gates import GateDrain, GateEntry, Refusal, usage
 from covend.actors.messages import (
     CapabilitiesOpen,
     DemandChanged,
@@ -31,7 +32,6 @@ from covend.protocol import (
     Announce,
     CoreHello,
     Drained,
-    InUse,
     PauseAdmission,
     RefuseWaiting,
     SignalNote,
@@ -39,10 +39,9 @@ from covend.protocol import (
     UpstreamBroke,
     UsageChanged,
 )
-from covend.runtime import Actor, MailboxSpec
+from covend.runtime import Actor, Down, MailboxSpec, MonitorId
 
 HELLO_SECONDS = 1.0
-GATE_SILENCE_SECONDS = 5.0
 REPORT_SECONDS = 0.002
 """Demand that changes in a burst reaches the arbiter as one message."""
 
@@ -54,54 +53,6 @@ class Tick:
     what: str
 
 
-@dataclass(slots=True)
-class GateEntry:
-    """What one gate has told, and what it has been told.
-
-    ``inherited``: it goes by an admission of a dispatcher before this one, which nobody knows here.
-    """
-
-    incarnation: int
-    inherited: bool = False
-    signals: dict[str, SignalNote] = field(default_factory=dict[str, SignalNote])
-    in_use: dict[str, InUse] = field(default_factory=dict[str, InUse])
-    sent: dict[int, dict[str, int]] = field(default_factory=dict[int, dict[str, int]])
-    seen: float = 0.0
-
-    def uses(self, soulstone: str) -> int:
-        """How many slots of a soulstone this gate has in flight."""
-        used = self.in_use.get(soulstone)
-        return sum(used.count.values()) if used else 0
-
-    def believes(self, soulstone: str, total: int) -> int:
-        """The most slots this gate may still count on: what it was sent, and what it uses (W8)."""
-        sent = max((grant.get(soulstone, 0) for grant in self.sent.values()), default=0)
-        return max(total if self.inherited else 0, sent, self.uses(soulstone))
-
-    def acknowledge(self, epoch: int) -> None:
-        """The gate applied ``epoch``: what was sent before it is no longer believed."""
-        if epoch in self.sent:
-            self.inherited = False
-        for older in [sent for sent in self.sent if sent < epoch]:
-            del self.sent[older]
-
-
-@dataclass(slots=True)
-class GateDrain:
-    """One transition waits for these gates to have nothing in flight."""
-
-    order: DrainGates
-    waiting: set[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why nobody need wait for a capability, and until when: then it is tried again (W24)."""
-
-    reason: str
-    until: float
-
-
 class Dispatcher(Actor):
     """Owns signals and admission (DESIGN §4); address ``dispatcher@core`` for the gates."""
 
@@ -111,6 +62,7 @@ class Dispatcher(Actor):
         self.catalog = catalog
         self.incarnation = incarnation
         self.gates: dict[str, GateEntry] = {}
+        self.watched: dict[MonitorId, str] = {}
         self.jobs: dict[str, SignalNote] = {}
         self.added: dict[str, SignalNote] = {}
         self.removed: set[str] = set()
@@ -154,6 +106,8 @@ class Dispatcher(Actor):
             case NewConfig():
                 self.catalog = Catalog(message.box)
                 self.push()
+            case Down():
+                self.gate_down(message.monitor)
             case Tick(what="hello"):
                 self.hello()
             case Tick():
@@ -167,22 +121,37 @@ class Dispatcher(Actor):
     # ── gates ───────────────────────────────────────────────────────────────────────────────
 
     def hello(self) -> None:
-        """Ask every configured gate to announce itself; drop those that fell silent."""
+        """Ask every configured gate to announce itself, and watch its process."""
         now = self.ctx.now()
         for index in range(self.catalog.box.gates):
             name = f"gate-{index}"
+            if name not in self.watched.values():
+                self.watch(name)
             entry = self.gates.get(name)
             if entry is None or now - entry.seen > HELLO_SECONDS:
                 self.tell_gate(name, CoreHello(incarnation=self.incarnation))
-            if entry is not None and now - entry.seen > GATE_SILENCE_SECONDS:
-                self.forget(name)
         self.ctx.timer("hello", HELLO_SECONDS, Tick("hello"))
+
+    def watch(self, gate: str) -> None:
+        """Hear of this incarnation's end, and no more of the one before."""
+        for monitor in [monitor for monitor, name in self.watched.items() if name == gate]:
+            self.ctx.demonitor(monitor)
+            del self.watched[monitor]
+        self.watched[self.ctx.monitor(self.ctx.system.address(f"gate@{gate}"))] = gate
+
+    def gate_down(self, monitor: MonitorId) -> None:
+        """A gate's process has ended. One that is only silent still holds its streams (W20)."""
+        gate = self.watched.pop(monitor, None)
+        if gate is not None:
+            self.forget(gate)
 
     def announced(self, news: Announce) -> None:
         """One gate's full state replaces what was believed of it (DESIGN §3)."""
         known = self.gates.get(news.gate)
         if known is None or known.incarnation != news.incarnation:
-            self.forget(news.gate)
+            if known is not None:
+                self.forget(news.gate)
+                self.watch(news.gate)
             known = self.gates[news.gate] = GateEntry(news.incarnation, news.admission > 0)
         known.seen = self.ctx.now()
         known.acknowledge(news.admission)
@@ -201,12 +170,12 @@ class Dispatcher(Actor):
     def forget(self, gate: str) -> None:
         """A gate's process is gone: its connections ended with it, so did its demand and slots."""
         entry = self.gates.pop(gate, None)
+        for epoch in list(self.drains):
+            self.gate_drained(epoch, gate)
         if entry is None:
             return
         for note in entry.signals.values():
             self.unwait(note)
-        for epoch in list(self.drains):
-            self.gate_drained(epoch, gate)
         self.push()
         self.changed()
 
@@ -276,33 +245,11 @@ class Dispatcher(Actor):
                 added.update(entry.signals)
         self.number += 1
         news = DemandChanged(
-            self.ctx.now(), tuple(added.values()), tuple(self.removed), *self.usage(),
+            self.ctx.now(), tuple(added.values()), tuple(self.removed), *usage(self.gates.values()),
             number=self.number, whole=whole,
         )  # fmt: skip
         self.added, self.removed = {}, set()
         return news
-
-    def usage(
-        self,
-    ) -> tuple[
-        dict[str, dict[str, int]], dict[str, dict[str, float]], dict[str, float], dict[str, int]
-    ]:
-        """In flight, last active per class, last byte and live tokens, per soulstone."""
-        in_flight: dict[str, dict[str, int]] = {}
-        active: dict[str, dict[str, float]] = {}
-        last_byte: dict[str, float] = {}
-        tokens: dict[str, int] = {}
-        for entry in self.gates.values():
-            for name, used in entry.in_use.items():
-                counts = in_flight.setdefault(name, {})
-                for klass, count in used.count.items():
-                    counts[klass] = counts.get(klass, 0) + count
-                latest = active.setdefault(name, {})
-                for klass, when in used.last_active.items():
-                    latest[klass] = max(latest.get(klass, 0.0), when)
-                last_byte[name] = max(last_byte.get(name, 0.0), used.last_byte)
-                tokens[name] = tokens.get(name, 0) + used.tokens
-        return in_flight, active, last_byte, tokens
 
     def changed(self) -> None:
         if not self.report_due:
@@ -382,9 +329,14 @@ class Dispatcher(Actor):
     # ── draining ────────────────────────────────────────────────────────────────────────────
 
     def drain(self, order: DrainGates) -> None:
-        """Close these soulstones at every gate; confirm when none has anything in flight (W20)."""
+        """Close these soulstones at every gate; confirm when none has anything in flight (W20).
+
+        A gate that lives and has not announced itself yet is waited for as well.
+        """
         self.open = self.open - set(order.soulstones)
-        drain = self.drains[order.epoch] = GateDrain(order, set(self.gates))
+        drain = self.drains[order.epoch] = GateDrain(
+            order, self.gates.keys() | set(self.watched.values())
+        )
         for gate in self.gates:
             self.pause(gate, drain)
         self.told_broker = None  # it closed more on its own, and waits to hear what is open
@@ -485,7 +437,9 @@ class Dispatcher(Actor):
                 }
                 for (name, klass), times in sorted(queue.items())
             ],
-            "in_use": {name: sum(counts.values()) for name, counts in self.usage()[0].items()},
+            "in_use": {
+                name: sum(counts.values()) for name, counts in usage(self.gates.values())[0].items()
+            },
             "waiting": waiting,
             "gates": sorted(self.gates),
         }
