@@ -40,7 +40,8 @@ def coven_part(arbiter: Arbiter, name: str) -> dict[str, Any]:
     state = "open" if name in residency.open else "cold"
     passage = arbiter.passage
     if passage is not None and name == passage.move.target:
-        state = passage.move.phase
+        before = (table.PLANNED, table.PAUSING, table.DRAINING)
+        state = "next" if passage.move.phase in before else passage.move.phase
     elif passage is not None and name in passage.move.evict:
         state = table.DRAINING if name in residency.open else "leaving"
     elif residency.quarantined.get(name, 0.0) > now:

@@ -113,9 +113,7 @@ def queue_line(status: dict[str, Any]) -> Text:
     return Text(f"waiting: {queue or 'nobody'}{doing}")
 
 
-def summary(
-    requests: Iterable[Request], events: list[dict[str, Any]], seconds: float
-) -> Table:
+def summary(requests: Iterable[Request], events: list[dict[str, Any]], seconds: float) -> Table:
     """Requests, tokens, swaps, longest wait, drops."""
     every = list(requests)
     swaps = sum(e["kind"] == "phase" and e["data"].get("phase") == "open" for e in events)
@@ -145,5 +143,3 @@ def verdicts(checks: Iterable[Check]) -> Table:
     for check in checks:
         table.add_row("✔" if check.ok else "✘", check.what, check.seen)
     return table
-
-
