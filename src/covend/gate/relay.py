@@ -278,7 +278,7 @@ class Exchange(Ticket):
             self.client.write(data)
         if complete:
             self.upstream = None
-            self._ended(stone, ok=self.status < 500)
+            self._ended(stone, ok=self.status < 400)
 
     def _converted(self) -> bytes:
         """An answer that is no event stream, as one event of the stream that has begun."""
