@@ -154,6 +154,7 @@ class Ghoul(Actor):
         result, job = self.unacknowledged, self.job
         if result is None or job is None:
             return
+        self.hello()  # a new broker would take the report of a stranger for a stale one
         try:
             accepted = self.ctx.ask(
                 self.ctx.system.address(BROKER),
