@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from tools.chaos.box import Box
 from tools.chaos.clients import Outcome, Plan, ask
 
-from covend.protocol import EventsQuery, JobQuery, Step, StatusQuery, SubmitJob
+from covend.protocol import EventsQuery, JobQuery, StatusQuery, Step, SubmitJob
 from covend.runtime import ActorError
 from covend.runtime.wire import Node
 from covend.testing import eventually

@@ -21,7 +21,11 @@ STONES = [
 def covend(*words):
     """Runs the command line; what it says and its exit status."""
     return subprocess.run(
-        [sys.executable, "-m", "covend.cli", *words], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "covend.cli", *words],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
 
 
@@ -51,12 +55,13 @@ def test_a_box_that_is_ended_leaves_nothing_behind(clients, end):
             assert "another covend" in second.stderr
             assert str(box.pid("root")) in second.stderr
             assert "Traceback" not in second.stderr
-        stream = clients.ask(box, "chat", tokens=1000)
+        tokens = 200 if end is by_term else 3000
+        stream = clients.ask(box, "chat", tokens=tokens)
         box.until_busy("chat", 1)
         end(box)
         eventually(lambda: not [s for s in box.processes.look() if s.runs], 30, "all are gone")
-        assert kinds([stream]) != ["full"], "the stream was over before the end"
-        assert "violation" not in kinds([stream])[0]
+        # What ends within the gate's grace is not cut; what is cut is seen to be.
+        assert kinds([stream])[0].startswith("full" if end is by_term else ("error", "broken"))
         box.wait()
         eventually(lambda: not box.processes.look(), 5, "no zombie is left")
         if end is not by_kill:

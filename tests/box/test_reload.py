@@ -23,13 +23,20 @@ def test_a_changed_file_touches_only_what_changed_and_a_broken_one_nothing(box, 
     chat = box.pid("soulstone:chat")
 
     good = box.config.read_text()
-    box.config.write_text(good.replace('name = "talk"', 'name = 7').replace("kappa", "kapa"))
+    box.config.write_text(good.replace('name = "talk"', "name = 7").replace("kappa", "kapa"))
     box.until_alert("the changed configuration is refused")
     (alert,) = box.status()["alerts"]
     assert "kapa" in str(alert["data"])
     assert "name" in str(alert["data"])
     assert kinds([clients.ask(box, "chat")]) == ["full"]
     assert [coven["name"] for coven in box.status()["covens"]] == ["talk"]
+    core, gate = box.kill("core"), box.kill("gate-0")
+    box.until_reborn("core", core)
+    box.until_reborn("gate-0", gate)
+    eventually(box.answers, 15, "a new gate goes by the last good file")
+    assert kinds([clients.ask(box, "chat")]) == ["full"]
+    assert box.pid("soulstone:chat") == chat
+    box.until_alert("the changed configuration is refused")
 
     stream = clients.ask(box, "chat", tokens=500)
     box.until_busy("chat", 1)

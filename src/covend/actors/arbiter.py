@@ -172,6 +172,12 @@ class Arbiter(Actor):
         return frozenset[str]().union(*members) | self.always()
 
     def settle_if_ready(self) -> None:
+        """Begin to decide once what was adopted answers and the reactor has nothing in hand.
+
+        An intent written before would find another world than it expects, and be refused.
+        """
+        if self.settled or self.hands.observe().alive.keys() != self.present_world():
+            return
         needed = frozenset[str]().union(
             *(self.residency.managed(coven) for coven in self.residency.open)
         )

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from covend.actors.messages import Alert, Event, NewConfig, Snapshot
-from covend.config import Box, ConfigErrors, load
+from covend.config import Box, ConfigErrors, load, remember
 from covend.phylactery.actor import Append, Query
 from covend.phylactery.records import record
 from covend.protocol import (
@@ -46,13 +46,13 @@ class LookAtConfig:
 class Console(Actor):
     """Answers ``covend status``, ``swap``, ``why`` and the demo's live view.
 
-    ``read`` is the stamp of the file as ``box`` was read from it: a console that is started again
-    with the core's first box sees that the file has changed since, and passes it on anew (G10).
+    The first look at the file is a second after the start, whatever its stamp: it may have changed
+    since ``box`` was read from it, and other processes may have read it before the last core (G10).
     """
 
     mailbox: ClassVar[MailboxSpec] = MailboxSpec(bound=10_000, policy="drop_oldest")
 
-    def __init__(self, box: Box, incarnation: int, read: Stamp | None) -> None:
+    def __init__(self, box: Box, incarnation: int) -> None:
         self.box = box
         self.incarnation = incarnation
         self.started = 0.0
@@ -60,7 +60,7 @@ class Console(Actor):
         self.alerts: deque[Event] = deque(maxlen=box.alerts.keep)
         self.told: dict[str, float] = {}
         self.sequence = 0
-        self.stamp = read
+        self.stamp: Stamp | None = None
 
     def on_start(self) -> None:
         self.started = self.ctx.now()
@@ -188,22 +188,28 @@ class Console(Actor):
     def look(self) -> None:
         """Read the file again if it changed; a bad one changes nothing and is reported whole."""
         self.ctx.timer("config", LOOK_SECONDS, LookAtConfig())
-        now = stamp(self.box.source)
+        now, first = stamp(self.box.source), self.stamp is None
         if now == self.stamp or now is None:
             return
         self.stamp = now
         try:
-            box = load(self.box.source)
+            read = load(self.box.source)
         except ConfigErrors as error:
             self.alert(Alert("the changed configuration is refused", {"errors": str(error)}))
             return
-        self.box = box
-        for owner in ("dispatcher", "broker", "oculus", "arbiter"):
-            self.ctx.tell(owner, NewConfig(box))
-        nodes = ["reactor@reactor", *(f"gate@gate-{index}" for index in range(box.gates))]
-        for node in nodes:
-            self.ctx.tell(self.ctx.system.address(node), ReloadConfig(path=box.source))
-        self.note(Event("config", self.ctx.now(), "the changed configuration is in force"))
+        here = self.box
+        box = msgspec.structs.replace(read, run_dir=here.run_dir, state_dir=here.state_dir)
+        changed = box != here
+        if changed:
+            self.box = box
+            remember(box.source, box.run_dir)
+            for owner in ("dispatcher", "broker", "oculus", "arbiter"):
+                self.ctx.tell(owner, NewConfig(box))
+            self.note(Event("config", self.ctx.now(), "the changed configuration is in force"))
+        if changed or first:
+            nodes = ["reactor@reactor", *(f"gate@gate-{index}" for index in range(box.gates))]
+            for node in nodes:
+                self.ctx.tell(self.ctx.system.address(node), ReloadConfig(path=box.source))
 
 
 def stamp(path: str) -> Stamp | None:

@@ -146,6 +146,7 @@ class Transitions:
         world = self.hands.observe()
         self.hands.look_again()
         if passage is None:
+            self.arbiter.settle_if_ready()
             return
         phase = passage.move.phase
         passage.look(world, frozenset(self.residency.ready & world.alive.keys()))

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from covend.boot.ps import Ps
-from covend.config import Box, load
+from covend.config import Box, load, load_or_last_good, remember
 from covend.host.folders import Folders
 from covend.runtime import ThreadSystem
 from covend.runtime.process import say_ready, watch_parent
@@ -40,11 +40,17 @@ class Place:
     def of(cls, node: str, config: str, run_dir: str, state_dir: str) -> Place:
         """Read the configuration and open the box's folders.
 
+        The root starts with the file as it is; a process that is started again while the file is
+        broken goes on with the last one that held (G10).
         Raises ``ConfigErrors`` for a configuration that does not hold, ``FolderError`` for folders
         that are missing or open to others.
         """
-        box = msgspec.structs.replace(load(config), run_dir=run_dir, state_dir=state_dir)
-        return cls(node, box, Folders.open(Path(run_dir), Path(state_dir)))
+        read = load(config) if node == "root" else load_or_last_good(config, run_dir)
+        box = msgspec.structs.replace(read, run_dir=run_dir, state_dir=state_dir)
+        folders = Folders.open(Path(run_dir), Path(state_dir))
+        if node == "root":
+            remember(config, run_dir)
+        return cls(node, box, folders)
 
 
 class NodeProcess:

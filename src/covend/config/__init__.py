@@ -5,6 +5,7 @@
 
 from covend.config.changes import Changes, Delta, diff
 from covend.config.errors import ConfigError, ConfigErrors
+from covend.config.lastgood import load_or_last_good, remember
 from covend.config.loading import load, parse
 from covend.config.schema import schema_text
 from covend.config.structs import (
@@ -52,9 +53,11 @@ __all__ = [
     "Whim",
     "diff",
     "load",
+    "load_or_last_good",
     "parse",
     "parse_seconds",
     "parse_size",
+    "remember",
     "schema_text",
     "show_seconds",
     "show_size",

@@ -15,6 +15,9 @@ from covend.host.intent import Intent, IntentError
 from covend.host.oculus import Reading
 from covend.host.units import World, present
 
+REMOVED_SECONDS = 10.0
+"""The grace of a soulstone that we started and the configuration no longer knows (G10)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -42,6 +45,7 @@ def judge(intent: Intent, world: World, box: Box, now: float, resumed: bool = Fa
     # One that was reborn since the intent was written is not the one that was to be killed.
     kill = {name for name in intent.kill if there.get(name) == intent.expected.get(name)}
     managed = {name: spec for name in there if (spec := _exclusive(box, name)) is not None}
+    removed = {name for name in there if box.find_soulstone(name) is None}
     for name, spec in managed.items():
         if spec.lexicon and name not in target and name not in kill:
             raise IntentError(f"{name} is the lexicon: it stays resident, put it in the target")
@@ -49,7 +53,7 @@ def judge(intent: Intent, world: World, box: Box, now: float, resumed: bool = Fa
         name: 0.0 if name in kill else spec.stop_seconds
         for name, spec in managed.items()
         if name not in target or name in kill
-    }
+    } | dict.fromkeys(removed, REMOVED_SECONDS)
     return Plan(stop, tuple(sorted(target - (there.keys() - stop.keys()))))
 
 

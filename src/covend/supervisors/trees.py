@@ -8,7 +8,7 @@ from typing import Any
 from covend.actors.arbiter import Arbiter
 from covend.actors.broker import Broker
 from covend.actors.catalog import Catalog
-from covend.actors.console import Console, stamp
+from covend.actors.console import Console
 from covend.actors.dispatcher import Dispatcher
 from covend.actors.hands import COVENS, COVENS_TEMPLATE
 from covend.actors.oculus import OculusActor
@@ -39,7 +39,7 @@ def core_tree(box: Box, folders: Folders, incarnation: int, strategy: type[Any])
             ChildSpec(COVENS, (DynamicSupervisor, (covens,)), kind="supervisor"),
             ChildSpec("dispatcher", (Dispatcher, (catalog, incarnation))),
             ChildSpec("broker", (Broker, (catalog,))),
-            ChildSpec("console", (Console, (box, incarnation, stamp(box.source)))),
+            ChildSpec("console", (Console, (box, incarnation))),
         ],
         intensity=CORE_INTENSITY,
         period=CORE_PERIOD,
