@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from covend.boot import chaos
 from covend.testing import eventually, fake_command, free_port
 from tools.chaos.observer import Observer, Promise
 from tools.chaos.processes import MARK, Processes
@@ -151,7 +152,7 @@ class Box:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, MARK: self.folder.name},
+                env={**os.environ, MARK: self.folder.name, chaos.VARIABLE: "1"},
             )
         try:
             eventually(self.answers, START_SECONDS, "the box's gate answers")

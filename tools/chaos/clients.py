@@ -49,6 +49,8 @@ class Plan:
     stream: bool
     tokens: int
     klass: str = "reflex"
+    numbered: bool = True
+    """Whether the answer is a fake soulstone's numbered tokens; a real model's words vary."""
 
 
 class Broken(Exception):
@@ -88,6 +90,7 @@ def head_and_body(plan: Plan) -> bytes:
         "messages": [message],
         "max_tokens": plan.tokens,
         "stream": plan.stream,
+        **({"stream_options": {"include_usage": True}} if plan.stream else {}),
     }
     raw = json.dumps(body).encode()
     return (
@@ -132,14 +135,25 @@ def judge(plan: Plan, status: int, headers: dict[str, str], body: bytes) -> tupl
         return judge_stream(plan, body)
     try:
         answer = json.loads(body)
-        text = answer["choices"][0]["message"]["content"]
-        counted = answer["usage"]["completion_tokens"]
+        choice, counted = answer["choices"][0], answer["usage"]["completion_tokens"]
+        text, finish = choice["message"]["content"], choice["finish_reason"]
     except (ValueError, KeyError, IndexError, TypeError) as error:
         return "violation", f"200 with a body that is no answer ({error!r}): {body[:200]!r}"
+    if not plan.numbered:
+        return judge_words(plan, finish, counted)
     missing = missing_token(text, plan.tokens)
     if missing is not None or counted != plan.tokens:
         return "violation", f"token {missing} of {plan.tokens} is wrong (usage says {counted})"
     return "full", ""
+
+
+def judge_words(plan: Plan, finish: str | None, counted: int) -> tuple[Kind, str]:
+    """What can be known of a real model's answer: that it says why it ended, and where."""
+    if finish == "length" and counted == plan.tokens:
+        return "full", ""
+    if finish == "stop" and 0 < counted <= plan.tokens:
+        return "full", ""
+    return "violation", f"{counted} tokens of at most {plan.tokens}, finish_reason {finish!r}"
 
 
 def judge_error(status: int, body: bytes) -> tuple[Kind, str]:
@@ -157,6 +171,8 @@ def judge_stream(plan: Plan, body: bytes) -> tuple[Kind, str]:
     """A stream must bring every token in order and then say that it is done, or say an error."""
     text, ids, finished = "", set[str](), False
     error: str | None = None
+    finish: str | None = None
+    counted = 0
     events = body.split(b"\n\n")
     if events.pop().strip():
         return "violation", f"the stream ends within an event: {body[-200:]!r}"
@@ -177,13 +193,18 @@ def judge_stream(plan: Plan, body: bytes) -> tuple[Kind, str]:
         ids.add(event["id"])
         for choice in event["choices"]:
             text += choice["delta"].get("content") or ""
+            finish = choice.get("finish_reason") or finish
+        usage: dict[str, Any] = event.get("usage") or {}
+        counted = usage.get("completion_tokens", counted)
     if len(ids) > 1:
         return "violation", f"one stream, several answers: {sorted(ids)}"
     if error is not None:
-        if not token_text(plan.tokens).startswith(text):
+        if plan.numbered and not token_text(plan.tokens).startswith(text):
             return "violation", f"tokens lost or repeated before the error: {text[-80:]!r}"
         return "error", f"200, then: {error}"
-    missing = missing_token(text, plan.tokens)
+    if not plan.numbered and (verdict := judge_words(plan, finish, counted))[0] != "full":
+        return verdict
+    missing = missing_token(text, plan.tokens) if plan.numbered else None
     if missing is not None:
         return "violation", f"silently ends at token {missing} of {plan.tokens}"
     return ("full", "") if finished else ("violation", "all tokens, but no [DONE]")
@@ -199,6 +220,7 @@ class Load:
     streams: float = 0.6
     pause: float = 0.1
     deadline: float = 60.0
+    numbered: bool = True
 
     async def run(self, port: int, seconds: float, seed: int) -> list[Outcome]:
         """Asks for ``seconds``, then waits for what is under way; the outcomes in order of end."""
@@ -216,6 +238,7 @@ class Load:
                     dice.random() < self.streams,
                     dice.randint(*self.tokens),
                     dice.choice(("reflex", "reflex", "ritual")),
+                    self.numbered,
                 )
                 outcomes.append(await ask(port, plan, self.deadline))
                 await asyncio.sleep(dice.random() * 2 * self.pause)

@@ -11,7 +11,11 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from covend.boot.chaos import RaiseIn
+from covend.runtime import ActorError, ReplyError
+from covend.runtime.wire import Node
 from tools.chaos.processes import Processes
 
 FAULTS = {
@@ -21,8 +25,15 @@ FAULTS = {
     "cut:2": "a soulstone cuts an answer after two tokens, once",
     "hang:2": "a soulstone writes nothing more after two tokens",
 }
-"""Every fault; those with a colon are asked of a fake soulstone itself."""
+"""The faults of processes; those with a colon are asked of a fake soulstone itself."""
 
+RAISE = "raise:"
+"""``raise:ACTOR`` is a fault of the core alone: an actor's own code raises."""
+
+CORE_ACTORS = ("arbiter", "dispatcher", "broker", "console", "covens", "oculus", "phylactery")
+"""Those that stand as long as the core; besides them, one for each coven and soulstone."""
+
+_ASK_SECONDS = 3.0
 _CLEAR_SECONDS = 0.5
 
 
@@ -55,7 +66,8 @@ def schedule(
 ) -> list[Strike]:
     """Strikes over so many seconds, on average one per ``gap``; the same for the same arguments.
 
-    What a fault makes no sense for (only a fake soulstone can hang on request) it does not hit.
+    What a fault makes no sense for (only a fake soulstone can hang on request, only the core has
+    actors worth raising in) it does not hit.
 
     >>> schedule(1, 30, ["core", "gate-0"]) == schedule(1, 30, ["core", "gate-0"])
     True
@@ -65,7 +77,7 @@ def schedule(
     at = dice.uniform(0.3, 1.0) * gap
     while at < seconds:
         node = dice.choice(nodes)
-        possible = [name for name in faults if ":" not in name or node.startswith("soulstone:")]
+        possible = [name for name in faults if makes_sense(name, node)]
         fault = dice.choice(possible or ["kill"])
         pause = round(dice.uniform(0.2, longest_pause), 2) if fault == "pause" else 0.0
         strikes.append(Strike(round(at, 2), node, fault, pause))
@@ -73,13 +85,28 @@ def schedule(
     return strikes
 
 
+def makes_sense(fault: str, node: str) -> bool:
+    """Whether a node can have a fault.
+
+    >>> [makes_sense("raise:arbiter", node) for node in ("core", "gate-0")]
+    [True, False]
+    """
+    if fault.startswith(RAISE):
+        return node == "core"
+    return ":" not in fault or node.startswith("soulstone:")
+
+
 @dataclass
 class Nemesis:
-    """Carries a schedule out, in a thread of its own; ``history`` says what it did."""
+    """Carries a schedule out, in a thread of its own; ``history`` says what it did.
+
+    ``run_dir`` is the box's, for faults inside the core.
+    """
 
     processes: Processes
     strikes: Sequence[Strike]
     ports: Mapping[str, int] = field(default_factory=dict[str, int])
+    run_dir: Path | None = None
     history: list[Struck] = field(default_factory=list[Struck])
 
     def __post_init__(self) -> None:
@@ -120,6 +147,9 @@ class Nemesis:
         self.history.append(Struck(strike, now, pid))
         if pid is None:
             return  # nobody there to hit: that too is written down
+        if strike.fault.startswith(RAISE) and self.run_dir is not None:
+            raise_in(self.run_dir, strike.fault.removeprefix(RAISE))
+            return
         if ":" in strike.fault:
             self._tell(strike.node, strike.fault)
             if not strike.fault.startswith("die"):
@@ -150,6 +180,18 @@ class Nemesis:
             return  # it is gone, or paused: no more needs to be done to it
         finally:
             connection.close()
+
+
+def raise_in(run_dir: Path, actor: str) -> int | None:
+    """Make an actor of the core raise; its incarnation, None if it is not there to hit.
+
+    The box must have been started with ``COVEND_CHAOS=1``.
+    """
+    try:
+        with Node.client(run_dir) as client:
+            return client.ask("chaos@core", RaiseIn(actor=actor), timeout=_ASK_SECONDS)
+    except (ActorError, ReplyError):
+        return None  # it, or the whole core, is being restarted
 
 
 def send(pid: int, signum: signal.Signals) -> None:

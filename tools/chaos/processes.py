@@ -9,6 +9,13 @@ from dataclasses import dataclass
 MARK = "COVEND_CHAOS_BOX"
 """Set for ``covend serve``, inherited by every process below it, wherever it flees to."""
 
+_NAMED_BY = {
+    "covend.boot": "",
+    "covend.testing.fake_soulstone": "--model",
+    "covend.demo.soulstone": "--alias",
+}
+"""By module, the option that names the process; without one its first argument does."""
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -87,13 +94,15 @@ def node_of(command: tuple[str, ...]) -> str:
     'gate-0'
     >>> node_of(("python", "-m", "covend.testing.fake_soulstone", "--model", "chat"))
     'soulstone:chat'
+    >>> node_of(("python", "-m", "covend.demo.soulstone", "--alias", "thinker"))
+    'soulstone:thinker'
     """
-    for module, name in (("covend.boot", ""), ("covend.testing.fake_soulstone", "soulstone:")):
+    for module, option in _NAMED_BY.items():
         if module in command:
             rest = command[command.index(module) + 1 :]
-            if name and "--model" in rest:
-                return name + rest[rest.index("--model") + 1]
-            if not name and rest:
+            if option in rest:
+                return "soulstone:" + rest[rest.index(option) + 1]
+            if not option and rest:
                 return rest[0]
     return "root" if "tools.chaos.serve" in command else "other"
 

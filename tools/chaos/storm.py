@@ -81,7 +81,7 @@ def storm(box: Box, strikes: Sequence[Strike], load: Load, seconds: float, seed:
     with box.observe() as watch:
         warm_up(box, load.models)
         before = watch.census()
-        with Nemesis(box.processes, strikes, ports) as nemesis:
+        with Nemesis(box.processes, strikes, ports, box.run_dir) as nemesis:
             outcomes = asyncio.run(load.run(box.port, seconds, seed))
         unrecovered = recover(box, load.models) + settle(watch, before)
         box.stop()

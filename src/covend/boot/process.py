@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from covend.boot import chaos
 from covend.boot.ps import Ps
 from covend.config import Box, load, load_or_last_good, remember
 from covend.host.folders import Folders
@@ -71,6 +72,8 @@ class NodeProcess:
         watch_parent(lambda: self.end("parent gone"))
         self.system.spawn(TraceActor, name="trace")
         self.system.spawn(Ps, self.top, name="ps")
+        if chaos.wanted():
+            self.system.spawn(chaos.Chaos, name="chaos")
 
     def end(self, cause: str) -> None:
         """Ask the main thread to leave; the first cause counts. Any thread, and signal handlers."""
