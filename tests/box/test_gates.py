@@ -7,6 +7,8 @@ from covend.testing import eventually
 
 from .live import LIVELY, Live, kinds
 
+pytestmark = pytest.mark.xdist_group("box")
+
 
 @pytest.fixture(scope="module")
 def box():

@@ -7,6 +7,8 @@ from covend.testing import eventually
 
 from .live import LIVELY, Live, kinds
 
+pytestmark = pytest.mark.xdist_group("box")
+
 CHAT = Stone("chat", coven="talk", slots=1, load=0.2, tokens_per_second=200)
 NEW = Stone("new", coven="novelty", slots=2, load=0.2, tokens_per_second=200)
 

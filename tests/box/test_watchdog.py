@@ -7,6 +7,8 @@ from covend.testing import eventually
 
 from .live import LIVELY, Live, kinds
 
+pytestmark = pytest.mark.xdist_group("box")
+
 TABLES = {
     "whim": LIVELY["whim"],
     "watchdog": {
@@ -15,7 +17,7 @@ TABLES = {
         "stall_seconds": 1.5,
         "quota_seconds": 1.0,
     },
-    "transition": {"awaken": 2.5, "attempts": 3},
+    "transition": {"awaken": 2.0, "attempts": 3},
 }
 
 
