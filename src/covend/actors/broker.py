@@ -25,6 +25,7 @@ from covend.actors.messages import (
     Reopen,
     Snapshot,
 )
+from covend.actors.modelling import model_of
 from covend.phylactery.actor import Append, Query
 from covend.phylactery.records import Act, record
 from covend.protocol import (
@@ -41,6 +42,7 @@ from covend.protocol import (
     SubmitJob,
 )
 from covend.runtime import Actor, MailboxSpec, ReplyError
+from covend.will.interrupt import Running, cheapest
 
 GHOUL_SILENCE_SECONDS = 5.0
 """A ghoul says hello every second; one silent for this long has lost its job."""
@@ -70,6 +72,7 @@ class Broker(Actor):
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
+        self.model = model_of(catalog.box)
         self.book = JobBook()
         self.allowed: frozenset[str] = frozenset()
         self.dominated: frozenset[str] = frozenset()
@@ -107,6 +110,7 @@ class Broker(Actor):
                 self.sweep()
             case NewConfig():
                 self.catalog = Catalog(message.box)
+                self.model = model_of(message.box)
             case Snapshot():
                 return self.book.counts()
             case _:
@@ -185,10 +189,29 @@ class Broker(Actor):
     # ── parking ─────────────────────────────────────────────────────────────────────────────
 
     def open_changed(self, change: CapabilitiesOpen) -> None:
-        """New admission: hand out what may run; park what a dominating signal waits for (W14)."""
+        """New admission: what may run, and where a dominating signal waits (W14)."""
         self.allowed, self.dominated = change.open, change.dominated
-        for entry in self.book.park(change.dominated):
+
+    def interrupt(self) -> None:
+        """Where every slot is taken and a reflex waits, the cheapest job gives way (W14).
+
+        One at a time: when it has put its job down and somebody still waits, the next one goes.
+        """
+        running = self.book.running_on(self.dominated)
+        if any(entry.status == "parking" for entry in running):
+            return
+        occupants = [
+            Running(entry.job.id, entry.job.klass, entry.tokens(), parks=True) for entry in running
+        ]
+        chosen = cheapest(occupants, "reflex", self.prefill_rate(), self.model.rules)
+        if chosen is not None:
+            entry = self.book.jobs[chosen.id]
+            entry.status = "parking"
             self.order_park(entry, epoch=0)
+
+    def prefill_rate(self) -> float:
+        """Tokens a second at which a parked context is read again, at the slowest soulstone."""
+        return min((stone.prefill_rate for stone in self.model.soulstones.values()), default=1.0)
 
     def drain(self, order: DrainGhouls) -> None:
         """Park the jobs on these soulstones; confirm when every ghoul has (W20)."""
@@ -251,6 +274,7 @@ class Broker(Actor):
     def settle(self) -> None:
         """Hand out jobs, and keep the dispatcher's signals equal to the jobs that wait."""
         now = self.ctx.now()
+        self.interrupt()
         allowed = self.allowed - self.dominated if now >= self.assign_from else frozenset[str]()
         for order in self.book.assign(allowed, now):
             self.ctx.tell(

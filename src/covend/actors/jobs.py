@@ -16,7 +16,7 @@ A job given back keeps its boundary (``done`` steps), so the next ghoul begins a
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from covend.protocol import Job
 
@@ -43,6 +43,11 @@ class JobEntry:
     @property
     def open(self) -> bool:
         return self.status in ("queued", "running", "parking")
+
+    def tokens(self) -> int:
+        """Live context, by what the last step's answer said it used."""
+        usage: Any = self.results[-1].get("usage") if self.results else None
+        return int(cast(dict[str, int], usage).get("total_tokens", 0)) if usage else 0
 
     def rest(self) -> Job:
         """The job as the next ghoul gets it: with its boundary."""
@@ -151,14 +156,18 @@ class JobBook:
 
     def park(self, capabilities: frozenset[str]) -> list[JobEntry]:
         """Mark the running jobs of these capabilities; the caller tells their ghouls."""
-        entries = [
+        entries = self.running_on(capabilities)
+        for entry in entries:
+            entry.status = "parking"
+        return entries
+
+    def running_on(self, capabilities: frozenset[str]) -> list[JobEntry]:
+        """The jobs of these capabilities that a ghoul has."""
+        return [
             entry
             for entry in self.jobs.values()
             if entry.status in ("running", "parking") and entry.job.capability in capabilities
         ]
-        for entry in entries:
-            entry.status = "parking"
-        return entries
 
     def silent(self, now: float, limit: float) -> list[str]:
         """Forget ghouls that have not spoken for ``limit`` seconds; their jobs are free again."""
