@@ -78,3 +78,37 @@ def test_a_mixed_load_on_a_healthy_server_ends_full_throughout():
         outcomes = asyncio.run(load.run(stone.port, 0.3, seed=7))
     assert {outcome.kind for outcome in outcomes} == {"full"}
     assert {outcome.stream for outcome in outcomes} == {True, False}
+
+
+WORDS = Plan(1, "chat", True, 4, numbered=False)
+
+
+@pytest.mark.parametrize(
+    ("finish", "tokens", "done", "kind"),
+    [
+        ("length", 4, True, "full"),
+        ("stop", 2, True, "full"),
+        ("length", 3, True, "violation"),
+        ("stop", 0, True, "violation"),
+        ("stop", 5, True, "violation"),
+        (None, 4, True, "violation"),
+        ("length", 4, False, "violation"),
+    ],
+)
+def test_a_real_models_stream_must_say_why_it_ends_and_where(finish, tokens, done, kind):
+    chunks = [
+        {"id": "a", "choices": [{"delta": {"content": "so"}, "finish_reason": None}]},
+        {"id": "a", "choices": [{"delta": {}, "finish_reason": finish}]},
+        {"id": "a", "choices": [], "usage": {"completion_tokens": tokens}},
+    ]
+    stream = b"".join(map(event, chunks)) + (b"data: [DONE]\n\n" if done else b"")
+    assert judge(WORDS, 200, SSE, stream)[0] == kind
+
+
+@pytest.mark.parametrize(
+    ("finish", "tokens", "kind"), [("length", 4, "full"), ("length", 2, "violation")]
+)
+def test_so_must_its_whole_answer(finish, tokens, kind):
+    choice = {"message": {"content": "so it goes"}, "finish_reason": finish}
+    answer = {"choices": [choice], "usage": {"completion_tokens": tokens}}
+    assert judge(WORDS, 200, {}, json.dumps(answer).encode())[0] == kind
