@@ -9,7 +9,7 @@ import signal
 import pytest
 from tools.chaos.box import Box, Stone
 from tools.chaos.clients import Load, Plan, ask
-from tools.chaos.nemesis import FAULTS, schedule
+from tools.chaos.nemesis import CORE_ACTORS, FAULTS, RAISE, schedule
 from tools.chaos.storm import storm
 
 from covend.testing import eventually
@@ -78,7 +78,8 @@ def test_a_short_storm_breaks_no_promise():
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", range(10, 16))
 def test_a_long_storm_breaks_no_promise(seed):
-    run_storm(seed, seconds=float(os.environ.get("COVEND_CHAOS_SECONDS", "60")))
+    seconds = float(os.environ.get("COVEND_CHAOS_SECONDS", "60"))
+    run_storm(seed, seconds, faults=(*FAULTS, *(RAISE + actor for actor in CORE_ACTORS)))
 
 
 @pytest.mark.chaos
