@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import openai
 
@@ -46,7 +46,7 @@ class Clients:
         """Begin one call for embeddings; returns at once."""
         return self._begin(model, "ingest", lambda request: self._embed(request, texts))
 
-    def _begin(self, model: str, klass: str, work: Any) -> Request:
+    def _begin(self, model: str, klass: str, work: Callable[[Request], None]) -> Request:
         request = Request(model, klass, time.monotonic())
         self.requests.append(request)
         thread = threading.Thread(target=self._run, args=(request, work), daemon=True)
@@ -54,7 +54,7 @@ class Clients:
         thread.start()
         return request
 
-    def _run(self, request: Request, work: Any) -> None:
+    def _run(self, request: Request, work: Callable[[Request], None]) -> None:
         try:
             work(request)
         except openai.APIError as error:
