@@ -19,8 +19,9 @@ from covend.supervisors.backoff import Backoff
 from covend.supervisors.dynamic import DynamicSupervisor
 from covend.supervisors.specs import ChildSpec, DynamicSpec, ProcessSpec, SupervisorSpec
 
-CORE_INTENSITY = 6
-CORE_PERIOD = 10.0
+CORE_INTENSITY = 12
+CORE_PERIOD = 20.0
+"""A death that the arbiter trusted counts twice: its own restart, and the arbiter's after it."""
 PROCESS_BACKOFF = Backoff(base=0.05, maximum=5.0)
 """A process that dies at once is started again in 50 ms, then slower, and never given up soon."""
 
