@@ -40,9 +40,14 @@ def run() -> dict[str, Figure]:
 
 
 def bound(busy: str, lone: str) -> float:
-    """W13's bound for a lone request: the term it waits for, one drain, one load, and slack."""
+    """W13's bound for a lone request: the term it waits for, one drain, one load, and slack.
+
+    A class that does not dominate also waits until its demand exceeds the inertia (D > I).
+    """
     heavier = WEIGHTS[lone] > WEIGHTS[busy]
     term = (KAPPA_DOMINANT if heavier else KAPPA) * LOAD + INERTIA
+    if not heavier:
+        term = max(term, INERTIA / WEIGHTS[lone])
     if WEIGHTS[lone] < WEIGHTS[busy]:
         term *= LOWER_FACTOR
     return term + SERVICE + LOAD + SLACK

@@ -14,6 +14,8 @@ from covend.runtime import ActorError
 
 T = TypeVar("T")
 
+WELL_UNDER_WAY = 20
+"""Chunks of a stream after which something is killed."""
 TITAN, KINETIC, EMBEDDER, LEXICON = "thinker", "chatter", "embedder", "lexicon"
 
 
@@ -119,7 +121,7 @@ def core_killed(stage: Stage) -> None:
     """``kill -9`` of the core while a stream runs."""
     stage.say("Scene 4: kill -9 of the core in the middle of a stream")
     stream = stage.clients.stream(KINETIC, "Tell a long story about a lighthouse.", 160)
-    stream.started.wait(60)
+    wait(lambda: stream.chunks >= WELL_UNDER_WAY, 60, "the stream to be well under way")
     before = stage.box.status()["core_incarnation"]
     pid = stage.box.pid_of("core")
     kill(pid)
@@ -148,7 +150,7 @@ def soulstone_killed(stage: Stage) -> None:
     """``kill -9`` of a soulstone while it streams."""
     stage.say("Scene 5: kill -9 of a model server in the middle of its stream")
     stream = stage.clients.stream(TITAN, "Tell a long story about the sea.", 160)
-    stream.started.wait(60)
+    wait(lambda: stream.chunks >= WELL_UNDER_WAY, 60, "the stream to be well under way")
     pid = stage.box.soulstone_pid(TITAN)
     kill(pid)
     stage.clients.join([stream])

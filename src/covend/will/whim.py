@@ -166,9 +166,10 @@ class Whim:
         """One alternative: may T take what it needs now (W12, W13), and if not, when?"""
         waited = now - queue.oldest
         demand = queue.weight * now - queue.moment
-        until = state.quarantined.get(name)
-        if until is not None and until > now:
-            return Verdict(name, "quarantined", demand, oldest=waited, at=until)
+        if state.quarantined:
+            until = state.quarantined.get(name)
+            if until is not None and until > now:
+                return Verdict(name, "quarantined", demand, oldest=waited, at=until)
         evict = self._evictions[name]
         if isinstance(evict, str):
             return Verdict(name, "misfit", demand, oldest=waited, note=evict)
@@ -209,26 +210,31 @@ class Whim:
             t = k * half + holder.inertia
             if claim > top:
                 t *= rules.lower_factor
-            free_at = max(holder.opened_at + t, now)
+            repaid = free_at = holder.opened_at + t
             block = ""
             if free_at > now:
                 block = "term"
             elif not (dominates or yields > rival or (waited >= t and demand > holder.inertia)):
                 block = "yield"
                 grown = now + (holder.inertia - demand) / queue.weight
-                free_at = max(queue.oldest + t, grown)
+                free_at = queue.oldest + t
+                if grown > free_at:
+                    free_at = grown
             if block and not holder.busy:
                 block = "linger"
             if block:
                 code = block
-                if not holder.busy:
-                    free_at = min(free_at, holder.lingers_until)
-                elif holder.busy_until < FOREVER:
-                    free_at = min(free_at, holder.busy_until)
-                at = max(at, free_at)
+                over = holder.busy_until if holder.busy else holder.lingers_until
+                if over < free_at:
+                    free_at = over
+                if free_at > at:
+                    at = free_at
             if t >= term:
                 momentum, inertia, kappa, term = holder.momentum, holder.inertia, k, t
-                left = max(0.0, holder.opened_at + t - now)
+                left = repaid - now if repaid > now else 0.0
+        passed = waited
+        if state.closed:
+            passed = min(waited, now - state.closed.get(name, NEVER))
         return Verdict(
             name,
             code,
@@ -243,7 +249,7 @@ class Whim:
             left,
             rival,
             due,
-            min(waited, now - state.closed.get(name, NEVER)),
+            passed,
             at,
         )
 
