@@ -17,8 +17,8 @@ from tools.bench.gate_process import REQUEST, running
 
 TITLE = "a warm request through the gate, small bodies (wrk, nginx behind it)"
 
-ROUNDS = 2
-SECONDS = 3
+ROUNDS = 4
+SECONDS = 2
 ANSWER = (
     '{"id":"x","object":"chat.completion","model":"m","choices":[{"index":0,"message":{"role":'
     '"assistant","content":"Paris."},"finish_reason":"stop"}],"usage":{"prompt_tokens":14,'
