@@ -3,6 +3,7 @@
 import itertools
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -280,3 +281,14 @@ def test_a_configuration_that_does_not_hold_changes_nothing_and_every_error_is_t
     assert len(alerts) == 1 and "line 3" in str(alerts[0]) and "line 9" in str(alerts[0])
     assert not heard(logs["arbiter"], NewConfig)
     assert len(console.wire.to("gate-0", ReloadConfig)) == before
+
+
+def test_a_change_that_needs_a_restart_is_told_as_such(system, console, monkeypatch):
+    """G10: nobody is left to believe that the box listens elsewhere now."""
+    ears(system, "arbiter", "dispatcher", "broker")
+    system.advance(1.5)
+    moved = msgspec.structs.replace(BOX, listen="127.0.0.1:1")
+    monkeypatch.setattr(console_module, "load", lambda path: moved)
+    system.advance(2.5)
+    alerts = console.ref.ask(StatusQuery(), timeout=20.0)["alerts"]
+    assert ["listen" in alert["text"] for alert in alerts] == [True]

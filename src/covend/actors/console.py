@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from covend.actors.messages import Alert, Event, NewConfig, Snapshot
-from covend.config import Box, ConfigErrors, load, remember
+from covend.config import Box, Changes, ConfigErrors, diff, load, remember
 from covend.phylactery.actor import Append, Query
 from covend.phylactery.records import record
 from covend.protocol import (
@@ -205,11 +205,19 @@ class Console(Actor):
             remember(box.source, box.run_dir)
             for owner in ("dispatcher", "broker", "oculus", "arbiter"):
                 self.ctx.tell(owner, NewConfig(box))
-            self.note(Event("config", self.ctx.now(), "the changed configuration is in force"))
+            self.tell_changes(diff(here, box))
         if changed or first:
             nodes = ["reactor@reactor", *(f"gate@gate-{index}" for index in range(box.gates))]
             for node in nodes:
                 self.ctx.tell(self.ctx.system.address(node), ReloadConfig(path=box.source))
+
+    def tell_changes(self, changes: Changes) -> None:
+        """What is in force now, and what waits for the next `covend serve` (G10)."""
+        self.note(Event("config", self.ctx.now(), "the changed configuration is in force"))
+        if changes.restart:
+            paths = ", ".join(changes.restart)
+            text = f"{paths} changed: in force only after `covend stop` and `covend serve`"
+            self.alert(Alert(text, {"restart": list(changes.restart)}))
 
 
 def stamp(path: str) -> Stamp | None:
