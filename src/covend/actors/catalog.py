@@ -12,7 +12,7 @@ class Catalog:
         self.box = box
         self.soulstones: dict[str, Soulstone] = {stone.name: stone for stone in box.soulstone}
         self.covens: dict[str, Coven] = {coven.name: coven for coven in box.coven}
-        self.serving: dict[str, tuple[str, ...]] = serving(box)
+        self.serving: dict[str, tuple[str, ...]] = box.serving()
 
     def exclusive(self) -> frozenset[str]:
         """The soulstones covend may start and stop (W4)."""
@@ -37,19 +37,3 @@ class Catalog:
     def covens_of(self, soulstone: str) -> tuple[str, ...]:
         """The covens that contain a soulstone."""
         return tuple(n for n, c in self.covens.items() if soulstone in c.soulstones)
-
-
-def serving(box: Box) -> dict[str, tuple[str, ...]]:
-    """Every capability a request may name, with the soulstones that serve it, best first (W6).
-
-    A capability is a soulstone's own name, anything in its ``serves``, or a role.
-    """
-    found: dict[str, list[str]] = {}
-    for stone in box.soulstone:
-        for capability in (stone.name, *stone.serves):
-            names = found.setdefault(capability, [])
-            if stone.name not in names:
-                names.append(stone.name)
-    for role in box.role:
-        found[role.name] = list(role.tiers)
-    return {capability: tuple(names) for capability, names in found.items()}

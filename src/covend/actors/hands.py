@@ -13,7 +13,7 @@ from covend.actors.messages import Alert, Reopen
 from covend.actors.passage import World
 from covend.actors.soulstone import Look, SoulstoneActor
 from covend.actors.watchdog import WatchdogActor
-from covend.config import Box
+from covend.config import Box, Soulstone
 from covend.host.folders import Folders
 from covend.host.intent import new_intent, write_intent
 from covend.host.units import observe, present
@@ -122,7 +122,7 @@ class BoxHands:
             SupervisorSpec(
                 f"stone/{name}",
                 "rest_for_one",
-                stone_children(self.box, name, self.folders, spec.authority == "exclusive"),
+                stone_children(spec, self.box, self.folders),
             ),
         )
         self.ctx.tell(f"soulstone/{name}", Look())
@@ -160,12 +160,12 @@ def coven_tree(coven: str) -> SupervisorSpec:
     return SupervisorSpec(f"tree/{coven}", "one_for_one", [ChildSpec(name, (CovenActor, (coven,)))])
 
 
-def stone_children(box: Box, name: str, folders: Folders, watched: bool) -> list[ChildSpec]:
+def stone_children(spec: Soulstone, box: Box, folders: Folders) -> list[ChildSpec]:
     """A soulstone's actor, and its watchdog where covend may manage it (W4, W26)."""
-    spec = next(stone for stone in box.soulstone if stone.name == name)
+    name = spec.name
     arguments: tuple[Any, ...] = (spec, box.watchdog, folders.units)
     children = [ChildSpec(f"soulstone/{name}", (SoulstoneActor, arguments))]
-    if watched:
+    if spec.authority == "exclusive":
         children.append(ChildSpec(f"watchdog/{name}", (WatchdogActor, (spec, box.watchdog))))
     return children
 

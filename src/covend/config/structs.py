@@ -429,6 +429,21 @@ class Box(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         has_lexicon = any(stone.lexicon and device in stone.memory for stone in self.soulstone)
         return self.lexical_reserve if has_lexicon else 0
 
+    def serving(self) -> dict[str, tuple[str, ...]]:
+        """Every capability a request may name, with the soulstones that serve it, best first (W6).
+
+        A capability is a soulstone's own name, anything in its ``serves``, or a role.
+        """
+        found: dict[str, list[str]] = {}
+        for stone in self.soulstone:
+            for capability in (stone.name, *stone.serves):
+                names = found.setdefault(capability, [])
+                if stone.name not in names:
+                    names.append(stone.name)
+        for role in self.role:
+            found[role.name] = list(role.tiers)
+        return {capability: tuple(names) for capability, names in found.items()}
+
     def find_soulstone(self, name: str) -> Soulstone | None:
         """The soulstone of that name, or None."""
         return next((stone for stone in self.soulstone if stone.name == name), None)

@@ -79,15 +79,7 @@ class Routing:
 
     def __init__(self, box: Box) -> None:
         self.targets = {stone.name: target(stone) for stone in box.soulstone}
-        found: dict[str, list[str]] = {}
-        for stone in box.soulstone:
-            for capability in (stone.name, *stone.serves):
-                names = found.setdefault(capability, [])
-                if stone.name not in names:
-                    names.append(stone.name)
-        for role in box.role:
-            found[role.name] = list(role.tiers)
-        self.serving = {name: tuple(stones) for name, stones in found.items()}
+        self.serving = box.serving()
         """Capability → soulstones that serve it, best first (W6)."""
 
     def unknown(self, capability: str) -> Refusal:
