@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 
 import pytest
 from tools.chaos.nemesis import FAULTS, Nemesis, Strike, schedule
@@ -173,6 +174,23 @@ def test_nodes_are_known_by_their_command_lines():
     assert node_of(("python", "-m", "covend.boot", "ghoul-0", "--config", "x")) == "ghoul-0"
     assert node_of(("python", "-m", "tools.chaos.serve", "x")) == "root"
     assert node_of(("sleep", "1")) == "other"
+
+
+def test_a_process_seen_before_its_exec_is_known_by_what_it_became(mark):
+    """A child shows its parent's command line until then: a gate would pass for the root."""
+    becomes = ["-c", "import time; time.sleep(60)", "covend.boot", "gate-0"]
+    program = f"import os, sys; sys.stdin.read(); os.execv(sys.executable, ['python', *{becomes}])"
+    processes = Processes(mark)
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE) as child:
+        try:
+            eventually(lambda: processes.find("other"), what="it runs")
+            assert processes.find("gate-0") is None
+            child.stdin.close()
+            eventually(lambda: processes.find("gate-0"), what="it became a gate")
+            assert processes.find("other") is None
+        finally:
+            child.kill()
+    assert processes.look() == []
 
 
 def state(pid):

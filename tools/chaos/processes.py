@@ -16,6 +16,8 @@ _NAMED_BY = {
 }
 """By module, the option that names the process; without one its first argument does."""
 
+_SETTLED_SECONDS = 5.0
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -42,7 +44,11 @@ class Sight:
 
 
 class Processes:
-    """Finds a box's processes again and again; who was seen once is known even as a zombie."""
+    """Finds a box's processes again and again; who was seen once is known even as a zombie.
+
+    Between its fork and its exec a process looks exactly like its parent, so whom a look finds
+    is believed for good only once it is older than any exec takes.
+    """
 
     def __init__(self, mark: str) -> None:
         self._mark = f"{MARK}={mark}".encode()
@@ -58,6 +64,7 @@ class Processes:
         return max(found, key=lambda sight: sight.process.started, default=None)
 
     def _sights(self) -> Iterator[Sight | None]:
+        settled = born_before(_SETTLED_SECONDS)
         for name in os.listdir("/proc"):
             if not name.isdigit():
                 continue
@@ -66,7 +73,7 @@ class Processes:
                 continue
             fields = raw.rsplit(b")", 1)[1].split()
             key = (int(name), int(fields[19]))
-            if self._known.get(key) is None:
+            if key not in self._known or key[1] > settled:
                 self._identify(key)
             process = self._known[key]
             if process is not None:
@@ -74,17 +81,19 @@ class Processes:
 
     def _identify(self, key: tuple[int, int]) -> None:
         pid, started = key
-        if key in self._known and not self._young(started):
-            return  # a stranger stays one; only before its exec may one of ours look like that
         command = tuple(read(f"/proc/{pid}/cmdline").decode(errors="replace").split("\0")[:-1])
-        ours = command and self._mark in read(f"/proc/{pid}/environ").split(b"\0")
+        if not command:
+            self._known.setdefault(key, None)  # a zombie is whoever it was
+            return
+        ours = self._mark in read(f"/proc/{pid}/environ").split(b"\0")
         self._known[key] = Process(pid, started, node_of(command), command) if ours else None
 
-    @staticmethod
-    def _young(started: int) -> bool:
-        with open("/proc/uptime") as file:
-            uptime = float(file.read().split()[0])
-        return uptime - started / os.sysconf("SC_CLK_TCK") < 2.0
+
+def born_before(seconds: float) -> float:
+    """The start time, in clock ticks since boot, of a process that is so many seconds old now."""
+    with open("/proc/uptime") as file:
+        uptime = float(file.read().split()[0])
+    return (uptime - seconds) * os.sysconf("SC_CLK_TCK")
 
 
 def node_of(command: tuple[str, ...]) -> str:
