@@ -1,0 +1,1 @@
+"""Durable patterns: what should be asked of models next, as pure functions of a run's records."""

@@ -1,0 +1,140 @@
+"""One step of a run: fold what came, select what follows, and the same again on replay (P2, P3).
+
+The inputs of a run (intend, do, tick, cancel) are all that is not derivable. ``advance`` derives
+the rest, so ``replay`` can compare, byte for byte, what was written with what follows from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from covend.patterns import escalate, ensemble, retry, single_shot, verify, waterfall
+from covend.patterns.decision import Batch, Decision, Done, Wait
+from covend.patterns.ending import cancelled, conclude
+from covend.patterns.nesting import triggers
+from covend.patterns.state import INPUTS, K, begin, fold
+from covend.phylactery.canonical import canonical
+
+Select: TypeAlias = Callable[[K], Decision]
+
+CURRENT = 1
+"""The reducer that new runs are pinned to (P5)."""
+
+SELECTS: dict[int, dict[str, Select]] = {
+    1: {
+        "single_shot": single_shot.select,
+        "verify": verify.select,
+        "waterfall": waterfall.select,
+        "retry_on_low_confidence": retry.select,
+        "escalate": escalate.select,
+        "ensemble_with_audit": ensemble.select,
+    },
+}
+"""By reducer, then by pattern: the six, and only six. An old reducer stays as long as runs may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A record to be written: its kind and body; who writes it adds thread, clock and parents."""
+
+    kind: str
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What replay needs of a record."""
+
+    kind: str
+    body: dict[str, Any]
+    clock: int
+
+
+class Quarantined(Exception):
+    """A record differs from what follows from those before it; both versions are kept (P2)."""
+
+    def __init__(self, thread: str, written: Draft, derived: Draft | None) -> None:
+        super().__init__(
+            f"run {thread}: a {written.kind} record is not what its inputs lead to: "
+            f"written {canonical(written.body).decode()}, derived "
+            f"{canonical(derived.body).decode() if derived else 'nothing'}"
+        )
+        self.thread = thread
+        self.written = written
+        self.derived = derived
+
+
+@dataclass(slots=True)
+class Replayed:
+    """A run rebuilt: its K, and what follows from its inputs but was not written any more."""
+
+    k: K
+    missing: list[Draft] = field(default_factory=list[Draft])
+
+
+def select(k: K) -> Decision:
+    """What should be asked next: a cancelled or overdue run ends, else its pattern decides."""
+    if k.ended is not None:
+        return Wait()
+    if k.cancelled is not None:
+        return cancelled(k)
+    return SELECTS[k.plan.reducer][k.query.orchestration.__struct_config__.tag](k)
+
+
+def advance(k: K) -> tuple[K, list[Draft]]:
+    """Everything that follows from K as it is now, folded in (P2)."""
+    drafts: list[Draft] = []
+    while k.ended is None:
+        match select(k):
+            case Wait():
+                break
+            case Batch() as batch:
+                new = [Draft("learn", body) for body in batch.learn]
+                new += [Draft("call", body) for body in batch.calls]
+            case Done() as done:
+                new = [Draft("know", conclude(k, done))]
+        for draft in new:
+            k = fold(k, draft.kind, draft.body, k.now)
+        drafts += new
+        if k.ended is not None:
+            drafts += [Draft("trigger", body) for body in triggers(k)]
+    return k, drafts
+
+
+def take(k: K, entry: Entry) -> tuple[K, list[Draft]]:
+    """Fold one input and everything that follows from it."""
+    return advance(fold(k, entry.kind, entry.body, entry.clock))
+
+
+def replay(thread: str, entries: Iterable[Entry]) -> Replayed:
+    """Rebuild a run from its records, comparing every derived one (P2, P4).
+
+    Raises ``Quarantined`` at the first difference, ``ValueError`` where no ``intend`` comes first.
+    """
+    k: K | None = None
+    expected: list[Draft] = []
+    for entry in entries:
+        if entry.kind not in INPUTS:
+            _compare(thread, entry, expected)
+        elif entry.kind == "intend":
+            k, drafts = advance(begin(thread, entry.body, entry.clock))
+            expected += drafts
+        elif k is None:
+            raise ValueError(f"run {thread} begins with a {entry.kind} record, not with its intend")
+        else:
+            k, drafts = take(k, entry)
+            expected += drafts
+    if k is None:
+        raise ValueError(f"run {thread} has no records")
+    return Replayed(k, expected)
+
+
+def _compare(thread: str, entry: Entry, expected: list[Draft]) -> None:
+    written = Draft(entry.kind, entry.body)
+    derived = expected.pop(0) if expected else None
+    if derived is None or derived.kind != entry.kind:
+        raise Quarantined(thread, written, derived)
+    if canonical(derived.body) != canonical(entry.body):
+        raise Quarantined(thread, written, derived)

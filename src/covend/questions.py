@@ -1,0 +1,115 @@
+"""What the API, the command line and the MCP server say to ``desk@core`` about queries.
+
+Every one of these is an ask. The answer is plain data; a refusal is ``{"refused": {"status":
+…, "code": …, "message": …, "errors": [{"path": …, "problem": …}]}}`` with the HTTP status that
+suits it. Times in answers are record clocks (microseconds since 1970).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from covend.runtime import Message, message
+
+
+@message("desk.submit")
+class SubmitQuery(Message, frozen=True):
+    """Admit a query (P7); answered with ``{"id", "state"}`` once it is durable.
+
+    ``key`` is the client's idempotency key: the same key is the same query, never a second one.
+    """
+
+    query: dict[str, Any]
+    key: str | None = None
+
+
+@message("desk.show")
+class ShowQuery(Message, frozen=True):
+    """Answered with ``{"id", "state", "query", "opened", "ended", "know", "calls", "spent"}``."""
+
+    id: str
+
+
+@message("desk.list")
+class ListQueries(Message, frozen=True):
+    """Answered with ``{"queries": [...], "next": …}``, newest first."""
+
+    state: Literal["open", "ended"] | None = None
+    parent: str | None = None
+    limit: int = 50
+    after: int = 0
+
+
+@message("desk.records")
+class RecordsOf(Message, frozen=True):
+    """Answered with ``{"records": [...], "ended": bool}``: those after sequence ``after``.
+
+    Waits up to ``wait`` seconds for the first of them, so that a stream of events is a loop of
+    these, and a restarted core is caught up with by asking again.
+    """
+
+    id: str
+    after: int = 0
+    wait: float = 0.0
+
+
+@message("desk.cancel")
+class CancelQuery(Message, frozen=True):
+    """Cancel a query (P14); answered with what it ended as, which may be its answer."""
+
+    id: str
+    reason: str = ""
+
+
+@message("desk.tasks")
+class ListTasks(Message, frozen=True):
+    """Answered with ``{"tasks": [...], "next": …}``: the inbox of one person, or of all (P18)."""
+
+    did: str | None = None
+    state: str | None = None
+    limit: int = 50
+    after: int = 0
+    wait: float = 0.0
+
+
+@message("desk.task")
+class ShowTask(Message, frozen=True):
+    """Answered with one task: the question, input, answer shape, deadline, state."""
+
+    id: str
+
+
+@message("desk.act")
+class ActOnTask(Message, frozen=True):
+    """A person's word on a task: ``accept`` with an eta, ``decline`` with a reason, or ``submit``.
+
+    ``eta_secs`` counts from now. A second word after a terminal one is refused with 409.
+    """
+
+    id: str
+    act: Literal["accept", "decline", "submit"]
+    did: str
+    eta_secs: float | None = None
+    reason: str | None = None
+    value: Any = None
+    confidence: float | None = None
+    rationale: str | None = None
+
+
+@message("desk.responders")
+class ListResponders(Message, frozen=True):
+    """Answered with ``{"responders": [...]}``: who can be asked, with trust and delays as learned."""
+
+
+@message("desk.responder.put")
+class PutResponder(Message, frozen=True):
+    """Register a responder, or change what is registered under its id."""
+
+    responder: dict[str, Any]
+
+
+@message("desk.responder.remove")
+class RemoveResponder(Message, frozen=True):
+    """Retire a responder: it is asked no more; runs that asked it already go on."""
+
+    id: str
