@@ -15,11 +15,11 @@ from covend.gate.errors import Refusal
 MAX_TOKENS = 200_000
 """Strings and brackets looked at in one body, so that a hostile one cannot hold the loop."""
 
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _SPACE = re.compile(rb"[ \t\r\n]*+")
 _PLAIN = re.compile(rb'[^"\[\]{}]*+')
 _SCALAR = re.compile(rb"[^,}\]\s]*+")
-_MODEL = re.compile(rb'"model"[ \t\r\n]*+:[ \t\r\n]*+("(?:[^"\\]|\\.)*+")', re.DOTALL)
+_MODEL = re.compile(rb'"model"[ \t\r\n]*+:[ \t\r\n]*+("(?:[^"\\]++|\\.)*+")', re.DOTALL)
 _DISPOSITION = re.compile(rb'(?i)^content-disposition:[^\r\n]*?;\s*name="?model"?(?=[;\s]|$)', re.M)
 _BOUNDARY = re.compile(rb'(?i)boundary="?([^";,\s]{1,70})"?')
 

@@ -7,7 +7,6 @@ is not, and tells what it holds; so a dead core drops no stream (DESIGN §3).
 from __future__ import annotations
 
 import asyncio
-import http
 import logging
 import math
 import os
@@ -16,17 +15,17 @@ from collections.abc import Callable, Coroutine
 from time import monotonic
 from typing import Any
 
-import msgspec
-
 from covend.config import Box, ConfigErrors, load
 from covend.gate import body as bodies
+from covend.gate import own
 from covend.gate.admission import WAITING, Desk
+from covend.gate.client import Client
 from covend.gate.errors import Refusal
+from covend.gate.exchange import Exchange
 from covend.gate.keys import Account, Keys, credential, effective_class
-from covend.gate.relay import Exchange
 from covend.gate.reports import CoreLink, Reports
-from covend.gate.routes import ROUTES, UPSTREAM, Route, Routing, no_such_path
-from covend.gate.server import Client, Request
+from covend.gate.request import Request
+from covend.gate.routes import ROUTES, UPSTREAM, UPSTREAM_CLASS, Routing, no_such_path
 from covend.gate.upstream import Pool
 from covend.protocol import Admission, CoreHello, PauseAdmission, RefuseWaiting, ReloadConfig
 
@@ -40,7 +39,6 @@ BODIES_IN_HAND = 16
 """So many bodies of the largest size allowed may be in memory at once (G8)."""
 
 MAX_TIMEOUT = 7 * 86400.0
-_MODELS = b"/v1/models"
 _FORM = b"multipart/form-data"
 _CREDENTIALS = frozenset((b"authorization", b"x-api-key"))
 _CLOSED_METHODS = (b"CONNECT", b"TRACE")
@@ -53,6 +51,7 @@ class Gate:
         self, config: Box, link: CoreLink, name: str = "gate-0", incarnation: int = 0
     ) -> None:
         self.box = config
+        self.limits = config.gate
         self.name = name
         self.report = Reports(link, name, incarnation)
         self.desk = Desk(config.whim.sla, self.report.changed, self.report.signal)
@@ -62,7 +61,6 @@ class Gate:
         self.retired: list[Pool] = []
         self.eta: dict[str, float] = {}
         self.clients: set[Client] = set()
-        self.exchanges: set[Exchange] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self.buffered = 0
         self.max_buffered = BODIES_IN_HAND * config.gate.max_body_bytes
@@ -71,12 +69,15 @@ class Gate:
         self.core = 0
         self.serial = 0
         self.prefix = os.urandom(8).hex()
-        self.statuses: dict[int, bytes] = {}
-        self.marked: dict[tuple[str, str], bytes] = {}
         self.server: asyncio.Server | None = None
         self.sweeper: asyncio.TimerHandle | None = None
         self.loop: asyncio.AbstractEventLoop
         self._configure(config)
+
+    @property
+    def exchanges(self) -> list[Exchange]:
+        """The requests in hand, waiting or served; each is the one its client waits for."""
+        return [client.exchange for client in self.clients if client.exchange is not None]
 
     # ── life ────────────────────────────────────────────────────────────────────────────────
 
@@ -105,7 +106,7 @@ class Gate:
         self.stopping = True
         if self.server is not None:
             self.server.close()
-        for exchange in list(self.exchanges):
+        for exchange in self.exchanges:
             if exchange.state == WAITING:
                 exchange.refuse(
                     Refusal(503, "stopping", "this box is being stopped", retry_after=5)
@@ -145,7 +146,7 @@ class Gate:
         task.add_done_callback(self.tasks.discard)
 
     def _sweep(self) -> None:
-        limits = self.box.gate
+        limits = self.limits
         shortest = min(limits.header_seconds, limits.body_seconds, limits.idle_seconds)
         now = monotonic()
         for client in list(self.clients):
@@ -157,11 +158,11 @@ class Gate:
     def _configure(self, box: Box) -> None:
         """Take over a configuration; what did not change is not touched (G10)."""
         self.box = box
+        self.limits = box.gate
         self.routing = Routing(box)
         self.keys = Keys(box, self.keys)
         self.max_buffered = BODIES_IN_HAND * box.gate.max_body_bytes
         self.desk.sla = box.whim.sla
-        self.marked = {}
         pools: dict[str, Pool] = {}
         for name, target in self.routing.targets.items():
             old = self.pools.pop(name, None)
@@ -190,7 +191,7 @@ class Gate:
             log.exception("%s: the new configuration is not taken over", self.name)
             return
         self._configure(box)
-        for exchange in list(self.exchanges):
+        for exchange in self.exchanges:
             if exchange.state == WAITING and exchange.capability not in self.routing.serving:
                 text = f"{exchange.capability!r} is gone from the configuration"
                 exchange.refuse(Refusal(404, "model_not_found", text, where="$.model"))
@@ -232,7 +233,7 @@ class Gate:
         self.report.changed()  # the epoch is told, so that slots can move between gates
 
     def _refuse_waiting(self, order: RefuseWaiting) -> None:
-        for exchange in list(self.exchanges):
+        for exchange in self.exchanges:
             if exchange.state == WAITING and exchange.capability == order.capability:
                 exchange.refuse(
                     Refusal(
@@ -270,57 +271,47 @@ class Gate:
 
     def handle(self, client: Client, request: Request) -> None:
         """Serve one request, or raise ``Refusal``."""
-        path, question, query = request.target.partition(b"?")
-        route = ROUTES.get(path)
+        target = request.target
+        route = ROUTES.get(target) or ROUTES.get(target.partition(b"?")[0])
         if route is None:
-            self._handle_other(client, request, path, question + query)
+            self._handle_other(client, request)
             return
         if request.method != b"POST":
-            self._not_post(client, request, "POST, OPTIONS")
+            own.not_allowed(client, request, "POST, OPTIONS")
             return
         request.anthropic = route.anthropic
         if request.content_type[:19].lower() == _FORM:
             request.is_form = True
-            stream = False
-            model, span = bodies.read_multipart(request.body, request.content_type)
+            model, request.span = bodies.read_multipart(request.body, request.content_type)
         else:
-            model, stream, span = bodies.read_json(request.body)
-        self._begin(client, request, route, model, request.target, span, stream)
+            model, request.stream, request.span = bodies.read_json(request.body)
+        self._begin(client, request, route.klass, model, target)
 
     def _begin(
-        self,
-        client: Client,
-        request: Request,
-        route: Route,
-        capability: str,
-        path: bytes,
-        span: bodies.Span | None,
-        stream: bool,
+        self, client: Client, request: Request, klass: str, capability: str, path: bytes
     ) -> None:
+        """Give the request a slot, or a place among those that wait (W8, G3)."""
         account = None
-        timeout = self.box.gate.default_timeout
-        klass = route.klass
-        if self.keys.accounts or not client.loopback or self.keys.require_on_loopback:
+        timeout = self.limits.default_timeout
+        keys = self.keys
+        if keys.accounts or not client.loopback or keys.require_on_loopback:
             account = self._account(client, request)
         if capability not in self.routing.serving:
             raise self.routing.unknown(capability)
-        if request.special or account is not None:
-            special = request.special
+        special = request.special
+        if special or account is not None:
             klass = effective_class(account, special.get(b"x-covend-class"), klass)
             if b"x-covend-timeout" in special:
                 timeout = _seconds(special[b"x-covend-timeout"])
             if account is None:
                 for name in _CREDENTIALS & special.keys():  # a key of this box stays here
-                    request.headers += b"%b: %b\r\n" % (name, special[name])
+                    request.fields += (name, b": ", special[name], b"\r\n")
         now = monotonic()
         if account is not None:
             account.begin(capability, now)
-        exchange = Exchange(
-            self, client, request, capability, klass, now, path, span, stream, account, timeout
-        )
-        self.exchanges.add(exchange)
+        exchange = Exchange(client, request, path, capability, klass, now, account, timeout)
         client.exchange = exchange
-        if not self.desk.arrive(exchange, now, self.box.gate.waiting_room):
+        if not self.desk.arrive(exchange, now, self.limits.waiting_room):
             exchange.refuse(
                 Refusal(
                     429, "waiting_room_full",
@@ -329,98 +320,30 @@ class Gate:
                 )
             )  # fmt: skip
         elif exchange.state == WAITING:
-            exchange.wait()
+            exchange.begin_to_wait()
 
     def _account(self, client: Client, request: Request) -> Account | None:
         special = request.special
         token = credential(special.get(b"authorization"), special.get(b"x-api-key"))
         return self.keys.account(token, client.loopback)
 
-    def _handle_other(self, client: Client, request: Request, path: bytes, query: bytes) -> None:
+    def _handle_other(self, client: Client, request: Request) -> None:
         """Everything but the model routes: the passthrough and the gate's own answers."""
+        path, question, query = request.target.partition(b"?")
         if path.startswith(UPSTREAM):
             if request.method in _CLOSED_METHODS:
                 raise Refusal(405, "method", "this method is not relayed", allow="GET, POST")
             name, rest = self.routing.upstream(path)
-            self._begin(client, request, Route("upstream"), name, rest + query, None, False)
-            return
-        if path == b"/health":
-            if self._is_get(client, request):
-                client.answer(request, 200, msgspec.json.encode(self._health()))
-            return
-        if path == _MODELS or path.startswith(_MODELS + b"/"):
-            if self._is_get(client, request):
+            self._begin(client, request, UPSTREAM_CLASS, name, rest + question + query)
+        elif path == b"/health":
+            if own.is_get(client, request):
+                client.answer(request, 200, own.health(self.name, self.desk))
+        elif own.is_models(path):
+            if own.is_get(client, request):
                 self._account(client, request)
-                client.answer(request, 200, msgspec.json.encode(self._models(path)))
-            return
-        raise no_such_path(path)
-
-    def _is_get(self, client: Client, request: Request) -> bool:
-        if request.method in (b"GET", b"HEAD"):
-            return True
-        self._not_post(client, request, "GET, HEAD, OPTIONS")
-        return False
-
-    def _not_post(self, client: Client, request: Request, allow: str) -> None:
-        if request.method == b"OPTIONS":
-            client.answer(request, 204, b"", [("Allow", allow)])
-            return
-        method = request.method.decode("ascii", "replace")
-        text = f"{method} is not possible here; there are: {allow}"
-        raise Refusal(405, "method_not_allowed", text, where="request line", allow=allow)
-
-    def _health(self) -> dict[str, Any]:
-        return {
-            "status": "ok",
-            "gate": self.name,
-            "open": sorted(name for name, stone in self.desk.stones.items() if stone.open),
-            "in_flight": sum(stone.used for stone in self.desk.stones.values()),
-            "waiting": len(self.desk.waiting),
-        }
-
-    def _models(self, path: bytes) -> dict[str, Any]:
-        if path in (_MODELS, _MODELS + b"/"):
-            return {"object": "list", "data": [self._model(name) for name in self.routing.serving]}
-        name = path[len(_MODELS) + 1 :].decode("utf-8", "replace")
-        if name not in self.routing.serving:
-            raise self.routing.unknown(name)
-        return self._model(name)
-
-    def _model(self, name: str) -> dict[str, Any]:
-        stones = self.desk.candidates[name]
-        free = any(stone.open and stone.used < stone.slots for stone in stones)
-        state = "open" if free else "full" if any(stone.open for stone in stones) else "cold"
-        covend: dict[str, Any] = {"state": state, "soulstones": [stone.name for stone in stones]}
-        if state == "cold" and name in self.eta:
-            covend["eta"] = self.eta[name]
-        return {"id": name, "object": "model", "created": 0, "owned_by": "covend", "covend": covend}
-
-    # ── what every answer carries ───────────────────────────────────────────────────────────
-
-    def status_line(self, status: int) -> bytes:
-        """``HTTP/1.1 200 OK`` and so on, made once each."""
-        line = self.statuses.get(status)
-        if line is None:
-            try:
-                phrase = http.HTTPStatus(status).phrase
-            except ValueError:
-                phrase = "Unknown"
-            line = self.statuses[status] = f"HTTP/1.1 {status} {phrase}\r\n".encode()
-        return line
-
-    def tier(self, capability: str, stone: str) -> int:
-        """The place of a soulstone among those that serve a capability; 0 is the best (W6)."""
-        names = self.routing.serving.get(capability, ())
-        return names.index(stone) if stone in names else 0
-
-    def marks(self, capability: str, stone: str) -> bytes:
-        """The headers that say who answered, up to the time waited (G5), made once each."""
-        marks = (
-            f"X-Covend-Soulstone: {stone}\r\n"
-            f"X-Covend-Tier: {self.tier(capability, stone)}\r\nX-Covend-Waited: "
-        ).encode()
-        self.marked[capability, stone] = marks
-        return marks
+                client.answer(request, 200, own.models(path, self.routing, self.desk, self.eta))
+        else:
+            raise no_such_path(path)
 
 
 def _seconds(value: bytes) -> float:

@@ -11,7 +11,7 @@ import logging
 from typing import Protocol
 
 from covend.gate.admission import Desk, Ticket
-from covend.gate.relay import served
+from covend.gate.usage import tokens_in
 from covend.protocol import (
     Announce,
     Drained,
@@ -126,22 +126,18 @@ class Reports:
         if self.usage_timer is None and self.loop is not None:
             self.usage_timer = self.loop.call_later(USAGE_SECONDS, self.flush_usage)
 
-    def served(
-        self,
-        stone: str,
-        capability: str,
-        klass: str,
-        waited: float,
-        service: float,
-        ok: bool,
-        tail: bytes,
-    ) -> None:
-        """A request ended; a sample of them is told."""
+    def served(self, stone: str, ticket: Ticket, now: float, ok: bool, tail: bytes) -> None:
+        """A request ended with ``tail``; a sample of them is told, for the core to learn (W10)."""
         ended = self.ended.get(stone)
         if ended is None:
             ended = self.ended[stone] = []
         if len(ended) < SERVED_PER_REPORT:
-            ended.append(served(stone, capability, klass, waited, service, ok, tail))
+            waited, service = ticket.taken - ticket.arrived, now - ticket.taken
+            ended.append(
+                Served(
+                    stone, ticket.capability, ticket.klass, waited, service, ok, *tokens_in(tail)
+                )
+            )
 
     def flush_usage(self) -> None:
         self.usage_timer = None

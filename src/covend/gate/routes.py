@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from covend.config import Box, Soulstone
 from covend.gate.body import spell
 from covend.gate.errors import Refusal
+from covend.gate.heads import mark
 
 
 class Route(NamedTuple):
@@ -40,17 +41,18 @@ ROUTES: dict[bytes, Route] = {
     )
 }
 UPSTREAM = b"/upstream/"
+UPSTREAM_CLASS = "reflex"
 OWN = (b"/health", b"/v1/models")
 
 
 class Target(NamedTuple):
-    """One soulstone as the gate reaches it."""
+    """One soulstone as the gate reaches it; a request line stands around the client's path."""
 
     name: str
     host: str
     port: int
-    authority: bytes
-    prefix: bytes
+    before_path: bytes
+    after_path: bytes
     model: str
     spelled: tuple[bytes, bytes]
     slots: int
@@ -66,8 +68,8 @@ def target(stone: Soulstone) -> Target:
         stone.name,
         host,
         port,
-        url.netloc.encode(),
-        url.path.rstrip("/").encode(),
+        f" {url.path.rstrip('/')}".encode(),
+        f" HTTP/1.1\r\nHost: {url.netloc}\r\n".encode(),
         model,
         spell(model),
         slots,
@@ -81,6 +83,20 @@ class Routing:
         self.targets = {stone.name: target(stone) for stone in box.soulstone}
         self.serving = box.serving()
         """Capability → soulstones that serve it, best first (W6)."""
+        self.marks: dict[tuple[str, str], bytes] = {}
+
+    def tier(self, capability: str, soulstone: str) -> int:
+        """The place of a soulstone among those that serve a capability; 0 is the best (W6)."""
+        names = self.serving.get(capability, ())
+        return names.index(soulstone) if soulstone in names else 0
+
+    def mark(self, capability: str, soulstone: str) -> bytes:
+        """The lines of an answer's head that say who answered (G5), made once each."""
+        known = self.marks.get((capability, soulstone))
+        if known is None:
+            known = mark(soulstone, self.tier(capability, soulstone))
+            self.marks[capability, soulstone] = known
+        return known
 
     def unknown(self, capability: str) -> Refusal:
         """The answer to a name that nothing serves."""

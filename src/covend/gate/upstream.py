@@ -43,7 +43,10 @@ def _kind(name: bytes) -> int:
 class Receiver(Protocol):
     """What a connection tells the exchange that uses it."""
 
-    head_only: bool
+    @property
+    def head_only(self) -> bool:
+        """Whether the response has no body, whatever its head says."""
+        ...
 
     def on_head(self, upstream: Upstream) -> None:
         """Status and headers are there."""
@@ -62,53 +65,36 @@ class Upstream(asyncio.Protocol):
     """One connection to a soulstone."""
 
     __slots__ = (
-        "chunked",
-        "complete",
-        "content_type",
-        "extra",
-        "got",
-        "head_bytes",
-        "head_done",
-        "headers",
-        "keep_alive",
-        "length",
-        "parser",
-        "paused",
-        "pieces",
-        "pool",
-        "receiver",
-        "reused",
-        "status",
-        "transport",
-        "until_close",
+        "chunked", "complete", "content_type", "extra", "got", "head_bytes", "head_done", "headers",
+        "keep_alive", "length", "parser", "paused", "pieces", "pool", "receiver", "reused",
+        "status", "transport", "until_close",
     )  # fmt: skip
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
+        self.parser: Any = httptools.HttpResponseParser(self)
         self.transport: asyncio.Transport | None = None
         self.receiver: Receiver | None = None
         self.reused = False
         self.paused = False
-        self._begin()
-
-    def _begin(self) -> None:
-        self.parser: Any = httptools.HttpResponseParser(self)
+        self.extra = False
+        self.keep_alive = False
+        self.until_close = False
+        self.status = 0
+        self.head_bytes = 0
         self._clear()
 
     def _clear(self) -> None:
-        self.headers: list[bytes] = []
+        """Forget the last response; what is not named here the next one sets itself."""
         self.pieces: list[bytes] = []
+        self.got = self.head_done = self.complete = False
+        self._clear_head()
+
+    def _clear_head(self) -> None:
+        self.headers: list[bytes] = []
         self.length: bytes | None = None
         self.content_type = b""
-        self.status = 0
-        self.got = False
-        self.head_bytes = 0
-        self.head_done = False
         self.chunked = False
-        self.until_close = False
-        self.complete = False
-        self.keep_alive = False
-        self.extra = False
 
     def send(self, receiver: Receiver, request: bytes) -> None:
         """Begin an exchange: write a whole request."""
@@ -145,7 +131,7 @@ class Upstream(asyncio.Protocol):
             self.abort()  # nobody asked: whatever this is, it answers no request of ours
             return
         self.got = True
-        passed_head = self.head_done
+        begins = not self.head_done
         try:
             self.parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -153,17 +139,23 @@ class Upstream(asyncio.Protocol):
                 self._died(f"sent what is not HTTP: {error}")
                 return
             self.extra = True
-        if not self.head_done:
-            self.head_bytes += len(data)
-            if self.head_bytes > MAX_HEAD:
-                self._died(f"sent a response head of more than {MAX_HEAD} bytes")
-            return
+        if begins:
+            if not self.head_done:
+                self._more_head(len(data))
+                return
+            self.head_bytes = 0
+            receiver.on_head(self)
         pieces = self.pieces
         if self.complete:
             self._completed(receiver, pieces)
-        elif pieces or not passed_head:
+        elif pieces or begins:
             self.pieces = []
             receiver.on_data(pieces, False)
+
+    def _more_head(self, received: int) -> None:
+        self.head_bytes += received
+        if self.head_bytes > MAX_HEAD:
+            self._died(f"sent a response head of more than {MAX_HEAD} bytes")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.pool.forget(self)
@@ -223,17 +215,17 @@ class Upstream(asyncio.Protocol):
             return
         status: int = self.parser.get_status_code()
         if status < 200:
-            self.headers = []  # an interim response: the real one follows
+            self._clear_head()  # an interim response: the real one follows
             return
         receiver = self.receiver
         assert receiver is not None
         self.status = status
         self.head_done = True
-        bodiless = status in (204, 304) or receiver.head_only
-        self.until_close = not (bodiless or self.chunked or self.length is not None)
-        receiver.on_head(self)
+        self.keep_alive = False
         if receiver.head_only:
             self.complete = True  # the parser waits for a body: this connection is done
+        framed = self.chunked or self.length is not None or status in (204, 304)
+        self.until_close = not (framed or receiver.head_only)
 
     def on_body(self, data: bytes) -> None:
         if not self.extra:
