@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from covend.runtime.address import ActorRef, Address
 from covend.runtime.answer import Answer, Promise
+from covend.runtime.envelope import Origin
 from covend.runtime.errors import Unreachable
 from covend.runtime.exits import NOPROC, NORMAL, Exit
 from covend.runtime.mailbox import MailboxSpec
@@ -121,7 +122,8 @@ class Context:
             down = Down(monitor, name, reason)
             msg_id = next(cell.ids)
             cell.trace.add("down", cell.name, name, down, msg_id, 0, msg_id, str(reason))
-            cell.mailbox.put_control((down, msg_id, 0, msg_id, None, name))
+            origin = Origin(name, msg_id, 0, msg_id)
+            cell.mailbox.put_control(cell.trace.enclose(down, None, cell.name, origin))
 
         cell.watching[monitor] = lambda: True
         ref = who.resolve() if isinstance(who, Address) else who

@@ -44,10 +44,12 @@ class Wire(Protocol):
 class ActorRef:
     """One incarnation of an actor of this process. Any thread may use it."""
 
-    __slots__ = ("_cell", "_put", "incarnation", "name")
+    __slots__ = ("_cell", "_ids", "_put", "_send", "incarnation", "name")
 
     def __init__(self, cell: Cell) -> None:
         self._cell = cell
+        self._ids = cell.ids
+        self._send = cell.trace.send
         self._put = cell.mailbox.put
         self.name = cell.name
         self.incarnation = cell.incarnation
@@ -72,18 +74,15 @@ class ActorRef:
 
         Raises ``MailboxFull`` as the mailbox's policy says, after blocking as long as it says.
         """
-        cell = self._cell
-        msg_id = next(cell.ids)
+        msg_id = next(self._ids)
         me = here.cell
         if me is None:
-            cell.trace.add("send", "", self.name, message, msg_id, 0, msg_id)
-            self._put((message, msg_id, 0, msg_id, None, ""))
+            self._put(self._send(message, None, "", self.name, msg_id, 0, msg_id))
         elif me.fenced:
             me.muted(self.name, message)
         else:
-            trace_id = me.trace_id or msg_id
-            cell.trace.add("send", me.name, self.name, message, msg_id, me.msg_id, trace_id)
-            self._put((message, msg_id, me.msg_id, trace_id, None, me.name))
+            ids = (msg_id, me.msg_id, me.trace_id or msg_id)
+            self._put(self._send(message, None, me.name, self.name, *ids))
 
     def ask_later(self, message: object, timeout: float) -> Answer:
         """Send and return the ``Answer``, which is settled after ``timeout`` seconds at most."""
@@ -100,19 +99,16 @@ class ActorRef:
         return self._ask(message, checked_timeout(timeout), me).get()
 
     def _ask(self, message: object, timeout: float, me: Cell | None) -> Answer:
-        cell = self._cell
-        msg_id = next(cell.ids)
-        answer = cell.system.answer(self.name, timeout)
+        msg_id = next(self._ids)
+        answer = self._cell.system.answer(self.name, timeout)
         if me is None:
-            cell.trace.add("send", "", self.name, message, msg_id, 0, msg_id)
-            self._put((message, msg_id, 0, msg_id, answer, ""))
+            self._put(self._send(message, answer, "", self.name, msg_id, 0, msg_id))
         elif me.fenced:
             me.muted(self.name, message)
             answer.settle(error=ActorDead(f"{me.name} is a zombie: what it sends is dropped"))
         else:
-            trace_id = me.trace_id or msg_id
-            cell.trace.add("send", me.name, self.name, message, msg_id, me.msg_id, trace_id)
-            self._put((message, msg_id, me.msg_id, trace_id, answer, me.name))
+            ids = (msg_id, me.msg_id, me.trace_id or msg_id)
+            self._put(self._send(message, answer, me.name, self.name, *ids))
         return answer
 
     def stop(self, reason: Exit = SHUTDOWN) -> None:
@@ -155,7 +151,8 @@ class Address:
                 raise Unreachable(f"nobody is named {self.name}")
             self._wire().tell(self.node, self.name, message, origin)
         except Unreachable as error:
-            self._system.bury(str(self), (message, *origin[1:], None, origin.sender), error)
+            letter = self._system.trace.enclose(message, None, str(self), origin)
+            self._system.bury(str(self), letter, error)
 
     def ask_later(self, message: object, timeout: float) -> Answer:
         """As ``ActorRef.ask_later``; where nobody can be reached the answer says so."""

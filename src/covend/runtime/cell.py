@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from covend.runtime.actor import Actor, Context
 from covend.runtime.address import ActorRef
 from covend.runtime.answer import Answer, Promise
-from covend.runtime.envelope import Envelope, here
+from covend.runtime.envelope import Envelope, Origin, here
 from covend.runtime.errors import ActorDead, ActorError, ReplyError
 from covend.runtime.exits import NOPROC, NORMAL, ZOMBIE, Exit, Failed
 from covend.runtime.messages import Down, MonitorId, Shutdown
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from covend.runtime.system import System
 
 log = logging.getLogger("covend.runtime")
-
-_STALE = object()
 
 
 class Cell:
@@ -97,12 +95,16 @@ class Cell:
 
     def _handle(self, envelope: Envelope) -> None:
         """Handle one message. Whatever it raises is this actor's failure alone (S12)."""
-        message, self.msg_id, cause_id, self.trace_id, self.asked, sender = envelope
-        ours = type(message) in _OURS
-        if ours and (message := self._ours(message)) is _STALE:
-            return
-        add, name, answer = self.trace.add, self.name, self.asked
-        add("receive", name, sender, message, self.msg_id, cause_id, self.trace_id)
+        ours = type(envelope.message) in _OURS
+        if ours:
+            wanted = self._ours(envelope)
+            if wanted is None:
+                return
+            envelope = wanted
+        message, answer = envelope.message, envelope.answer
+        envelope.message = envelope.answer = None  # the ring keeps the envelope, not the payload
+        self.msg_id, self.trace_id, self.asked = envelope.msg_id, envelope.trace_id, answer
+        self.trace.received(envelope)
         outcome = ""
         try:
             if ours and isinstance(message, Shutdown) and not self.actor.trap_shutdown:
@@ -118,28 +120,27 @@ class Cell:
             outcome = f"{type(error).__name__}: {error}"
             self.leaving = Failed(error)
             if answer is not None:
-                self.reply(answer, None, _for_others(error, name))
+                self.reply(answer, None, _for_others(error, self.name))
         else:
             if answer is not None and type(result) is not Promise:
                 self.reply(answer, result, None)
-        add("done", name, sender, message, self.msg_id, cause_id, self.trace_id, outcome)
+        self.trace.done(envelope, outcome)
         self.asked = None
 
-    def _ours(self, message: object) -> object:
-        """Return what the actor is to see of a timer or a ``Down``; ``_STALE`` for nothing."""
+    def _ours(self, envelope: Envelope) -> Envelope | None:
+        """Return what the actor is to see of a timer or a ``Down``; ``None`` for nothing."""
+        message = envelope.message
         if isinstance(message, Fired):
             timer = self.mailbox.timers.take(message)
             if timer is None:
-                return _STALE
-            self.msg_id = next(self.ids)
-            self.trace_id = timer.trace_id or self.msg_id
-            self.trace.add(
-                "timer", self.name, "", timer.message, self.msg_id, timer.cause_id, self.trace_id
-            )
-            return timer.message
+                return None  # cancelled or replaced since (S14)
+            msg_id = next(self.ids)
+            ids = (msg_id, timer.cause_id, timer.trace_id or msg_id)
+            self.trace.add("timer", self.name, "", timer.message, *ids)
+            return self.trace.enclose(timer.message, None, self.name, Origin(self.name, *ids))
         if isinstance(message, Down) and self.watching.pop(message.monitor, None) is None:
-            return _STALE  # demonitored since (S9)
-        return message
+            return None  # demonitored since (S9)
+        return envelope
 
     def _leave(self, reason: Exit) -> None:
         """Close, clean up, then tell the watchers (S9): in this order, on every way out."""
@@ -218,8 +219,9 @@ class Cell:
 
     def muted(self, target: str, message: object) -> None:
         """Drop what a zombie tries to send."""
+        origin = Origin(self.name, 0, self.msg_id, self.trace_id)
         error = ActorDead(f"{self.name} is a zombie: what it sends is dropped")
-        self.system.bury(target, (message, 0, self.msg_id, self.trace_id, None, self.name), error)
+        self.system.bury(target, self.trace.enclose(message, None, target, origin), error)
 
     def _bury(self, envelope: Envelope, error: ActorError) -> None:
         self.system.bury(self.name, envelope, error)

@@ -1,19 +1,15 @@
-"""What travels with a message, and who is speaking on this thread."""
+"""What travels with a message, what became of it, and who is speaking on this thread."""
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 if TYPE_CHECKING:
     from covend.runtime.answer import Answer
     from covend.runtime.cell import Cell
-
-Envelope: TypeAlias = "tuple[object, int, int, int, Answer | None, str]"
-"""(message, message id, cause id, trace id, where the answer goes, name of the sender).
-
-A bare tuple: one is built for every message, and a named one costs ten times as much.
-"""
 
 
 class Origin(NamedTuple):
@@ -23,6 +19,40 @@ class Origin(NamedTuple):
     msg_id: int
     cause_id: int
     trace_id: int
+
+
+class Envelope(msgspec.Struct, gc=False):
+    """One message from its sending to the end of its handling; the trace ring keeps it (X1).
+
+    One object serves the mailbox and the ring, since one is made for every message. ``message``
+    and ``answer`` (where the reply goes) are taken out when it is received or buried, so the ring
+    keeps no payload alive. Of each event it notes the record's number, -1 until it happens, and
+    monotonic nanoseconds. ``kept`` is the number at which the ring took it in last.
+    """
+
+    message: object
+    answer: Answer | None
+    what: str
+    sender: str
+    target: str
+    msg_id: int
+    cause_id: int
+    trace_id: int
+    kept: int
+    sent: int = -1
+    sent_ns: int = 0
+    received: int = -1
+    received_ns: int = 0
+    done: int = -1
+    done_ns: int = 0
+    outcome: str = ""
+    payload: str = ""
+
+    def empty(self) -> tuple[object, Answer | None]:
+        """Take out and return what was in it: the message and its answer."""
+        inside = self.message, self.answer
+        self.message = self.answer = None
+        return inside
 
 
 class _Here(threading.local):

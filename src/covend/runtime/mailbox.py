@@ -48,6 +48,10 @@ class MailboxSpec:
             raise ValueError(f"block_seconds must be positive, not {self.block_seconds!r}")
 
 
+_CROWD = 1000
+"""So many threads never stand between looking at a mailbox's length and appending to it."""
+
+
 class _Lanes(dict[type, bool]):
     """Whether a class of messages is control, looked up once: a miss by ``getattr`` is slow."""
 
@@ -63,8 +67,8 @@ class Mailbox:
     """The mailbox of one actor on a thread. ``put`` on any thread, ``get`` on the actor's."""
 
     __slots__ = (
-        "_asleep", "_blocked", "_bound", "_lock", "_now", "_room", "_wakes", "bury", "closed",
-        "control", "name", "owner", "spec", "timers", "work",
+        "_asleep", "_blocked", "_bound", "_far_from_full", "_lock", "_now", "_room", "_wakes",
+        "bury", "closed", "control", "name", "owner", "spec", "timers", "work",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +81,7 @@ class Mailbox:
         self.name = name
         self.spec = spec
         self._bound = sys.maxsize if spec.bound is None else spec.bound
+        self._far_from_full = self._bound - _CROWD
         self.bury = bury
         self.control: deque[Envelope] = deque()
         self.work: deque[Envelope] = deque()
@@ -97,14 +102,20 @@ class Mailbox:
 
         Raises ``MailboxFull`` as the policy says; a sender that is not ``patient`` never blocks.
         """
-        if _is_control[type(envelope[0])]:
+        if _is_control[type(envelope.message)]:
             self.control.append(envelope)
+        elif len(self.work) < self._far_from_full:
+            self.work.append(envelope)
         else:
             with self._lock:
                 if room := len(self.work) < self._bound:
                     self.work.append(envelope)
             if not room:
-                self._put_when_full(envelope, patient)
+                try:
+                    self._put_when_full(envelope, patient)
+                except MailboxFull:
+                    envelope.empty()
+                    raise
         if self.closed:
             self.drain()
         elif self._asleep:
@@ -171,11 +182,9 @@ class Mailbox:
         while True:
             if self.timers.armed:
                 self.fire()
-            if self.work or self.control:
-                if (envelope := self.pop()) is not None:
-                    return envelope
-            else:
-                self._sleep()
+            if (envelope := self.pop()) is not None:
+                return envelope
+            self._sleep()
 
     def pop(self) -> Envelope | None:
         """Take the next message out, if there is one. Actor's thread."""
@@ -205,7 +214,7 @@ class Mailbox:
     def fire(self) -> None:
         """Move what is due to the control lane."""
         for fired in self.timers.due(self._now()):
-            self.put_control((fired, 0, 0, 0, None, self.name))
+            self.put_control(Envelope(fired, None, "Fired", self.name, self.name, 0, 0, 0, 0))
 
     # ── the end ──────────────────────────────────────────────────────────────────────────────
 

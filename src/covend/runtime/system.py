@@ -273,7 +273,7 @@ class System(ABC):
 
         Raises ``MailboxFull``; where nobody has the name the answer, or a dead letter, says so.
         """
-        envelope: Envelope = (message, *origin[1:], answer, origin.sender)
+        envelope = self.trace.enclose(message, answer, name, origin)
         cell = self._names.get(name)
         if cell is None:
             self.bury(name, envelope, ActorDead(f"nobody is named {name}@{self.node}"))
@@ -296,14 +296,16 @@ class System(ABC):
 
     def bury(self, target: str, envelope: Envelope, error: ActorError) -> None:
         """See a message off that nobody receives: its asker gets ``error``, else it is counted."""
-        message, msg_id, cause_id, trace_id, answer, sender = envelope
+        message, answer = envelope.empty()
+        sender = envelope.sender
         if answer is not None:
             answer.settle(error=error)
         elif type(message) in _SAID_IN_VAIN:
             return
         else:
-            self.dead_letters.add(DeadLetter(target, sender, type(message).__name__, str(error)))
-        self.trace.add("drop", target, sender, message, msg_id, cause_id, trace_id, str(error))
+            self.dead_letters.add(DeadLetter(target, sender, envelope.what, str(error)))
+        ids = (envelope.msg_id, envelope.cause_id, envelope.trace_id)
+        self.trace.add("drop", target, sender, message, *ids, str(error))
 
     # ── the end ──────────────────────────────────────────────────────────────────────────────
 

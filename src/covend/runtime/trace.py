@@ -1,8 +1,9 @@
 """The trace ring: the last things that happened in this process, always on (X1).
 
-A record is one tuple in a ring, so that tracing a message costs less than sending
-it. Payloads are left out unless asked for; then they are cut short, and no field whose name
-speaks of a secret, token or key is ever written.
+A message is one entry, its envelope, which notes when it was sent, received and done: so tracing
+costs less than sending. Reading the ring makes a record of each event. Payloads are left out unless
+asked for; then they are cut short, and no field whose name speaks of a secret, token or key is ever
+written.
 """
 
 from __future__ import annotations
@@ -13,12 +14,17 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from itertools import count
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, count
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias, cast
 
 import msgspec
+
+from covend.runtime.envelope import Envelope, Origin
+
+if TYPE_CHECKING:
+    from covend.runtime.answer import Answer
 
 Kind = Literal["send", "receive", "done", "drop", "spawn", "exit", "down", "restart", "timer"]
 
@@ -27,22 +33,26 @@ _TEXT = 64
 _ITEMS = 8
 _DEPTH = 3
 
+_NOT_KEPT = -(1 << 62)
+"""``Envelope.kept`` of a message that the ring takes in when it is received."""
+_NEVER_KEPT = 1 << 62
+"""``Envelope.kept`` of a message whose trace is not recorded."""
 
-class Add(Protocol):
-    """What records one thing that happened to a message."""
+
+class Send(Protocol):
+    """What makes the envelope of a message and records that it is sent."""
 
     def __call__(
         self,
-        kind: str,
-        actor: str,
-        other: str,
         message: object,
+        answer: Answer | None,
+        sender: str,
+        target: str,
         msg_id: int,
         cause_id: int,
         trace_id: int,
-        detail: str = "",
         /,
-    ) -> None: ...
+    ) -> Envelope: ...
 
 
 class TraceRecord(NamedTuple):
@@ -91,17 +101,20 @@ def _pairs(fields: Mapping[Any, object], depth: int) -> str:
 
 
 class TraceRing:
-    """The last ``size`` records. Any thread may add, none waits for another.
+    """The last ``size`` entries. Any thread may add, none waits for another.
 
     ``every=n`` keeps one trace in ``n``, the same ones in every process; records that belong to no
     message are always kept. ``payloads=True`` writes what messages say, cut short.
     """
 
-    __slots__ = ("_clock", "_next", "_records", "add", "node", "wall_ns")
+    __slots__ = (
+        "_clock", "_entries", "_every", "_next", "_payloads", "done", "node", "received", "send",
+        "wall_ns",
+    )  # fmt: skip
 
     def __init__(
         self,
-        size: int = 65_536,
+        size: int = 25_000,
         *,
         node: str = "",
         every: int = 1,
@@ -110,65 +123,136 @@ class TraceRing:
         wall_ns: int | None = None,
     ) -> None:
         if size < 1:
-            raise ValueError(f"a trace ring must have room for one record at least, not {size}")
+            raise ValueError(f"a trace ring must have room for one entry at least, not {size}")
         if every < 1:
             raise ValueError(f"a trace keeps one in `every` >= 1 traces, not {every}")
         self.node = node
         self.wall_ns = time.time_ns() - clock() if wall_ns is None else wall_ns
         self._clock = clock
         self._next = count()
-        self._records: deque[tuple[int, int, str, str, str, str, int, int, int, str]]
-        self._records = deque(maxlen=size)
-        self.add: Add = self._adder(every, payloads)
-        """Record one thing that happened to a message. Any thread."""
+        self._every = every
+        self._payloads = payloads
+        self._entries: deque[_Entry] = deque(maxlen=size)
+        self.send: Send = self._sender()
+        """Make the envelope of a message and record that it is sent. Any thread."""
+        self.received, self.done = self._noters(size)
+        """Note in an envelope that its message is received, or done and how. Actor's thread."""
 
-    def _adder(self, every: int, payloads: bool) -> Add:
-        """Make ``add``: a closure, because every message passes it three times."""
-        append, following, clock = self._records.append, self._next, self._clock
+    def _sender(self) -> Send:
+        """Make ``send``: a closure, because every message passes it."""
+        append, following, clock = self._entries.append, self._next, self._clock
+        every, payloads = self._every, self._payloads
 
-        def add(
-            kind: str,
-            actor: str,
-            other: str,
+        def send(
             message: object,
+            answer: Answer | None,
+            sender: str,
+            target: str,
             msg_id: int,
             cause_id: int,
             trace_id: int,
-            detail: str = "",
-        ) -> None:
-            append(
-                (
-                    next(following), clock(), kind, actor, other, type(message).__name__,
-                    msg_id, cause_id, trace_id, detail,
-                )
+        ) -> Envelope:
+            number = next(following)
+            envelope = Envelope(
+                message, answer, type(message).__name__, sender, target,
+                msg_id, cause_id, trace_id, number, number, clock(),
             )  # fmt: skip
+            append(envelope)
+            return envelope
 
-        def add_some(
-            kind: str,
-            actor: str,
-            other: str,
+        def send_some(
             message: object,
+            answer: Answer | None,
+            sender: str,
+            target: str,
             msg_id: int,
             cause_id: int,
             trace_id: int,
-            detail: str = "",
-        ) -> None:
-            if trace_id % every == 0:
-                detail = detail or (render(message) if payloads else "")
-                add(kind, actor, other, message, msg_id, cause_id, trace_id, detail)
+        ) -> Envelope:
+            if trace_id % every:
+                origin = Origin(sender, msg_id, cause_id, trace_id)
+                return self.enclose(message, answer, target, origin)
+            envelope = send(message, answer, sender, target, msg_id, cause_id, trace_id)
+            envelope.payload = render(message) if payloads else ""
+            return envelope
 
-        return add if every == 1 and not payloads else add_some
+        return send if every == 1 and not payloads else send_some
 
-    def note(self, kind: str, actor: str, other: str = "", /, **detail: object) -> None:
-        """Record something that is no message: a spawn, an exit, a restart, …"""
-        text = _pairs(detail, _DEPTH)
-        self._records.append(
-            (next(self._next), self._clock(), kind, actor, other, "", 0, 0, 0, text)
+    def _noters(
+        self, size: int
+    ) -> tuple[Callable[[Envelope], None], Callable[[Envelope, str], None]]:
+        """Make ``received`` and ``done``: closures too."""
+        append, following, clock = self._entries.append, self._next, self._clock
+
+        def received(envelope: Envelope) -> None:
+            envelope.received_ns = clock()
+            envelope.received = number = next(following)
+            if number - envelope.kept >= size:  # the ring may have dropped it by now
+                envelope.kept = number
+                append(envelope)
+
+        def done(envelope: Envelope, outcome: str) -> None:
+            if outcome:
+                envelope.outcome = outcome
+            envelope.done_ns = clock()
+            envelope.done = number = next(following)
+            if number - envelope.kept >= size:
+                envelope.kept = number
+                append(envelope)
+
+        return received, done
+
+    def enclose(
+        self, message: object, answer: Answer | None, target: str, origin: Origin
+    ) -> Envelope:
+        """Return the envelope of a message that was not sent here; traced when it is received."""
+        traced = origin.trace_id % self._every == 0
+        return Envelope(
+            message,
+            answer,
+            type(message).__name__,
+            origin.sender,
+            target,
+            *origin[1:],
+            _NOT_KEPT if traced else _NEVER_KEPT,
+            payload=render(message) if traced and self._payloads else "",
         )
 
-    def snapshot(self) -> list[TraceRecord]:
-        """Return what the ring holds, oldest first."""
-        return [TraceRecord(*record) for record in sorted(self._records.copy())]
+    def add(
+        self,
+        kind: Kind,
+        actor: str,
+        other: str,
+        message: object,
+        msg_id: int,
+        cause_id: int,
+        trace_id: int,
+        detail: str = "",
+    ) -> None:
+        """Record another thing that happened to a message. Any thread."""
+        if trace_id % self._every == 0:
+            detail = detail or (render(message) if self._payloads else "")
+            what = type(message).__name__
+            self._append(kind, actor, other, what, msg_id, cause_id, trace_id, detail)
+
+    def note(self, kind: Kind, actor: str, other: str = "", /, **detail: object) -> None:
+        """Record something that is no message: a spawn, an exit, a restart, …"""
+        self._append(kind, actor, other, "", 0, 0, 0, _pairs(detail, _DEPTH))
+
+    def _append(self, kind: Kind, actor: str, other: str, *rest: Any) -> None:
+        number, now = next(self._next), self._clock()
+        self._entries.append(TraceRecord(number, now, kind, actor, other, *rest))
+
+    def snapshot(self, after: int = -1) -> list[TraceRecord]:
+        """Return the records that the ring holds with a ``seq`` above ``after``, oldest first."""
+        # By identity: what took long to be received or done may have been taken in twice.
+        fresh = {id(entry): entry for entry in self._entries.copy() if _newest(entry) > after}
+        records = chain.from_iterable(map(_records, fresh.values()))
+        return sorted(record for record in records if record.seq > after)
+
+    def newest(self) -> int:
+        """Return the ``seq`` of the last record; -1 if there is none."""
+        return max(map(_newest, self._entries.copy()), default=-1)
 
     def dump(self, path: Path) -> int:
         """Write the ring to ``path`` (whole or not at all) and return how many records.
@@ -215,6 +299,33 @@ class TraceRing:
             sys.excepthook, threading.excepthook = before, before_thread
 
         return remove
+
+
+_Entry: TypeAlias = TraceRecord | Envelope
+
+
+def _newest(entry: _Entry) -> int:
+    """The number of the last event in an entry."""
+    if isinstance(entry, TraceRecord):
+        return entry.seq
+    return max(entry.sent, entry.received, entry.done)
+
+
+def _records(entry: _Entry) -> Iterator[TraceRecord]:
+    """What an entry of the ring says happened, as one record for each event."""
+    if isinstance(entry, TraceRecord):
+        yield entry
+        return
+    e = entry
+    ids = (e.msg_id, e.cause_id, e.trace_id)
+    here, there = (e.target, e.sender), (e.sender, e.target)
+    if e.sent >= 0:
+        yield TraceRecord(e.sent, e.sent_ns, "send", *there, e.what, *ids, e.payload)
+    if e.received >= 0:
+        yield TraceRecord(e.received, e.received_ns, "receive", *here, e.what, *ids, e.payload)
+    if e.done >= 0:
+        detail = e.outcome or e.payload
+        yield TraceRecord(e.done, e.done_ns, "done", *here, e.what, *ids, detail)
 
 
 def load(path: Path) -> tuple[dict[str, Any], list[TraceRecord]]:

@@ -50,7 +50,7 @@ class TraceActor(Actor):
         if not isinstance(message, TraceQuery):
             raise ReplyError(f"trace answers TraceQuery, not {type(message).__name__}")
         ring = self.ctx.system.trace
-        held = ring.snapshot()
-        last = held[-1].seq if held else -1
+        held = ring.snapshot(message.after)
+        last = held[-1].seq if held else ring.newest()
         records = [list(record) for record in matching(held, message)]
         return {"node": ring.node, "wall_ns": ring.wall_ns, "last": last, "records": records}

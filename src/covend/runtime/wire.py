@@ -200,7 +200,7 @@ class Node:
         try:
             system.deliver(name, message, origin, answer)
         except MailboxFull as error:
-            system.bury(name, (message, *origin[1:], answer, origin.sender), error)
+            system.bury(name, system.trace.enclose(message, answer, name, origin), error)
 
     def _reply(self, route: bytes, asked: Header, answer: Answer) -> None:
         """Send an answer back; runs in whatever thread settled it."""
@@ -307,8 +307,9 @@ class Node:
             _log.warning("wire: a tell to %s is lost: %s", head.to, why)
             return
         message = unpack_value(head.tag, frame.body)
-        envelope = (message, head.msg_id, head.cause_id, head.trace_id, None, head.sender)
-        self._system.bury(head.to, envelope, Unreachable(f"{head.to}: {why}"))
+        origin = Origin(head.sender, head.msg_id, head.cause_id, head.trace_id)
+        letter = self._system.trace.enclose(message, None, head.to, origin)
+        self._system.bury(head.to, letter, Unreachable(f"{head.to}: {why}"))
 
     def _asks_to(self, peer: str) -> list[_Ask]:
         keys = [key for key, ask in self._asks.items() if ask.peer == peer]
