@@ -125,13 +125,16 @@ class PauseAdmission(Message, frozen=True):
     """Close admission on these soulstones and confirm with ``DrainConfirm(epoch, 0)`` once idle.
 
     ``deadline`` is absolute; the gate never cuts a stream for it, the arbiter decides (W20).
-    ``reply_to`` is the address of the actor that waits for the confirmation.
+    ``reply_to`` is the address of the actor that waits for the confirmation. ``admission`` is the
+    epoch of the ``Admission`` that said the same: this message overtakes older ones, and none of
+    those may open what it closed.
     """
 
     epoch: int
     soulstones: list[str]
     deadline: float
     reply_to: str
+    admission: int
 
 
 @message("core.drained", lane=CONTROL)
@@ -154,7 +157,7 @@ class RefuseWaiting(Message, frozen=True):
     retry_after: float | None = None
 
 
-@message("core.reload")
+@message("core.reload", lane=CONTROL)
 class ReloadConfig(Message, frozen=True):
     """Read the configuration file again; it was checked as a whole already (G10)."""
 
@@ -184,11 +187,13 @@ class WorldChanged(Message, frozen=True):
 class IntentRefused(Message, frozen=True):
     """The reactor refused an intent and changed nothing, or gave it up half way.
 
-    In the second case a ``WorldChanged`` came before.
+    In the second case a ``WorldChanged`` came before. ``stale``: the world was not the one that was
+    expected; the same may be asked again.
     """
 
     intent: str
     reason: str
+    stale: bool = False
 
 
 # ── ghouls ↔ broker ──────────────────────────────────────────────────────────────────────────

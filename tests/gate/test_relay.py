@@ -250,7 +250,7 @@ def test_a_pause_closes_at_once_and_is_confirmed_after_the_last_byte(play) -> No
         call = await rig.stones["a"].call()
         call.begin()
         await conn.head()
-        rig.gate.on_core(PauseAdmission(7, ["a"], 1e9, "dispatcher@core"))
+        rig.gate.on_core(PauseAdmission(7, ["a"], 1e9, "dispatcher@core", 0))
         later = await rig.ask(CHAT)
         await rig.until(lambda: rig.waiting() == 1)
         assert rig.confirmed == []
@@ -263,7 +263,7 @@ def test_a_pause_closes_at_once_and_is_confirmed_after_the_last_byte(play) -> No
         rig.open(a=4, b=4)
         (await rig.stones["a"].call()).reply()
         assert (await later.answer()).status == 200
-        rig.gate.on_core(PauseAdmission(9, ["a"], 1e9, "x@core"))
+        rig.gate.on_core(PauseAdmission(9, ["a"], 1e9, "x@core", 0))
         assert rig.confirmed[-1][1].epoch == 9, "nothing in flight: confirmed at once"
 
     play(scenario)

@@ -356,6 +356,7 @@ class Dispatcher(Actor):
                 soulstones=list(order.soulstones),
                 deadline=order.deadline,
                 reply_to="dispatcher@core",
+                admission=self.epoch,
             ),
         )
 

@@ -106,7 +106,8 @@ class Desk:
         self.wanted: dict[str, tuple[str, ...]] = {}
         self.queues: dict[str, dict[str, dict[str, Ticket]]] = {}
         self.waiting: dict[str, Ticket] = {}
-        self.held: set[str] = set()
+        self.held: dict[str, int] = {}
+        """By paused stone, the last admission that may not open it."""
 
     def configure(self, limits: Mapping[str, int], serving: Mapping[str, tuple[str, ...]]) -> None:
         """Take over a configuration: stones that stay keep what is in flight (G10)."""
@@ -208,14 +209,14 @@ class Desk:
 
     # ── stones ──────────────────────────────────────────────────────────────────────────────
 
-    def admit(self, open: Mapping[str, int], now: float) -> set[str]:
+    def admit(self, open: Mapping[str, int], epoch: int, now: float) -> set[str]:
         """What may be sent where from now on; returns the stones that were closed by it.
 
-        A stone whose pause overtook this admission on the control lane stays closed until an
-        admission without it has been seen (W20).
+        A stone whose pause overtook this admission on the control lane stays closed: only what was
+        said after the pause opens it (W20).
         """
         closed: set[str] = set()
-        self.held &= open.keys()
+        self.held = {name: last for name, last in self.held.items() if epoch <= last}
         for name, stone in self.stones.items():
             opens = name in open and name not in self.held
             if stone.open and not opens:
@@ -228,14 +229,13 @@ class Desk:
         self.serve_all(now)
         return closed
 
-    def pause(self, names: Iterable[str]) -> None:
-        """Close these stones at once (W20)."""
+    def pause(self, names: Iterable[str], admission: int) -> None:
+        """Close these stones at once, and for every admission up to that one (W20)."""
         for name in names:
             stone = self.stones.get(name)
             if stone is None:
                 continue
-            if stone.open:
-                self.held.add(name)
+            self.held[name] = admission
             stone.open = False
             stone.slots = 0
 

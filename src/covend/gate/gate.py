@@ -205,7 +205,7 @@ class Gate:
             case Admission():
                 self._admit(message)
             case PauseAdmission():
-                self.desk.pause(message.soulstones)
+                self.desk.pause(message.soulstones, message.admission)
                 for name in message.soulstones:
                     if name in self.pools:
                         self.pools[name].close_idle()
@@ -228,7 +228,7 @@ class Gate:
             return
         self.report.admission = news.epoch
         self.eta = news.eta
-        for name in self.desk.admit(news.open, monotonic()):
+        for name in self.desk.admit(news.open, news.epoch, monotonic()):
             self.pools[name].close_idle()
         self.report.changed()  # the epoch is told, so that slots can move between gates
 
