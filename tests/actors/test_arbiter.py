@@ -1,15 +1,18 @@
 """The arbiter on a simulated system, between stub neighbours and a world the test changes."""
 
 from types import SimpleNamespace
+from typing import ClassVar
 
+import msgspec
 import pytest
 from tests.actors.stage import MIB, Ear, Store, StubWire, heard, small_box
 
 from covend.actors import hands
-from covend.actors.arbiter import SETTLE_SECONDS, Arbiter
+from covend.actors.arbiter import REFIT_RETRY_SECONDS, SETTLE_SECONDS, Arbiter
 from covend.actors.coven import SoftStopCoven
 from covend.actors.messages import (
     Alert,
+    ConfigInForce,
     CovenDrained,
     DemandChanged,
     DemandNow,
@@ -25,8 +28,11 @@ from covend.actors.messages import (
     SoulstoneHealth,
     SoulstoneReady,
 )
+from covend.actors.passage import MAX_REPLANS
+from covend.actors.refit import REFIT
 from covend.config import TransitionLimits
 from covend.host.folders import Folders
+from covend.host.units import spec_hash
 from covend.protocol import IntentRefused, SignalNote, SwapRequest, WorldChanged
 from covend.runtime import ReplyError, SimSystem
 from covend.will.whim import Whim
@@ -35,11 +41,15 @@ from covend.will.whim import Whim
 class Stage:
     """``alive`` is the world; ``act`` does what the reactor would do with the last intent."""
 
+    older: ClassVar = {}  # hashes of specifications that are no more
+
     def __init__(self, system, patch, tmp_path, alive=(), records=(), **options):
         self.system, self.wire = system, StubWire()
         system.attach(self.wire)
         self.alive = {name: pid for pid, name in enumerate(alive, 100)}
         self.intents, self.waiting, self.number = [], {}, 0
+        self.hashes = {stone.name: spec_hash(stone) for stone in small_box().soulstone}
+        self.hashes |= self.older
         self.dispatcher, self.console, self.coven = [], [], []
         self.records = list(records)
         patch.setattr(hands, "observe", lambda units: self.units())
@@ -57,7 +67,7 @@ class Stage:
         answers = {DemandNow: lambda _: self.demand(whole=True)}
         self.hears = system.spawn(Ear, self.dispatcher, answers, name="dispatcher")
         system.spawn(Ear, self.console, name="console")
-        for coven in ("A", "B"):
+        for coven in ("A", "B", REFIT):
             system.spawn(Ear, self.coven, name=f"coven/{coven}")
         for name in alive:
             system.advance(0.05)
@@ -68,7 +78,10 @@ class Stage:
         return self.read(order)
 
     def units(self):
-        return {n: SimpleNamespace(pid=pid, alive=True) for n, pid in self.alive.items()}
+        return {
+            name: SimpleNamespace(pid=pid, alive=True, spec_hash=self.hashes.get(name, ""))
+            for name, pid in self.alive.items()
+        }
 
     def tell(self, message, seconds=0.05):
         self.it.tell(message)
@@ -93,9 +106,9 @@ class Stage:
         move = self.state()["transition"]
         return move["phase"] if move else None
 
-    def confirm(self):
+    def confirm(self, coven="A"):
         order = heard(self.coven, SoftStopCoven)[-1]
-        self.tell(CovenDrained("A", order.epoch, {"j": 1}))
+        self.tell(CovenDrained(coven, order.epoch, {"j": 1}))
 
     def act(self):
         intent = self.intents[-1]
@@ -293,6 +306,91 @@ def test_a_new_configuration_waits_for_the_transition_under_way(stage):
     stage.ready("b")
     stage.system.advance(1.0)
     assert stage.open() == {"b"} and stage.intents[-1].target == ("b",)
+
+
+def test_an_intent_that_found_another_world_is_asked_again_and_costs_no_attempt(stage):
+    """W22, W24: a lexicon that dies as a transition writes its intent blames nobody."""
+    stage.wants("b")
+    stage.confirm()
+    first = stage.intents[-1]
+    stage.alive["a"] = 7
+    stage.tell(IntentRefused(first.id, "the world is not as expected", stale=True))
+    assert stage.intents[-1].id != first.id and stage.intents[-1].expected == {"a": 7}
+    assert stage.phase() == "signalled" and heard(stage.console, Alert) == []
+    stage.act()
+    stage.ready("b")
+    assert stage.open() == {"b"}
+    assert stage.state()["covens"][1]["state"] == "open"
+
+
+def test_a_world_that_never_holds_still_is_a_failure_in_the_end(stage):
+    """W24: nothing is asked for ever."""
+    stage.wants("b")
+    stage.confirm()
+    stage.waiting.clear()
+    for _ in range(MAX_REPLANS + 1):
+        assert stage.phase() == "signalled"
+        stage.tell(IntentRefused(stage.intents[-1].id, "moved on", stale=True))
+    assert any("moved on" in alert.text for alert in heard(stage.console, Alert))
+
+
+def test_another_command_is_taken_up_when_its_soulstone_has_drained(stage):
+    """G10: closed, drained, ended in order, started anew, open; the configuration in between."""
+    a = msgspec.structs.replace(stage.box.soulstone[0], command=("other",))
+    stage.tell(
+        NewConfig(msgspec.structs.replace(stage.box, soulstone=(a, *stage.box.soulstone[1:])))
+    )
+    assert stage.phase() == "draining" and stage.open() == frozenset()
+    assert not heard(stage.console, ConfigInForce) and stage.intents == []
+    stage.confirm(REFIT)
+    assert stage.intents[-1].target == () and stage.intents[-1].kill == ()
+    assert heard(stage.console, ConfigInForce)[-1].box.soulstone[0] == a
+    stage.act()
+    stage.hashes["a"] = spec_hash(a)
+    assert stage.intents[-1].target == ("a",)
+    stage.act()
+    stage.ready("a")
+    assert stage.open() == {"a"} and stage.phase() is None
+    stage.system.advance(60.0)
+    assert len(stage.intents) == 2
+
+
+def test_a_coven_that_is_gone_from_the_file_drains_before_it_goes(stage):
+    """G10."""
+    box = msgspec.structs.replace(
+        stage.box, soulstone=stage.box.soulstone[1:], coven=stage.box.coven[1:]
+    )
+    stage.tell(NewConfig(box))
+    assert heard(stage.coven, SoftStopCoven)[-1].soulstones == ("a",) and stage.intents == []
+    stage.confirm(REFIT)
+    assert stage.intents[-1].target == ()
+    stage.act()
+    assert stage.phase() is None and stage.alive == {}
+    stage.wants("b")
+    assert stage.intents[-1].target == ("b",)
+
+
+def test_a_drain_that_is_late_for_a_new_configuration_cuts_nothing_and_is_tried_again(stage):
+    """G10, W24: what streams goes on; the old configuration stays in force until then."""
+    box = msgspec.structs.replace(
+        stage.box, soulstone=stage.box.soulstone[1:], coven=stage.box.coven[1:]
+    )
+    stage.tell(NewConfig(box), stage.box.transition.drain + 1.0)
+    assert stage.phase() is None and stage.open() == {"a"} and stage.intents == []
+    stage.system.advance(REFIT_RETRY_SECONDS)
+    assert stage.phase() == "draining"
+    stage.confirm(REFIT)
+    assert stage.intents[-1].target == ()
+
+
+def test_what_changed_while_there_was_no_core_is_found_by_the_next(monkeypatch, tmp_path):
+    """G10, W25: a soulstone that still runs by an older file is replaced as well."""
+    monkeypatch.setattr(Stage, "older", {"a": "older"})
+    with SimSystem(node="core", start=1000.0) as system:
+        stage = Stage(system, monkeypatch, tmp_path, alive=("a",))
+        assert stage.phase() == "draining"
+        stage.confirm(REFIT)
+        assert stage.intents[-1].target == ()
 
 
 def test_what_is_of_no_coven_is_reaped_and_a_left_transition_is_closed(monkeypatch, tmp_path):

@@ -49,6 +49,9 @@ class Recorded:
     def soft_stop(self, coven, epoch, stones, deadline):
         self.log.append(("soft_stop", coven, stones))
 
+    def stop_stone(self, name):
+        self.log.append(("stop stone", name))
+
     def reopen_coven(self, coven, epoch):
         self.log.append(("reopen", coven))
 

@@ -15,6 +15,7 @@ from covend.actors.console import Console
 from covend.actors.coven import CovenActor, SoftStopCoven
 from covend.actors.messages import (
     Alert,
+    ConfigInForce,
     CovenDrained,
     DrainGates,
     DrainGhouls,
@@ -156,7 +157,7 @@ def process(monkeypatch):
 def test_readiness_is_found_within_twenty_milliseconds(system, process):
     """W23."""
     logs = ears(system, "arbiter", "watchdog/a")
-    stone = system.spawn(SoulstoneActor, A, LIMITS, None, name="soulstone/a")
+    stone = system.spawn(SoulstoneActor, A, LIMITS, 180.0, None, name="soulstone/a")
     system.run_until_idle()
     assert heard(logs["arbiter"], SoulstoneDown) == [SoulstoneDown("a", None, {"why": "absent"})]
     process.starts()
@@ -173,12 +174,29 @@ def test_readiness_is_found_within_twenty_milliseconds(system, process):
     assert heard(logs["watchdog/a"], SoulstoneHealth)[-1].ok
 
 
+def test_who_lives_and_never_answers_is_the_watchdogs_once_a_transition_would_have_given_up(
+    system, process
+):
+    """W26: adopted from a core that died, say; while it may still load nobody condemns it."""
+    logs = ears(system, "arbiter", "watchdog/a")
+    process.starts(started=system.now())
+    system.spawn(SoulstoneActor, A, LIMITS, 20.0, None, name="soulstone/a")
+    system.advance(19.9)
+    assert heard(logs["watchdog/a"], SoulstoneHealth) == []
+    system.advance(LIMITS.health_seconds * 3 + 0.2)
+    bad = heard(logs["watchdog/a"], SoulstoneHealth)
+    assert len(bad) >= LIMITS.health_failures and not any(news.ok for news in bad)
+    process.healthy = True
+    system.advance(LIMITS.health_seconds + 0.1)
+    assert [ready.name for ready in heard(logs["arbiter"], SoulstoneReady)] == ["a"]
+
+
 def test_a_death_is_told_with_its_evidence_and_ends_the_actor(system, process):
     """W26, DESIGN §3: its supervisor starts one that looks anew."""
     logs = ears(system, "arbiter")
     process.starts()
     process.healthy = True
-    stone = system.spawn(SoulstoneActor, A, LIMITS, None, name="soulstone/a")
+    stone = system.spawn(SoulstoneActor, A, LIMITS, 180.0, None, name="soulstone/a")
     system.advance(0.1)
     process.on_exit(9)
     system.advance(0.1)
@@ -190,7 +208,7 @@ def test_a_death_is_told_with_its_evidence_and_ends_the_actor(system, process):
 def test_a_shared_soulstone_is_only_probed(system, process):
     """W4: it has no process of ours to watch."""
     logs = ears(system, "arbiter")
-    system.spawn(SoulstoneActor, BOX.soulstone[2], LIMITS, None, name="soulstone/ext")
+    system.spawn(SoulstoneActor, BOX.soulstone[2], LIMITS, 180.0, None, name="soulstone/ext")
     system.run_until_idle()
     process.healthy = True
     system.advance(5.1)
@@ -290,5 +308,7 @@ def test_a_change_that_needs_a_restart_is_told_as_such(system, console, monkeypa
     moved = msgspec.structs.replace(BOX, listen="127.0.0.1:1")
     monkeypatch.setattr(console_module, "load", lambda path: moved)
     system.advance(2.5)
+    console.ref.tell(ConfigInForce(moved))
+    system.advance(0.1)
     alerts = console.ref.ask(StatusQuery(), timeout=20.0)["alerts"]
     assert ["listen" in alert["text"] for alert in alerts] == [True]

@@ -1,9 +1,11 @@
 """The box file is changed under a running box (G10)."""
 
+from dataclasses import replace
+
 import pytest
 from tools.chaos.box import Stone
 
-from covend.testing import eventually
+from covend.testing import eventually, free_port
 
 from .live import LIVELY, Live, kinds
 
@@ -62,16 +64,49 @@ def test_a_changed_file_touches_only_what_changed_and_a_broken_one_nothing(box, 
     box.until_open("talk")
 
 
-def test_what_is_taken_out_of_the_file_goes_and_the_rest_stays(box, clients):
-    """G10: a coven that is gone from the file is stopped; its clients are told so."""
+def test_what_is_taken_out_of_the_file_drains_and_goes_and_the_rest_stays(box, clients):
+    """G10: a stream ends in full before its coven is stopped; later clients are told so."""
     box.stones["new"] = NEW
     box.config.write_text(box.toml(LIVELY, ""))
     eventually(lambda: b'"new"' in box.get("/v1/models")[1], 10, "the gate knows it")
-    assert kinds([clients.ask(box, "new")]) == ["full"]
+    stream = clients.ask(box, "new", tokens=400)
+    box.until_busy("new", 1)
     del box.stones["new"]
     box.config.write_text(box.toml(LIVELY, ""))
+    assert kinds([stream]) == ["full"]
     eventually(lambda: b'"new"' not in box.get("/v1/models")[1], 10, "the gate forgot it")
     eventually(lambda: box.pid("soulstone:new") is None, 10, "its soulstone is stopped")
+    assert [line["in_flight"] for line in box.written("new", "stopping")] == [0]
     assert box.request("POST", "/v1/chat/completions", {"model": "new"}, 5.0)[0] == 404
     assert kinds([clients.ask(box, "chat")]) == ["full"]
     box.until_open("talk")
+
+
+def test_another_command_and_endpoint_are_in_force_once_the_old_ones_have_drained(box, clients):
+    """G10: a stream in flight ends in full; who comes meanwhile waits; then the new one serves."""
+    assert kinds([clients.ask(box, "chat")]) == ["full"]
+    old = box.pid("soulstone:chat")
+    stream = clients.ask(box, "chat", tokens=500)
+    box.until_busy("chat", 1)
+    moved = replace(CHAT, port=free_port(), tokens_per_second=1000)
+    box.stones["chat"] = moved
+    box.config.write_text(box.toml(LIVELY, ""))
+    box.until_phase("draining")
+    waits = clients.ask(box, "chat")
+    assert kinds([stream, waits]) == ["full", "full"]
+    assert box.until_reborn("soulstone:chat", old)
+    assert box.stone("chat")["finished"] >= 1, "the new endpoint has served"
+    assert box.written("chat", "stopping")[-1]["in_flight"] == 0
+    assert not [alert for alert in box.alerts() if "chat" in alert]
+    box.until_open("talk")
+
+
+def test_another_command_of_an_idle_soulstone_is_in_force_at_once(box, clients):
+    """G10: nobody need ask for it first."""
+    assert kinds([clients.ask(box, "chat")]) == ["full"]
+    old = box.pid("soulstone:chat")
+    box.stones["chat"] = replace(box.stones["chat"], tokens_per_second=500)
+    box.config.write_text(box.toml(LIVELY, ""))
+    assert box.until_reborn("soulstone:chat", old)
+    box.until_open("talk")
+    assert kinds([clients.ask(box, "chat")]) == ["full"]

@@ -1,5 +1,8 @@
 """Sick soulstones, and targets that never start: what the client, the core and the operator see."""
 
+import os
+import signal
+
 import pytest
 from tools.chaos.box import Stone
 
@@ -79,6 +82,20 @@ def test_a_soulstone_that_fails_its_health_checks_is_reset(box, clients, chat):
     box.fault("chat", "unhealthy")
     healthy_again(box, clients, chat)
     box.until_alert("chat: health: hard reset")
+
+
+def test_a_soulstone_that_the_next_core_finds_alive_and_mute_is_reset(box, clients, chat):
+    """W25, W26: it was adopted, so no transition waits for it; who asks is served all the same."""
+    core = box.pid("core")
+    os.kill(core, signal.SIGSTOP)  # so that it is the next one that finds out
+    box.fault("chat", "unhealthy")
+    os.kill(core, signal.SIGKILL)
+    box.until_reborn("core", core)
+    asked = clients.ask(box, "chat")
+    assert box.until_reborn("soulstone:chat", chat)
+    assert kinds([asked]) == ["full"]
+    box.until_alert("chat: health: hard reset")
+    healthy_again(box, clients, chat)
 
 
 def test_a_target_that_never_gets_ready_is_undone_thrice_and_then_held(box, clients, chat):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from covend.config import Box, Coven, Device, Soulstone
-from covend.host.intent import Intent, IntentError
+from covend.host.intent import Intent, IntentError, StaleIntent
 from covend.host.oculus import Reading
 from covend.host.plan import Plan, judge, shortage
-from covend.host.units import UnitState
+from covend.host.units import UnitState, spec_hash
 
 GIB = 2**30
 
@@ -47,9 +48,10 @@ BOX = Box(
 
 
 def unit(name: str, pid: int, alive: bool = True) -> UnitState:
+    spec = BOX.find_soulstone(name)
     return UnitState(
-        name=name, pid=pid, create_time=1.0, started=1.0, alive=alive, spec_hash="", launch="",
-        log="",
+        name=name, pid=pid, create_time=1.0, started=1.0, alive=alive,
+        spec_hash=spec_hash(spec) if spec else "", launch="", log="",
     )  # fmt: skip
 
 
@@ -105,6 +107,21 @@ def test_what_must_not_be_is_refused_with_its_reason(
 
 def test_covens_declared_to_coexist_may_be_resident_together() -> None:
     assert judge(intent({}, "b", "friend"), {}, BOX, 50.0).start == ("b", "friend")
+
+
+def test_a_lexicon_goes_only_for_another_command() -> None:
+    """W5, G10: it stays resident unless what runs is not what is configured."""
+    there = {"lex": msgspec.structs.replace(unit("lex", 2), spec_hash="another")}
+    assert judge(intent({"lex": 2}), there, BOX, 50.0).stop.keys() == {"lex"}
+
+
+def test_only_a_world_that_moved_on_is_worth_asking_again() -> None:
+    """W22: the reactor says so, and the arbiter asks again at no attempt's cost."""
+    with pytest.raises(StaleIntent):
+        judge(intent({"a": 1}, "a"), world(a=2), BOX, 50.0)
+    with pytest.raises(IntentError) as told:
+        judge(intent({"a": 1}, "nobody"), world(a=2), BOX, 50.0)
+    assert not isinstance(told.value, StaleIntent)
 
 
 def test_the_lexicon_can_be_reset() -> None:

@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from covend.actors.messages import Alert, Event, NewConfig, Snapshot
-from covend.config import Box, Changes, ConfigErrors, diff, load, remember
+from covend.actors.messages import Alert, ConfigInForce, Event, NewConfig, Snapshot
+from covend.config import Box, ConfigErrors, diff, load, remember
 from covend.phylactery.actor import Append, Query
 from covend.phylactery.records import record
 from covend.protocol import (
@@ -53,7 +53,7 @@ class Console(Actor):
     mailbox: ClassVar[MailboxSpec] = MailboxSpec(bound=10_000, policy="drop_oldest")
 
     def __init__(self, box: Box, incarnation: int) -> None:
-        self.box = box
+        self.box = self.in_force = box
         self.incarnation = incarnation
         self.started = 0.0
         self.events: deque[tuple[int, Event]] = deque(maxlen=KEEP_EVENTS)
@@ -84,6 +84,8 @@ class Console(Actor):
                 return self.why(message.id)
             case LookAtConfig():
                 self.look()
+            case ConfigInForce():
+                self.now_in_force(message.box)
             case _:
                 pass
         return None
@@ -199,25 +201,30 @@ class Console(Actor):
             return
         here = self.box
         box = msgspec.structs.replace(read, run_dir=here.run_dir, state_dir=here.state_dir)
-        changed = box != here
-        if changed:
+        if box != here:
             self.box = box
             remember(box.source, box.run_dir)
             for owner in ("dispatcher", "broker", "oculus", "arbiter"):
                 self.ctx.tell(owner, NewConfig(box))
-            self.tell_changes(diff(here, box))
-        if changed or first:
-            nodes = ["reactor@reactor", *(f"gate@gate-{index}" for index in range(box.gates))]
-            for node in nodes:
-                self.ctx.tell(self.ctx.system.address(node), ReloadConfig(path=box.source))
+        changes = diff(here, box)
+        if (first or changes) and not changes.soulstone and not changes.coven:
+            self.reload(box)  # keys and limits wait for no drain
 
-    def tell_changes(self, changes: Changes) -> None:
-        """What is in force now, and what waits for the next `covend serve` (G10)."""
-        self.note(Event("config", self.ctx.now(), "the changed configuration is in force"))
+    def now_in_force(self, box: Box) -> None:
+        """The arbiter has taken it up, and drained what it changes: the gates may follow (G10)."""
+        self.reload(box)
+        changes, self.in_force = diff(self.in_force, box), box
+        if changes:
+            self.note(Event("config", self.ctx.now(), "the changed configuration is in force"))
         if changes.restart:
             paths = ", ".join(changes.restart)
             text = f"{paths} changed: in force only after `covend stop` and `covend serve`"
             self.alert(Alert(text, {"restart": list(changes.restart)}))
+
+    def reload(self, box: Box) -> None:
+        """Have the other processes read the file again."""
+        for node in ("reactor@reactor", *(f"gate@gate-{index}" for index in range(box.gates))):
+            self.ctx.tell(self.ctx.system.address(node), ReloadConfig(path=box.source))
 
 
 def stamp(path: str) -> Stamp | None:

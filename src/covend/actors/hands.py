@@ -6,6 +6,7 @@ Kept apart from the arbiter so that it reads as decisions only. Runs in the arbi
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from covend.actors.coven import CovenActor, SoftStopCoven
@@ -13,11 +14,11 @@ from covend.actors.messages import Alert, Reopen
 from covend.actors.passage import World
 from covend.actors.soulstone import Look, SoulstoneActor
 from covend.actors.watchdog import WatchdogActor
-from covend.config import Box, Soulstone
+from covend.config import Box, Soulstone, Watchdog
 from covend.host.folders import Folders
 from covend.host.intent import new_intent, write_intent
 from covend.host.units import observe, present
-from covend.protocol import IntentPosted
+from covend.protocol import IntentPosted, ReloadConfig
 from covend.runtime.actor import Context
 from covend.supervisors import (
     ChildInfo,
@@ -32,7 +33,11 @@ from covend.supervisors import (
 if TYPE_CHECKING:
     from covend.actors.arbiter import Arbiter
 
+Watched = tuple[Soulstone, Watchdog, float]
+"""What the actors of a soulstone go by: itself, the watchdog's limits, how long it may load."""
+
 COVENS = "covens"
+REACTOR = "reactor@reactor"
 START_SECONDS = 10.0
 
 
@@ -49,13 +54,27 @@ class BoxHands:
         self.intents = 0
         self.seen: dict[str, int] = {}
         self.pids: dict[str, int] = {}
+        self.running: dict[str, str] = {}
         self.trees: dict[str, frozenset[str]] = {}
+        self.watched: dict[str, Watched] = {}
         self.configure(box)
 
     def configure(self, box: Box) -> None:
-        """Take up a new configuration."""
+        """Take up a configuration; only actors of what changed in it are started again (G10)."""
         self.box = box
         self.specs = {stone.name: stone for stone in box.soulstone}
+        for name in sorted(self.watched):
+            if name not in self.specs:
+                self.stop_stone(name)
+            elif self.watched[name] != self.to_watch(name):
+                self.start_stone(name)
+
+    def to_watch(self, name: str) -> Watched:
+        return self.specs[name], self.box.watchdog, self.box.transition.awaken
+
+    def tell_reactor(self, source: str) -> None:
+        """The configuration is in force: it may start by it what the next intent names (G10)."""
+        self.ctx.tell(self.ctx.system.address(REACTOR), ReloadConfig(path=source))
 
     def first_epoch(self) -> int:
         """Drain epochs grow over restarts of the core, so that a stale confirm is seen as such."""
@@ -66,6 +85,7 @@ class BoxHands:
         units = observe(self.folders.units)
         self.seen = present(units)
         self.pids = {name: unit.pid for name, unit in units.items() if unit.alive}
+        self.running = {name: unit.spec_hash for name, unit in units.items() if unit.alive}
         return World(dict(self.pids))
 
     def write_intent(self, target: frozenset[str], reset: frozenset[str]) -> str:
@@ -77,10 +97,11 @@ class BoxHands:
         write_intent(
             self.folders.intents, new_intent(name, self.seen, target, seconds, reset), self.key
         )
-        self.ctx.tell(self.ctx.system.address("reactor@reactor"), IntentPosted(id=name))
+        self.ctx.tell(self.ctx.system.address(REACTOR), IntentPosted(id=name))
         return name
 
     def soft_stop(self, coven: str, epoch: int, stones: tuple[str, ...], deadline: float) -> None:
+        self.start(f"tree/{coven}", coven_tree(coven))  # a refit's is not there yet
         self.ctx.tell(f"coven/{coven}", SoftStopCoven(epoch, stones, deadline))
 
     def reopen_coven(self, coven: str, epoch: int) -> None:
@@ -116,23 +137,25 @@ class BoxHands:
                 self.start_stone(name)
 
     def start_stone(self, name: str) -> None:
-        spec = self.specs[name]
-        self.start(
-            f"stone/{name}",
-            SupervisorSpec(
-                f"stone/{name}",
-                "rest_for_one",
-                stone_children(spec, self.box, self.folders),
-            ),
-        )
+        """Start the actors of one soulstone; those that go by the same settings look again."""
+        watched = self.to_watch(name)
+        if self.watched.get(name, watched) != watched:
+            self.stop_stone(name)
+        self.watched[name] = watched
+        children = stone_children(*watched, self.folders.units)
+        self.start(f"stone/{name}", SupervisorSpec(f"stone/{name}", "rest_for_one", children))
         self.ctx.tell(f"soulstone/{name}", Look())
+
+    def stop_stone(self, name: str) -> None:
+        self.watched.pop(name, None)
+        self.stop(f"stone/{name}")
 
     def stop_tree(self, coven: str) -> None:
         """Stop a coven's actors, but for soulstones that another coven still has."""
         stones = self.trees.pop(coven, frozenset())
         kept = frozenset[str]().union(*self.trees.values())
         for name in sorted(stones - kept):
-            self.stop(f"stone/{name}")
+            self.stop_stone(name)
         self.stop(f"tree/{coven}")
 
     def look_again(self) -> None:
@@ -160,13 +183,15 @@ def coven_tree(coven: str) -> SupervisorSpec:
     return SupervisorSpec(f"tree/{coven}", "one_for_one", [ChildSpec(name, (CovenActor, (coven,)))])
 
 
-def stone_children(spec: Soulstone, box: Box, folders: Folders) -> list[ChildSpec]:
+def stone_children(
+    spec: Soulstone, limits: Watchdog, awaken: float, units: Path
+) -> list[ChildSpec]:
     """A soulstone's actor, and its watchdog where covend may manage it (W4, W26)."""
     name = spec.name
-    arguments: tuple[Any, ...] = (spec, box.watchdog, folders.units)
+    arguments: tuple[Any, ...] = (spec, limits, awaken, units)
     children = [ChildSpec(f"soulstone/{name}", (SoulstoneActor, arguments))]
     if spec.authority == "exclusive":
-        children.append(ChildSpec(f"watchdog/{name}", (WatchdogActor, (spec, box.watchdog))))
+        children.append(ChildSpec(f"watchdog/{name}", (WatchdogActor, (spec, limits))))
     return children
 
 

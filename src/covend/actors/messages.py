@@ -224,5 +224,12 @@ class NewConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigInForce:
+    """The arbiter goes by this configuration now; whoever routes by it may as well (G10)."""
+
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """An ask: this actor's part of ``covend status`` as plain data."""

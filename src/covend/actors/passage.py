@@ -39,6 +39,10 @@ class Hands(Protocol):
         """SIG_SOFT_STOP to a coven's actor (S17)."""
         ...
 
+    def stop_stone(self, name: str) -> None:
+        """Stop the actors of one soulstone."""
+        ...
+
     def reopen_coven(self, coven: str, epoch: int) -> None:
         """The drain of this epoch is off."""
         ...
@@ -64,6 +68,11 @@ class Hands(Protocol):
         ...
 
 
+MAX_REPLANS = 5
+"""So often one transition may find that the world moved on before its intent was read."""
+REPLANNED = frozenset({table.SIGNALLED, table.TRANSMUTING, table.RESTORING})
+
+
 @dataclass(slots=True)
 class Passage:
     """The transition under way, with what its effects need to remember."""
@@ -87,6 +96,7 @@ class Passage:
     goal: frozenset[str] = frozenset()
     failure: str = ""
     outcome: str = ""
+    replans: int = 0
 
     # ── who is who ──────────────────────────────────────────────────────────────────────────
 
@@ -167,6 +177,19 @@ class Passage:
             self.feed("started")
         elif alive != self.before:
             self.feed("taken")
+
+    def replan(self) -> bool:
+        """The world was another one than the intent expected, and nothing was done for it: ask for
+        the same again from what the world is now, at no attempt's cost (W21, W22).
+
+        False where that was done ``MAX_REPLANS`` times already.
+        """
+        if self.replans >= MAX_REPLANS or self.move.phase not in REPLANNED:
+            return False
+        self.replans += 1
+        self.before = dict(self.hands.observe().alive)
+        self.intent = self.hands.write_intent(self.goal, self.reset)
+        return True
 
     # ── effects, by the names of the table ──────────────────────────────────────────────────
 

@@ -5,6 +5,10 @@
 | absent | no process is known; the arbiter was told | none |
 | loading | a process is there and does not answer yet | every 10 ms, then slower (W23) |
 | ready | its health answered; the arbiter was told | every ``watchdog.health_seconds`` |
+| overdue | loading for longer than a transition would wait | every ``watchdog.health_seconds`` |
+
+Of what is ready or overdue the watchdog hears every probe: who lives and never answers, adopted
+from a core that died, say, is reset like any other (W26).
 
 When the process ends the actor fails with it (DESIGN §3): its supervisor starts a new one, which
 looks at the world again. A shared soulstone has no process of ours: it is only probed (W4).
@@ -59,9 +63,10 @@ class SoulstoneActor(Actor):
 
     mailbox: ClassVar[MailboxSpec] = MailboxSpec(bound=1000, policy="drop_oldest")
 
-    def __init__(self, spec: Soulstone, limits: Watchdog, units: Path) -> None:
+    def __init__(self, spec: Soulstone, limits: Watchdog, awaken: float, units: Path) -> None:
         self.spec = spec
         self.limits = limits
+        self.awaken = awaken
         self.units = units
         self.probe = HealthProbe(spec.endpoint, spec.health)
         self.unit: UnitState | None = None
@@ -110,26 +115,27 @@ class SoulstoneActor(Actor):
     def probe_now(self) -> None:
         if self.unit is None and self.spec.authority == "exclusive":
             return
-        timeout = PROBE_TIMEOUT_SECONDS
-        ok, detail = self.probe(timeout)
-        if self.ready or self.spec.authority == "shared":
-            health = SoulstoneHealth(self.spec.name, ok, detail)
+        ok, detail = self.probe(PROBE_TIMEOUT_SECONDS)
+        health = SoulstoneHealth(self.spec.name, ok, detail)
+        if self.unit is None:
             self.ctx.tell("arbiter", health)
-            if self.spec.authority == "exclusive":
-                self.ctx.tell(f"watchdog/{self.spec.name}", health)
-            self.ctx.timer("probe", self.limits.health_seconds, ProbeNow())
-            return
-        if ok and self.unit is not None:
+        elif ok and not self.ready:
             self.ready = True
             load = max(0.0, self.ctx.now() - self.unit.started)
             self.ctx.tell("arbiter", SoulstoneReady(self.spec.name, self.unit.pid, load))
-            self.ctx.timer("probe", self.limits.health_seconds, ProbeNow())
-            return
+        elif self.ready or self.age() > self.awaken:
+            self.ctx.tell(f"watchdog/{self.spec.name}", health)
         self.ctx.timer("probe", self.pause(), ProbeNow())
 
+    def age(self) -> float:
+        """Seconds since its process was started; a shared one has none of ours."""
+        return self.ctx.now() - self.unit.started if self.unit else 0.0
+
     def pause(self) -> float:
-        age = self.ctx.now() - self.unit.started if self.unit else 0.0
-        return FAST_PROBE_SECONDS if age < FAST_FOR_SECONDS else SLOW_PROBE_SECONDS
+        """Seconds to the next probe."""
+        if self.unit is None or self.ready or self.age() > self.awaken:
+            return self.limits.health_seconds
+        return FAST_PROBE_SECONDS if self.age() < FAST_FOR_SECONDS else SLOW_PROBE_SECONDS
 
     def gone(self, news: Gone) -> None:
         """The process ended: say so with the evidence, and end with it."""

@@ -7,21 +7,29 @@ closes the books when it is over. A part of the arbiter: it runs in its thread.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from covend.actors.hands import BoxHands
 from covend.actors.messages import Alert, CovenDrained, DemandNow, SoulstoneReady
 from covend.actors.passage import Passage
+from covend.actors.refit import REFIT, Refit
+from covend.actors.residency import Residency
+from covend.config import Box
 from covend.protocol import IntentRefused
 from covend.will import transition as table
 from covend.will.decision import Swap
-from covend.will.transition import Transition
+from covend.will.transition import Limits, Transition
 
 if TYPE_CHECKING:
     from covend.actors.arbiter import Arbiter
 
+Setting = tuple[Transition, Limits, int, Residency, BoxHands, frozenset[str], Callable[[], float]]
+
 LOOK_SECONDS = 0.25
 """The world is looked at this often while the host changes, in case a hint got lost."""
+HOST_CHANGES = (table.SIGNALLED, table.TRANSMUTING, table.COMPENSATING, table.RESTORING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,31 +59,45 @@ class Transitions:
         revival: frozenset[str] = frozenset(),
         reset: frozenset[str] = frozenset(),
     ) -> None:
-        """Record the decision with its reasons, then start the transition (W18, W19)."""
-        now = self.ctx.now()
-        move = Transition(
-            id=f"t-{uuid.uuid4().hex[:10]}",
-            target=decision.target,
-            evict=decision.evict,
-            reason=decision.reason,
-            planned_at=now,
-        )
-        self.epoch += 1
-        self.passage = Passage(
-            move,
-            self.arbiter.limits,
-            self.epoch,
-            self.residency,
-            self.hands,
-            self.arbiter.always(),
-            self.ctx.now,
-            reset=reset,
-            revival=revival,
-            forced=forced,
-        )
-        self.ctx.cancel("consider")
+        """Start the transition that a decision asks for; a revival's target is open (W26)."""
+        move = self.plan(decision.target, decision.evict, decision.reason)
         self.attempt[move.target] = self.attempt.get(move.target, 0) + 1
-        body = {"target": move.target, "evict": list(move.evict), "why": decision.explain()}
+        passage = Passage(*self.setting(move), reset=reset, revival=revival, forced=forced)
+        self.launch(passage, decision.explain())
+
+    def refit(self, box: Box, outgoing: frozenset[str]) -> None:
+        """Drain and stop what a new configuration takes away; it is in force with that (G10)."""
+        covens = [c for c in self.residency.open if self.residency.managed(c) & outgoing]
+        why = f"a new configuration changes or drops {', '.join(sorted(outgoing))}"
+        passage = Refit(
+            *self.setting(self.plan(REFIT, tuple(covens), why)),
+            forced=True,
+            outgoing=outgoing,
+            take_up=lambda: self.arbiter.take_up(box),
+        )
+        self.launch(passage, {"reason": why})
+
+    def plan(self, target: str, evict: tuple[str, ...], reason: str) -> Transition:
+        return Transition(
+            id=f"t-{uuid.uuid4().hex[:10]}",
+            target=target,
+            evict=evict,
+            reason=reason,
+            planned_at=self.ctx.now(),
+        )
+
+    def setting(self, move: Transition) -> Setting:
+        """What every passage needs, in the order of its fields; each has an epoch of its own."""
+        self.epoch += 1
+        arbiter = self.arbiter
+        always, now = arbiter.always(), self.ctx.now
+        return move, arbiter.limits, self.epoch, self.residency, self.hands, always, now
+
+    def launch(self, passage: Passage, why: dict[str, Any]) -> None:
+        """Record the decision with its reasons, then begin (W18, W19)."""
+        self.passage, move = passage, passage.move
+        self.ctx.cancel("consider")
+        body = {"target": move.target, "evict": list(move.evict), "why": why}
         self.arbiter.keep(move.id, "decision", "INTEND", body)
         self.arbiter.keep(
             move.id, "transition", "INTEND", {"target": move.target, "evict": list(move.evict)}
@@ -112,7 +134,7 @@ class Transitions:
             self.ctx.timer("late", max(0.0, move.deadline - self.ctx.now()), Tick("late"))
         if move.phase == table.DRAINING and not passage.draining:
             self.recheck(passage)
-        elif move.phase in (table.SIGNALLED, table.TRANSMUTING, table.RESTORING):
+        elif move.phase in HOST_CHANGES:
             self.ctx.timer("look", LOOK_SECONDS, Tick("look"))
         elif move.phase == table.AWAKENING:
             self.arbiter.failures.tend_always()
@@ -152,13 +174,22 @@ class Transitions:
         passage.look(world, frozenset(self.residency.ready & world.alive.keys()))
         if passage.move.phase != phase:
             self.follow(passage)
-        elif phase in (table.SIGNALLED, table.TRANSMUTING, table.RESTORING):
+        elif phase in HOST_CHANGES:
             self.ctx.timer("look", LOOK_SECONDS, Tick("look"))
 
     def refused(self, news: IntentRefused) -> None:
+        """The reactor did not do it. Where only the world had moved on, nobody is to blame: what is
+        still wanted is asked for again at once (W22).
+        """
         passage = self.passage
-        if passage is not None and passage.intent == news.intent:
+        ours = passage is not None and passage.intent == news.intent
+        if passage is not None and ours and news.stale and passage.replan():
+            text = f"{passage.move.id}: asked again, since {news.reason}"
+            self.arbiter.event("replanned", text, {"id": passage.move.id})
+        elif ours:
             self.feed("refused", f"the reactor refused: {news.reason}")
+        elif news.stale:
+            self.arbiter.failures.mend()
 
     def ready(self, news: SoulstoneReady) -> None:
         self.residency.ready.add(news.name)
@@ -189,7 +220,10 @@ class Transitions:
         self.passage = None
         self.ctx.cancel("late")
         self.ctx.cancel("look")
-        self.learn(passage, now)
+        if isinstance(passage, Refit):
+            self.arbiter.refitted(move.phase == table.OPEN)
+        else:
+            self.learn(passage, now)
         self.residency.quarantined = self.arbiter.failures.quarantined()
         self.release(passage)
         self.arbiter.keep(move.id, "transition", "KNOW", self.story(passage))

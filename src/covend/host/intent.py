@@ -31,6 +31,10 @@ class IntentError(Exception):
     """Why an intent is refused; nothing on the host changed for it."""
 
 
+class StaleIntent(IntentError):
+    """The world is another one than the writer saw: it may look again, and ask again."""
+
+
 class Intent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What shall be resident, said once.
 
@@ -112,7 +116,7 @@ def read_intent(path: Path, key: bytes) -> Intent:
         intent = unseal(read_private(path, MAX_BYTES), key)
     except FolderError as error:
         raise IntentError(str(error)) from None
-    if path.name != f"{intent.id}{SUFFIX}":
+    if path.stem != intent.id:
         raise IntentError(f"the file's name does not match the id {intent.id!r} inside it")
     return intent
 

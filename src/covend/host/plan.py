@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from covend.config import Box, Soulstone
-from covend.host.intent import Intent, IntentError
+from covend.host.intent import Intent, IntentError, StaleIntent
 from covend.host.oculus import Reading
-from covend.host.units import World, present
+from covend.host.units import World, present, spec_hash
 
 REMOVED_SECONDS = 10.0
 """The grace of a soulstone that we started and the configuration no longer knows (G10)."""
@@ -31,7 +31,9 @@ def judge(intent: Intent, world: World, box: Box, now: float, resumed: bool = Fa
     """Whether an intent may be carried out now, and what that takes (W22).
 
     ``now`` is Unix time. ``resumed``: accepted by an earlier reactor, which was interrupted; the
-    world is then somewhere between what was expected and what is wanted. Raises ``IntentError``.
+    world is then somewhere between what was expected and what is wanted. A lexicon may go only
+    where another command is configured for it than the one it runs (W5, G10). Raises
+    ``IntentError``; ``StaleIntent`` where only the world is not as expected.
     """
     if now >= intent.expires:
         raise IntentError(f"expired {now - intent.expires:.1f} s ago")
@@ -41,13 +43,14 @@ def judge(intent: Intent, world: World, box: Box, now: float, resumed: bool = Fa
     check_declared(target, box)
     there = present(world)
     if not resumed and intent.expected != there:
-        raise IntentError(f"the world is not as expected: {_difference(intent.expected, there)}")
+        raise StaleIntent(f"the world is not as expected: {_difference(intent.expected, there)}")
     # One that was reborn since the intent was written is not the one that was to be killed.
     kill = {name for name in intent.kill if there.get(name) == intent.expected.get(name)}
     managed = {name: spec for name in there if (spec := _exclusive(box, name)) is not None}
     removed = {name for name in there if box.find_soulstone(name) is None}
     for name, spec in managed.items():
-        if spec.lexicon and name not in target and name not in kill:
+        outdated = world[name].spec_hash != spec_hash(spec)
+        if spec.lexicon and name not in target and name not in kill and not outdated:
             raise IntentError(f"{name} is the lexicon: it stays resident, put it in the target")
     stop = {
         name: 0.0 if name in kill else spec.stop_seconds

@@ -19,7 +19,7 @@ from typing import ClassVar
 from covend.config import Box, ConfigErrors, load
 from covend.host.driver import Driver, DriverError, OnExit
 from covend.host.folders import Folders
-from covend.host.intent import SUFFIX, Intent, IntentError, pending, read_intent
+from covend.host.intent import SUFFIX, Intent, IntentError, StaleIntent, pending, read_intent
 from covend.host.ledger import NonceLedger
 from covend.host.oculus import Oculus
 from covend.host.plan import Plan, judge
@@ -148,7 +148,7 @@ class Reactor(Actor):
             plan = judge(intent, self.driver.observe(), self.box, time.time())
             self.ledger.accept(intent)
         except IntentError as error:
-            self.refuse(path, str(error))
+            self.refuse(path, str(error), isinstance(error, StaleIntent))
             return False
         self.begin(intent, path, plan)
         return True
@@ -195,7 +195,7 @@ class Reactor(Actor):
         self.busy = False
         self.look()
 
-    def refuse(self, path: Path, reason: str) -> None:
+    def refuse(self, path: Path, reason: str, stale: bool) -> None:
         """Say why, and remove the file so that it is judged once."""
         name = path.name.removesuffix(SUFFIX)[:80]
         try:
@@ -209,7 +209,7 @@ class Reactor(Actor):
         except OSError:
             self.ignored.add(key)  # a folder, say: told once, then left alone
         _log.warning("intent %r refused: %s", name, reason)
-        self.tell_core(IntentRefused(intent=name, reason=reason))
+        self.tell_core(IntentRefused(intent=name, reason=reason, stale=stale))
 
     # ── soulstones ───────────────────────────────────────────────────────────────────────────
 

@@ -130,8 +130,13 @@ def forget(units: Path, name: str) -> None:
 
 
 def spec_hash(spec: Soulstone) -> str:
-    """What a process was started from, in short: differs when a restart would differ."""
-    facts = {"command": spec.command, "env": spec.env, "cwd": spec.cwd}
+    """What a process was started from, in short: differs when it must be started again (G10)."""
+    facts = {
+        "command": spec.command,
+        "env": spec.env,
+        "cwd": spec.cwd,
+        "endpoint": spec.endpoint,
+    }
     return hashlib.sha256(msgspec.json.encode(facts, order="deterministic")).hexdigest()[:16]
 
 
