@@ -20,7 +20,7 @@ import msgspec
 from covend.boot import chaos
 from covend.boot.ps import Ps
 from covend.config import Box, load, load_or_last_good, remember
-from covend.host.folders import Folders
+from covend.host.folders import Folders, replace_private
 from covend.runtime import ThreadSystem
 from covend.runtime.process import say_ready, watch_parent
 from covend.runtime.trace_actor import TraceActor
@@ -113,16 +113,13 @@ def next_incarnation(folders: Folders, node: str) -> int:
     path = folders.run / f"{node}.incarnation"
     last = int(path.read_text()) if path.exists() else 0
     number = max(last + 1, int(time.time() * 1000))
-    part = path.with_suffix(".part")
-    part.write_text(str(number))
-    os.replace(part, path)
+    replace_private(path, str(number).encode(), durable=False)
     return number
 
 
 def write_identity(folders: Folders, create_time: float, config: str) -> Path:
     """Leave ``root.json`` for `covend stop` and friends: who the root is (pid and create time)."""
     path = folders.run / "root.json"
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps({"pid": os.getpid(), "create_time": create_time, "config": config}))
-    os.replace(part, path)
+    who = {"pid": os.getpid(), "create_time": create_time, "config": config}
+    replace_private(path, json.dumps(who).encode(), durable=False)
     return path
