@@ -12,13 +12,11 @@ from covend.cli.shared import (
     RunDirOption,
     Status,
     TimeoutOption,
+    ask_core,
     connected,
-    console,
     fail,
-    print_json,
+    show,
 )
-
-CORE = "console@core"
 
 
 def register(app: typer.Typer) -> None:
@@ -34,16 +32,10 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """Show devices, covens, what waits, the transition and the jobs."""
+    from covend.cli.render import status_view
     from covend.protocol import StatusQuery
 
-    with connected(config, run_dir) as box:
-        answer = box.ask(CORE, StatusQuery(), timeout)
-    if as_json:
-        print_json(answer)
-        return
-    from covend.cli.render import status_view
-
-    console().print(status_view(answer))
+    show(ask_core(config, run_dir, StatusQuery(), timeout), as_json, status_view)
 
 
 def ps(
@@ -53,6 +45,9 @@ def ps(
     as_json: JsonOption = False,
 ) -> None:
     """Show every process's supervision tree with pids, restarts and mailboxes."""
+    from rich.console import Group
+
+    from covend.cli.render import ps_view
     from covend.protocol import PsQuery
 
     with connected(config, run_dir) as box:
@@ -62,13 +57,7 @@ def ps(
         node = address.partition("@")[2]
         lost = isinstance(answer, Exception)
         found.append({"node": node, "error": str(answer)} if lost else answer)
-    if as_json:
-        print_json(found)
-    else:
-        from covend.cli.render import ps_view
-
-        for node in found:
-            console().print(ps_view(node))
+    show(found, as_json, lambda nodes: Group(*map(ps_view, nodes)))
     if all("error" in node for node in found):
         fail("no process of the box answered", Status.NO_ANSWER)
 
@@ -81,18 +70,13 @@ def swap(
     as_json: JsonOption = False,
 ) -> None:
     """Make a coven resident, and wait until it is open or has failed."""
+    from covend.cli.render import swap_line
     from covend.protocol import SwapRequest
 
-    with connected(config, run_dir) as box:
-        # The arbiter gives up at the timeout itself, and its reason is the better one.
-        request = SwapRequest(coven=coven, timeout=timeout)
-        answer = box.ask(CORE, request, timeout + 2.0)
-    if as_json:
-        print_json(answer)
-        return
-    from covend.cli.render import swap_line
-
-    typer.echo(swap_line(coven, answer))
+    # The arbiter gives up at the timeout itself, and its reason is the better one.
+    request = SwapRequest(coven=coven, timeout=timeout)
+    answer = ask_core(config, run_dir, request, timeout + 2.0)
+    show(answer, as_json, lambda found: swap_line(coven, found))
 
 
 def why(
@@ -105,13 +89,7 @@ def why(
     as_json: JsonOption = False,
 ) -> None:
     """Explain a decision, a transition or a request (W18)."""
+    from covend.cli.render import why_view
     from covend.protocol import WhyQuery
 
-    with connected(config, run_dir) as box:
-        answer = box.ask(CORE, WhyQuery(id=id_), timeout)
-    if as_json:
-        print_json(answer)
-        return
-    from covend.cli.render import why_view
-
-    console().print(why_view(answer))
+    show(ask_core(config, run_dir, WhyQuery(id=id_), timeout), as_json, why_view)

@@ -7,20 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
+from covend.cli import shared as cli
 from covend.cli.shared import (
     ConfigOption,
     JsonOption,
     RunDirOption,
     Status,
     TimeoutOption,
-    connected,
-    console,
+    ask_core,
     fail,
-    print_json,
 )
 
 app = typer.Typer(help="Background jobs: lists of model calls.", no_args_is_help=True)
-CORE = "console@core"
 
 
 @app.command()
@@ -56,12 +54,8 @@ def submit(
     if not steps:
         fail("a job needs at least one prompt, or --file", Status.WRONG)
     job = SubmitJob(capability=capability, steps=steps, klass=klass, id=id_)
-    with connected(config, run_dir) as box:
-        answer = box.ask(CORE, job, timeout)
-    if as_json:
-        print_json({"id": answer} if isinstance(answer, str) else answer)
-    else:
-        typer.echo(str(answer))
+    answer = {"id": ask_core(config, run_dir, job, timeout)}
+    cli.show(answer, as_json, lambda queued: queued["id"])
 
 
 @app.command()
@@ -73,16 +67,14 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show a job's state, how far it is, and its results."""
+    from covend.cli.render import why_view
     from covend.protocol import JobQuery
 
-    with connected(config, run_dir) as box:
-        answer = box.ask(CORE, JobQuery(id=id_), timeout)
-    if as_json:
-        print_json(answer)
-        return
-    from covend.cli.render import why_view
-
-    console().print(why_view({"id": f"job {id_}", "records": [{"data": answer}]}))
+    cli.show(
+        ask_core(config, run_dir, JobQuery(id=id_), timeout),
+        as_json,
+        lambda job: why_view({"id": f"job {id_}", "records": [{"data": job}]}),
+    )
 
 
 def _read_steps(path: Path) -> list[Any]:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
     from covend.cli.client import BoxClient
     from covend.config import Box
 
+T = TypeVar("T")
+CORE = "console@core"
 ENV_CONFIG = "COVEND_CONFIG"
 ENV_RUN_DIR = "COVEND_RUN_DIR"
 
@@ -101,6 +103,21 @@ def report_errors(errors: Any) -> NoReturn:
     count = len(errors.errors)
     typer.echo(str(errors), err=True)
     fail(f"{count} error{'s' if count != 1 else ''} in the box file", Status.WRONG)
+
+
+def ask_core(config: Path | None, run_dir: Path | None, message: object, timeout: float) -> Any:
+    """The answer of the running box's core; without one the command ends with its status."""
+    with connected(config, run_dir) as box:
+        return box.ask(CORE, message, timeout)
+
+
+def show(answer: T, as_json: bool, view: Callable[[T], RenderableType]) -> None:
+    """An answer for programs, as one JSON document, or for people, as `view` makes it."""
+    if as_json:
+        print_json(answer)
+        return
+    made = view(answer)
+    typer.echo(made) if isinstance(made, str) else console().print(made)
 
 
 @contextmanager
