@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import covend
-from covend.cli import ask, config_file, jobs, keys, life, tracing
+from covend.cli import ask, config_file, inbox, jobs, keys, life, query, tracing
 
 EPILOG = "Exit status: 0 done, 1 failed, 2 wrong usage or box file, 3 no box running, 4 no answer."
 
@@ -37,6 +37,8 @@ def root(
 
 for part in (life, ask, config_file):
     part.register(app)
+app.add_typer(query.app, name="query")
+app.add_typer(inbox.app, name="inbox")
 app.add_typer(tracing.app, name="trace")
 app.add_typer(keys.app, name="keys")
 app.add_typer(jobs.app, name="jobs")

@@ -1,0 +1,157 @@
+"""`covend inbox`: what people are asked, and what they say to it (P18)."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+import typer
+
+from covend.cli.query import asked
+from covend.cli.shared import (
+    ConfigOption,
+    JsonOption,
+    RunDirOption,
+    Status,
+    connected,
+    console,
+    fail,
+    print_json,
+)
+
+ENV_DID = "COVEND_DID"
+REASONS = ("out_of_domain", "overbooked", "conflict_of_interest", "other")
+
+app = typer.Typer(help="What people are asked, and their answers.", invoke_without_command=True)
+
+DidOption = Annotated[
+    str | None,
+    typer.Option("--did", envvar=ENV_DID, help="Who you are, as the box knows you (did:…)."),
+]
+TaskArgument = Annotated[str, typer.Argument(metavar="TASK")]
+
+
+@app.callback()
+def inbox(
+    context: typer.Context,
+    did: DidOption = None,
+    every: Annotated[bool, typer.Option("--all", help="Ended ones as well.")] = False,
+    config: ConfigOption = None,
+    run_dir: RunDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List what waits for you; without --did, what waits for anybody."""
+    if context.invoked_subcommand is not None:
+        return
+    from covend.questions import ListTasks
+
+    with connected(config, run_dir) as box:
+        answer = asked(box, ListTasks(did=did, limit=200))
+    ended = ("submitted", "declined", "expired", "withdrawn")
+    tasks = [task for task in answer["tasks"] if every or task["state"] not in ended]
+    if as_json:
+        print_json(tasks)
+        return
+    from covend.cli.inbox_view import table
+
+    console().print(table(tasks) if tasks else "nothing waits")
+
+
+@app.command()
+def show(
+    task: TaskArgument,
+    config: ConfigOption = None,
+    run_dir: RunDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read one task: the question, what it is about, what the answer must look like."""
+    from covend.questions import ShowTask
+
+    with connected(config, run_dir) as box:
+        answer = asked(box, ShowTask(id=task))
+    if as_json:
+        print_json(answer)
+        return
+    from covend.cli.inbox_view import page
+
+    console().print(page(answer))
+
+
+@app.command()
+def accept(
+    task: TaskArgument,
+    eta: Annotated[
+        str | None, typer.Option(help="When it will be done: 30m, 2h; moves the deadline.")
+    ] = None,
+    did: DidOption = None,
+    config: ConfigOption = None,
+    run_dir: RunDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say that you will answer."""
+    from covend.config.units import parse_seconds
+
+    try:
+        seconds = None if eta is None else parse_seconds(eta)
+    except ValueError as error:
+        fail(f"--eta: {error}", Status.WRONG)
+    act("accept", task, did, config, run_dir, as_json, eta_secs=seconds)
+
+
+@app.command()
+def decline(
+    task: TaskArgument,
+    reason: Annotated[str, typer.Option(help=", ".join(REASONS))] = "other",
+    did: DidOption = None,
+    config: ConfigOption = None,
+    run_dir: RunDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say that you will not answer; that is final."""
+    if reason not in REASONS:
+        fail(f"no reason {reason!r}; one of {', '.join(REASONS)}", Status.WRONG)
+    act("decline", task, did, config, run_dir, as_json, reason=reason)
+
+
+@app.command()
+def submit(
+    task: TaskArgument,
+    answer: Annotated[str, typer.Argument(help="Text; with --as-value JSON.")],
+    as_value: Annotated[bool, typer.Option("--as-value", help="The answer is JSON.")] = False,
+    confidence: Annotated[float | None, typer.Option(min=0, max=1)] = None,
+    rationale: Annotated[str | None, typer.Option(help="Why, in a sentence.")] = None,
+    did: DidOption = None,
+    config: ConfigOption = None,
+    run_dir: RunDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Answer; it is checked against the shape that was asked for."""
+    value: Any = answer
+    if as_value:
+        try:
+            value = json.loads(answer)
+        except ValueError as error:
+            fail(f"the answer is not JSON: {error}", Status.WRONG)
+    act(
+        "submit", task, did, config, run_dir, as_json,
+        value=value, confidence=confidence, rationale=rationale,
+    )  # fmt: skip
+
+
+def act(
+    word: Literal["accept", "decline", "submit"],
+    task: str,
+    did: str | None,
+    config: Any,
+    run_dir: Any,
+    as_json: bool,
+    **said: Any,
+) -> None:
+    """Say one word on a task, and print what became of it."""
+    from covend.questions import ActOnTask
+
+    if did is None:
+        fail(f"say who you are: --did, or {ENV_DID} in the environment", Status.WRONG)
+    with connected(config, run_dir) as box:
+        told = asked(box, ActOnTask(id=task, act=word, did=did, **said))
+    print_json(told) if as_json else typer.echo(f"{task}: {told['state']}")

@@ -1,0 +1,45 @@
+"""How a person's tasks look in a terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from covend.cli.query_view import short
+
+Task = Mapping[str, Any]
+
+
+def table(tasks: Sequence[Task]) -> RenderableType:
+    """Tasks, one a line, in the order in which they are due."""
+    view = Table("task", "state", "due", "for", "question", box=None, pad_edge=False)
+    for task in sorted(tasks, key=lambda task: task["due"]):
+        cells = (task["id"], task["state"], when(task["due"]), task["did"], short(task["question"]))
+        view.add_row(*map(Text, cells))
+    return view
+
+
+def page(task: Task) -> RenderableType:
+    """One task in full."""
+    parts: list[RenderableType] = [
+        Text(task["question"], "bold"),
+        Text(f"{task['state']}, due {when(task['due'])}, for {task['did']}", "dim"),
+    ]
+    for title, member in (("about", "input"), ("shown", "show"), ("the answer", "shape")):
+        if task.get(member) not in (None, "", {}):
+            parts.append(Text.assemble((f"{title}: ", "dim"), plain(task[member])))
+    return Group(*parts)
+
+
+def when(clock: int) -> str:
+    return datetime.fromtimestamp(clock / 1e6).strftime("%m-%d %H:%M")
+
+
+def plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)

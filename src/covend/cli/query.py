@@ -1,0 +1,241 @@
+"""`covend query`: ask a durable question, follow it, look at one."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from covend.cli.shared import (
+    ConfigOption,
+    JsonOption,
+    RunDirOption,
+    Status,
+    TimeoutOption,
+    connected,
+    console,
+    fail,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from covend.cli.client import BoxClient
+
+DESK = "desk@core"
+ASK_SECONDS = 10.0
+POLL_SECONDS = 5.0
+RETRY_SECONDS = 0.3
+
+
+app = typer.Typer(
+    help='Durable questions: `covend query "…"` asks one, and a crash costs nothing.',
+    no_args_is_help=True,
+)
+
+
+COMMANDS = ("ask", "show", "list", "cancel", "watch")
+
+
+def asking(arguments: list[str]) -> list[str]:
+    """The command line with its `ask` put in: after `query`, what is no command is a question.
+
+    >>> asking(["query", "why?"])
+    ['query', 'ask', 'why?']
+    >>> asking(["query", "show", "q-1"])
+    ['query', 'show', 'q-1']
+    """
+    if arguments[:1] != ["query"] or len(arguments) < 2 or arguments[1] in ("-h", "--help"):
+        return arguments
+    return arguments if arguments[1] in COMMANDS else ["query", "ask", *arguments[1:]]
+
+
+@app.command()
+def ask(
+    question: Annotated[str | None, typer.Argument(show_default=False)] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help="A query in JSON (`-`: standard input).")
+    ] = None,
+    pattern: Annotated[
+        str,
+        typer.Option(
+            "--pattern",
+            "-p",
+            help="single_shot, verify, waterfall, retry_on_low_confidence, escalate or "
+            "ensemble_with_audit.",
+        ),
+    ] = "single_shot",
+    who: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--who",
+            "-w",
+            help="Whom to ask, in the pattern's order: a model's name, or did:… for a person.",
+        ),
+    ] = None,
+    text: Annotated[str | None, typer.Option("--input", help="What the question is about.")] = None,
+    max_cost: Annotated[float | None, typer.Option("--max-cost", min=0, help="US dollars.")] = None,
+    key: Annotated[
+        str | None, typer.Option("--key", help="A key of your own: the same one is asked once.")
+    ] = None,
+    wait: Annotated[bool, typer.Option(help="Follow it to its end.")] = True,
+    config: ConfigOption = None,
+    run_dir: RunDirOption = None,
+    timeout: TimeoutOption = 3600.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask a question; prints how it goes, then the answer."""
+    from covend.cli.query_draft import drafted, read_query
+    from covend.questions import SubmitQuery
+
+    if (file is None) == (question is None):
+        fail("give a question, or a query in a file with -f", Status.WRONG)
+    if file is not None:
+        query = read_query(file)
+    else:
+        query = drafted(str(question), pattern, who or [], text, max_cost)
+    with connected(config, run_dir) as box:
+        told = asked(box, SubmitQuery(query=query, key=key))
+        if not wait:
+            print_json(told) if as_json else typer.echo(told["id"])
+            return
+        follow(box, told["id"], timeout, quiet=as_json)
+        finish(box, told["id"], as_json)
+
+
+@app.command()
+def show(
+    id_: Annotated[str, typer.Argument(metavar="ID")],
+    config: ConfigOption = None,
+    run_dir: RunDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw a query as a tree: who was asked, when, at what cost, and why each branch was taken."""
+    from covend.questions import ShowQuery
+
+    with connected(config, run_dir) as box:
+        story = asked(box, ShowQuery(id=id_))
+        records = every_record(box, id_)
+    if as_json:
+        print_json({**story, "records": records})
+        return
+    from covend.cli.query_view import tree
+
+    console().print(tree(story, records))
+
+
+@app.command("list")
+def list_(
+    state: Annotated[str | None, typer.Option(help="open or ended.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    config: ConfigOption = None,
+    run_dir: RunDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List queries, newest first."""
+    from covend.questions import ListQueries
+
+    if state not in (None, "open", "ended"):
+        fail(f"no state {state!r}; one of open, ended", Status.WRONG)
+    with connected(config, run_dir) as box:
+        answer = asked(box, ListQueries(state=state, limit=limit))
+    if as_json:
+        print_json(answer)
+        return
+    from covend.cli.query_view import table
+
+    console().print(table(answer["queries"]))
+
+
+@app.command()
+def cancel(
+    id_: Annotated[str, typer.Argument(metavar="ID")],
+    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "",
+    config: ConfigOption = None,
+    run_dir: RunDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Cancel a query: what it asked of people is withdrawn. It may have ended before."""
+    from covend.questions import CancelQuery
+
+    with connected(config, run_dir) as box:
+        answer = asked(box, CancelQuery(id=id_, reason=reason))
+    print_json(answer) if as_json else typer.echo(f"{id_}: {answer['know']['status']}")
+
+
+@app.command()
+def watch(
+    id_: Annotated[str, typer.Argument(metavar="ID")],
+    config: ConfigOption = None,
+    run_dir: RunDirOption = None,
+    timeout: TimeoutOption = 3600.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Follow a query that was asked before, to its end."""
+    with connected(config, run_dir) as box:
+        follow(box, id_, timeout, quiet=as_json)
+        finish(box, id_, as_json)
+
+
+def asked(box: BoxClient, message: object, seconds: float = ASK_SECONDS) -> dict[str, Any]:
+    """The desk's answer; a refusal ends the command with every error in it."""
+    answer: dict[str, Any] = box.ask(DESK, message, seconds)
+    refused: dict[str, Any] | None = answer.get("refused")
+    if refused:
+        errors: list[dict[str, Any]] = refused.get("errors") or []
+        for error in errors:
+            typer.echo(f"{error['path']}: {error['problem']}", err=True)
+        wrong = refused["status"] in (400, 422)
+        fail(refused["message"], Status.WRONG if wrong else Status.FAILED)
+    return answer
+
+
+def follow(box: BoxClient, id_: str, seconds: float, quiet: bool) -> None:
+    """Print each record as it comes, to the query's end; a restarting core is waited for."""
+    from covend.cli.client import BoxSilent
+    from covend.cli.query_view import line
+    from covend.questions import RecordsOf
+
+    after, deadline = 0, time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        try:
+            order = RecordsOf(id=id_, after=after, wait=min(POLL_SECONDS, left))
+            told = asked(box, order, POLL_SECONDS + ASK_SECONDS)
+        except BoxSilent:
+            time.sleep(min(RETRY_SECONDS, left))
+            continue
+        for entry in told["records"]:
+            after = entry["seq"]
+            if not quiet and (text := line(entry)):
+                console().print(text)
+        if told["ended"] and not told["records"]:
+            return
+    fail(f"{id_} has not ended after {seconds:g} s; `covend query watch {id_}`", Status.NO_ANSWER)
+
+
+def finish(box: BoxClient, id_: str, as_json: bool) -> None:
+    """Print how a query ended; exit status 1 unless it has an answer."""
+    from covend.questions import ShowQuery
+
+    story = asked(box, ShowQuery(id=id_))
+    if as_json:
+        print_json(story)
+    else:
+        from covend.cli.query_view import ending
+
+        console().print(ending(story))
+    if story["know"]["status"] not in ("fulfilled", "degraded"):
+        raise typer.Exit(int(Status.FAILED))
+
+
+def every_record(box: BoxClient, id_: str) -> list[dict[str, Any]]:
+    """All records of a query so far."""
+    from covend.questions import RecordsOf
+
+    found: list[dict[str, Any]] = []
+    while True:
+        told = asked(box, RecordsOf(id=id_, after=found[-1]["seq"] if found else 0))
+        if not told["records"]:
+            return found
+        found += told["records"]

@@ -1,0 +1,119 @@
+"""A query from a few words on the command line, or from a file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from covend.cli.shared import Status, fail
+
+Wants = list[dict[str, Any]]
+ANY_MODEL: dict[str, Any] = {"kind": "llm"}
+UNSURE = "confidence < 0.7"
+
+
+def read_query(path: Path) -> dict[str, Any]:
+    """The query in a file of JSON; ends the command saying what is wrong with it."""
+    import msgspec
+
+    try:
+        data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+    except OSError as error:
+        fail(f"{path} cannot be read: {error.strerror}", Status.WRONG)
+    try:
+        return msgspec.json.decode(data, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        fail(f"{path}: {error}; a query is a JSON object", Status.WRONG)
+
+
+def drafted(
+    question: str, pattern: str, who: list[str], text: str | None, max_cost: float | None
+) -> dict[str, Any]:
+    """The query that a question and a pattern's name stand for.
+
+    ``who`` is taken in the pattern's order: the verifier second, the tiebreaker third; stages and
+    tiers as they come; the auditor last. Where it names too few, any model may be asked.
+    """
+    if pattern not in DRAFTS:
+        fail(f"no pattern {pattern!r}; one of {', '.join(DRAFTS)}", Status.WRONG)
+    wants = [want(name) for name in who]
+    query: dict[str, Any] = {
+        "question": question,
+        "responders": wants[:1] or [ANY_MODEL],
+        "orchestration": {"pattern": pattern, **DRAFTS[pattern](wants)},
+        "dial": {"logprobs": True},
+    }
+    if pattern == "single_shot":
+        query["responders"] = wants or [ANY_MODEL]
+        query["relevance"] = {"top_k": max(1, len(wants))}
+    if pattern == "ensemble_with_audit":
+        query["responders"] = wants[:-1] or [ANY_MODEL]
+        query["fold"] = {"kind": "majority"}
+    if text is not None:
+        query["input"] = {"inline": text}
+    if max_cost is not None:
+        query["side_effects"] = {"max_cost_usd": max_cost}
+    return query
+
+
+def want(name: str) -> dict[str, Any]:
+    """A person by did, a responder by ``id:NAME``, else a model.
+
+    >>> want("did:web:example.org:ann")
+    {'kind': 'actor', 'did': 'did:web:example.org:ann'}
+    >>> want("id:spellcheck")
+    {'id': 'spellcheck'}
+    """
+    if name.startswith("did:"):
+        return {"kind": "actor", "did": name}
+    if name.startswith("id:"):
+        return {"id": name.removeprefix("id:")}
+    return {"kind": "llm", "model": name}
+
+
+def _pick(wants: Wants, index: int) -> Wants:
+    return [wants[index]] if index < len(wants) else [ANY_MODEL]
+
+
+def _verify(wants: Wants) -> dict[str, Any]:
+    return {"verifier": _pick(wants, 1), "tiebreaker": _pick(wants, 2)}
+
+
+def _waterfall(wants: Wants) -> dict[str, Any]:
+    stages = [
+        {"name": f"stage {number}", "responders": [entry], "accept_expression": f"!({UNSURE})"}
+        for number, entry in enumerate(wants or [ANY_MODEL], 1)
+    ]
+    stages[-1]["accept_expression"] = "true"
+    return {"stages": stages}
+
+
+def _retry(wants: Wants) -> dict[str, Any]:
+    others = [{"responders": [entry]} for entry in wants[1:]]
+    return {"expression": UNSURE, "adjustments": others or [{"dial": {"temperature": 0.0}}]}
+
+
+def _escalate(wants: Wants) -> dict[str, Any]:
+    tiers = [
+        {"name": f"tier {number}", "responders": [entry], "expression": UNSURE}
+        for number, entry in enumerate(wants or [ANY_MODEL], 1)
+    ]
+    tiers[-1]["expression"] = "false"
+    return {"tiers": tiers}
+
+
+def _audit(wants: Wants) -> dict[str, Any]:
+    return {"auditor": wants[-1:] or [ANY_MODEL]}
+
+
+DRAFTS: dict[str, Callable[[Wants], dict[str, Any]]] = {
+    "single_shot": lambda _wants: {},
+    "verify": _verify,
+    "waterfall": _waterfall,
+    "retry_on_low_confidence": _retry,
+    "escalate": _escalate,
+    "ensemble_with_audit": _audit,
+}
+"""By pattern, what its orchestration is for these responders."""

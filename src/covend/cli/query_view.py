@@ -1,0 +1,151 @@
+"""How a query's records look to a person: a line each while it runs, a tree when it is shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+Record = Mapping[str, Any]
+
+GOOD = {"fulfilled", "ok"}
+WAITING = {"open", "accepted", "degraded"}
+WIDTH = 76
+
+
+def line(record: Record) -> Text | None:
+    """One line for one record as it comes; None for what says nothing to a reader."""
+    told = LINES.get(record["kind"])
+    if told is None:
+        return None
+    at = datetime.fromtimestamp(record["clock"] / 1e6).strftime("%H:%M:%S")
+    return Text.assemble((f"{at} ", "dim"), told(record["body"]))
+
+
+def tree(story: Mapping[str, Any], records: Sequence[Record]) -> RenderableType:
+    """The whole thread: rounds, calls with time, cost and confidence, and why it went on."""
+    opened = story["opened"]
+    root = Tree(Text.assemble((story["id"], "bold"), "  ", short(story["query"]["question"])))
+    answers = {
+        (record["body"]["slot"], record["body"]["attempt"]): record
+        for record in records
+        if record["kind"] == "do" and record["body"]["status"] != "accepted"
+    }
+    rounds: dict[str, Tree] = {}
+    for record in records:
+        body = record["body"]
+        match record["kind"]:
+            case "call":
+                name = body["slot"].rpartition("/")[0]
+                branch = rounds.get(name) or rounds.setdefault(name, root.add(Text(name, "bold")))
+                answer = answers.get((body["slot"], body["attempt"]))
+                branch.add(called(record, answer, opened))
+            case "learn":
+                root.add(Text.assemble((since(record, opened), "dim"), learned(body)))
+            case "cancel":
+                root.add(Text(f"{since(record, opened)}cancelled: {body.get('reason', '')}"))
+            case "trigger":
+                root.add(Text(f"{since(record, opened)}then {body.get('name')}: {triggered(body)}"))
+            case _:
+                pass
+    if story.get("know"):
+        root.add(ending(story))
+    else:
+        root.add(Text("still open", "yellow"))
+    return root
+
+
+def ending(story: Mapping[str, Any]) -> RenderableType:
+    """How it ended: the status, the answer, and what it cost."""
+    know = story["know"]
+    style = "green" if know["status"] in GOOD else "yellow" if know["status"] in WAITING else "red"
+    head = Text.assemble((know["status"], style))
+    if know.get("confidence") is not None:
+        head.append(f"  confidence {know['confidence']:.2f}")
+    if know.get("code") or know.get("reason"):
+        head.append("  " + ": ".join(str(know[k]) for k in ("code", "reason") if know.get(k)))
+    cost: dict[str, float] = know.get("cost") or {}
+    if cost.get("settled"):
+        head.append(f"  ${cost['settled']:.4f}", "dim")
+    return Group(head, Text(shown(know["answer"]))) if know.get("answer") is not None else head
+
+
+def table(queries: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Queries, one a line."""
+    view = Table("id", "state", "pattern", "opened", "question", box=None, pad_edge=False)
+    for query in queries:
+        view.add_row(
+            Text(query["id"]),
+            Text(query.get("status") or query["state"]),
+            Text(query.get("pattern") or ""),
+            Text(datetime.fromtimestamp(query["opened"] / 1e6).strftime("%m-%d %H:%M:%S")),
+            Text(short(query.get("question") or "")),
+        )
+    return view
+
+
+def called(call: Record, answer: Record | None, opened: int) -> Text:
+    """One call: whom, and what came of it."""
+    body = call["body"]
+    text = Text.assemble((since(call, opened), "dim"), _who(body))
+    if answer is None:
+        return text.append("  no answer", "yellow")
+    took = (answer["clock"] - call["clock"]) / 1e6
+    return text.append_text(Text.assemble(f"  {took:.2f} s  ", _outcome(answer["body"])))
+
+
+def learned(body: Mapping[str, Any]) -> Text:
+    """Why the pattern went on."""
+    step = str(body.get("step", "noted"))
+    reason = body.get("reason") or body.get("trigger") or body.get("outcome")
+    return Text(step + (f": {shown(reason)}" if reason else ""), "cyan")
+
+
+def triggered(body: Mapping[str, Any]) -> str:
+    return str(body.get("refused") or body.get("thread") or "")
+
+
+def since(record: Record, opened: int) -> str:
+    return f"+{(record['clock'] - opened) / 1e6:.2f} s "
+
+
+def short(value: object) -> str:
+    """The value on one line of bounded length."""
+    text = " ".join(shown(value).split())
+    return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
+
+
+def shown(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _who(body: Mapping[str, Any]) -> Text:
+    responder = body["responder"]
+    return Text.assemble(f"{body['slot']}#{body['attempt']} ", (responder["id"], "bold"))
+
+
+def _outcome(body: Mapping[str, Any]) -> Text:
+    status = str(body["status"])
+    style = "green" if status in GOOD else "yellow" if status in WAITING else "red"
+    text = Text(status, style)
+    if body.get("confidence") is not None:
+        text.append(f" {body['confidence']:.2f}")
+    if body.get("cost"):
+        text.append(f" ${body['cost']:.4f}")
+    return text.append(f"  {short(body.get('value') if status == 'ok' else body.get('problem'))}")
+
+
+LINES: dict[str, Callable[[Mapping[str, Any]], Text]] = {
+    "call": lambda body: Text.assemble("asks ", _who(body)),
+    "do": lambda body: Text.assemble(f"{body['slot']}#{body['attempt']} ", _outcome(body)),
+    "learn": learned,
+    "cancel": lambda body: Text(f"cancelled {body.get('reason', '')}", "yellow"),
+    "trigger": lambda body: Text(f"then {body.get('name')}: {triggered(body)}"),
+}
+"""By kind of record, its line."""
