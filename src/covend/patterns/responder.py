@@ -11,16 +11,32 @@ import msgspec
 
 from covend.patterns.spec import Kind, Spec
 
+TYPICAL_TOKENS = 1000
+"""How many tokens go in and come out of a call that nothing more is known about."""
 
-class Cost(Spec):
+
+class Cost(Spec, frozen=True, kw_only=True):
     """What one call costs in US dollars; zeros for what is free."""
 
     per_call: float = 0.0
     per_1k_input: float = 0.0
     per_1k_output: float = 0.0
 
+    def of(self, input_tokens: int, output_tokens: int) -> float:
+        """What a call with so many tokens costs."""
+        return (
+            self.per_call
+            + self.per_1k_input * input_tokens / 1000
+            + self.per_1k_output * output_tokens / 1000
+        )
 
-class Hours(Spec):
+    @property
+    def typical(self) -> float:
+        """What a call of ordinary size costs: a thousand tokens each way."""
+        return self.of(TYPICAL_TOKENS, TYPICAL_TOKENS)
+
+
+class Hours(Spec, frozen=True, kw_only=True):
     """When a person answers: weekdays (0 is Monday) and local hours, at a fixed distance of UTC."""
 
     days: tuple[int, ...] = (0, 1, 2, 3, 4)
@@ -29,7 +45,7 @@ class Hours(Spec):
     utc_offset: float = 0.0
 
 
-class Responder(Spec):
+class Responder(Spec, frozen=True, kw_only=True):
     """One responder; which members matter depends on its ``kind``.
 
     ``model`` is a capability of this box, or with ``endpoint`` what that OpenAI-compatible server
@@ -66,6 +82,17 @@ class Responder(Spec):
 
 
 def as_data(responder: Responder) -> dict[str, Any]:
-    """The responder as plain JSON data, for CEL and records."""
-    data: dict[str, Any] = msgspec.to_builtins(responder)
+    """The responder as plain JSON data with every member, for CEL."""
+    return _full(responder)
+
+
+def _full(struct: msgspec.Struct) -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    for name, value in msgspec.structs.asdict(struct).items():
+        data[name] = _full(value) if isinstance(value, msgspec.Struct) else to_data(value)
     return data
+
+
+def to_data(value: object) -> Any:
+    """Any part of a query, plan or responder as plain JSON data; defaults are left out."""
+    return msgspec.to_builtins(value)

@@ -30,7 +30,7 @@ class Spec(
     """What every part of a query has in common: unknown members are errors."""
 
 
-class Input(Spec):
+class Input(Spec, frozen=True, kw_only=True):
     """What the question is about: exactly one of the three.
 
     ``ref`` names something that is put in when the query starts: ``know.answer`` for the answer
@@ -42,7 +42,7 @@ class Input(Spec):
     ref: str | None = None
 
 
-class AnswerShape(Spec):
+class AnswerShape(Spec, frozen=True, kw_only=True):
     """What an answer must look like; ``schema`` is a JSON Schema, ``schema_ref`` a named one.
 
     ``text`` answers are strings, ``json`` any value, ``choice`` one of ``choices``.
@@ -55,7 +55,7 @@ class AnswerShape(Spec):
     schema_ref: str | None = None
 
 
-class Want(Spec):
+class Want(Spec, frozen=True, kw_only=True):
     """One acceptable sort of responder: all that is said must hold (P8).
 
     A list of these accepts who meets any of them. ``expression`` is CEL over ``responder`` and
@@ -77,7 +77,7 @@ class Want(Spec):
     expression: str | None = None
 
 
-class Fold(Spec):
+class Fold(Spec, frozen=True, kw_only=True):
     """How several responses become one answer (P17).
 
     ``key`` names the fields two answers must share to be the same answer (all by default),
@@ -101,7 +101,7 @@ class Fold(Spec):
     expression: str | None = None
 
 
-class Dial(Spec):
+class Dial(Spec, frozen=True, kw_only=True):
     """How a model is asked; ``extra`` goes into the request as it is."""
 
     temperature: float | None = None
@@ -112,17 +112,17 @@ class Dial(Spec):
     extra: dict[str, Any] = {}
 
 
-class Judge(Spec):
+class Judge(Spec, frozen=True, kw_only=True):
     """A responder who decides whether two answers agree; their order is drawn by seed (P16)."""
 
     responders: tuple[Want, ...]
 
 
-class SingleShot(Spec, tag_field="pattern", tag="single_shot"):
+class SingleShot(Spec, frozen=True, kw_only=True, tag_field="pattern", tag="single_shot"):
     """Ask the top k at once and fold what comes."""
 
 
-class Verify(Spec, tag_field="pattern", tag="verify"):
+class Verify(Spec, frozen=True, kw_only=True, tag_field="pattern", tag="verify"):
     """Two answer independently; where they disagree a third decides."""
 
     verifier: tuple[Want, ...]
@@ -131,7 +131,7 @@ class Verify(Spec, tag_field="pattern", tag="verify"):
     judge: Judge | None = None
 
 
-class Stage(Spec):
+class Stage(Spec, frozen=True, kw_only=True):
     """One stage of a waterfall; ``accept_expression`` is CEL over ``answer`` and ``confidence``."""
 
     name: str
@@ -143,13 +143,13 @@ class Stage(Spec):
     timeout_secs: float | None = None
 
 
-class Waterfall(Spec, tag_field="pattern", tag="waterfall"):
+class Waterfall(Spec, frozen=True, kw_only=True, tag_field="pattern", tag="waterfall"):
     """Cheapest first: the first stage whose answer is accepted wins."""
 
     stages: tuple[Stage, ...]
 
 
-class Adjustment(Spec):
+class Adjustment(Spec, frozen=True, kw_only=True):
     """What changes for one more attempt."""
 
     dial: Dial | None = None
@@ -157,7 +157,7 @@ class Adjustment(Spec):
     max_cost_usd: float | None = None
 
 
-class Retry(Spec, tag_field="pattern", tag="retry_on_low_confidence"):
+class Retry(Spec, frozen=True, kw_only=True, tag_field="pattern", tag="retry_on_low_confidence"):
     """Ask again, differently, while ``expression`` (CEL over answer, confidence) fires."""
 
     expression: str = "confidence < 0.7"
@@ -166,7 +166,7 @@ class Retry(Spec, tag_field="pattern", tag="retry_on_low_confidence"):
     adjustments: tuple[Adjustment, ...] = ()
 
 
-class Tier(Spec):
+class Tier(Spec, frozen=True, kw_only=True):
     """One tier of authority; ``expression`` true, a timeout or an error go to the next."""
 
     name: str
@@ -177,13 +177,13 @@ class Tier(Spec):
     top_k: int = 1
 
 
-class Escalate(Spec, tag_field="pattern", tag="escalate"):
+class Escalate(Spec, frozen=True, kw_only=True, tag_field="pattern", tag="escalate"):
     """Upward through tiers of authority until one stands."""
 
     tiers: tuple[Tier, ...]
 
 
-class Ensemble(Spec, tag_field="pattern", tag="ensemble_with_audit"):
+class Ensemble(Spec, frozen=True, kw_only=True, tag_field="pattern", tag="ensemble_with_audit"):
     """Many answer, one answer is folded, and an auditor approves that very answer or not."""
 
     auditor: tuple[Want, ...]
@@ -195,14 +195,14 @@ class Ensemble(Spec, tag_field="pattern", tag="ensemble_with_audit"):
 Orchestration: TypeAlias = SingleShot | Verify | Waterfall | Retry | Escalate | Ensemble
 
 
-class Relevance(Spec):
+class Relevance(Spec, frozen=True, kw_only=True):
     """Who is asked at all: at least ``threshold`` relevant, the ``top_k`` best of them (P9)."""
 
     threshold: float = 0.5
     top_k: int = 3
 
 
-class SideEffects(Spec):
+class SideEffects(Spec, frozen=True, kw_only=True):
     """The limits: cost of the whole tree, time from the start, and whose obligation holds."""
 
     max_cost_usd: float | None = None
@@ -212,7 +212,7 @@ class SideEffects(Spec):
     )
 
 
-class Join(Spec):
+class Join(Spec, frozen=True, kw_only=True):
     """Several queries end before one begins: ``all`` of them, ``any``, or so many.
 
     ``of`` says how many take part; whoever names the same ``id`` does.
@@ -223,7 +223,7 @@ class Join(Spec):
     need: Literal["all", "any"] | int = "all"
 
 
-class Trigger(Spec):
+class Trigger(Spec, frozen=True, kw_only=True):
     """The next query: begins when ``when`` (CEL over ``know``) holds for this one's end."""
 
     name: str
@@ -232,7 +232,7 @@ class Trigger(Spec):
     join: Join | None = None
 
 
-class Query(Spec):
+class Query(Spec, kw_only=True):
     """``infer.query.v1``: one question with everything that answering it may take (P7).
 
     ``min_quorum`` valid answers end a round early; unsaid, everybody asked is waited for and one

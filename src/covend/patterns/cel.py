@@ -1,0 +1,175 @@
+"""CEL, the expression language of predicates, weights and thresholds, behind one adapter (P15).
+
+What an expression may do: the operators, macros and functions of the CEL language definition,
+over values that are JSON. It ends soon: the source is at most 2 KB, nested at most 32 deep, and
+an evaluation takes at most about ten thousand steps of its macros; ``matches`` is linear in time.
+
+What this does not do: no extension libraries (``math``, ``strings``, ``optional``, ``cel.bind``),
+no protocol buffers, no clock and no functions of our own. Canonical JSON cannot tell 1.0 from 1,
+so whole numbers are ``int`` here and others ``double``; comparing and ``==`` work across the two,
+and arithmetic that may meet both takes ``double(x)``. ``confidence`` and ``trust`` are always
+``double``. Bytes, timestamps, durations and types may be used inside an expression and cannot be
+its result.
+
+Everything here is pure and may be called from any thread.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final, Literal, NoReturn, cast
+
+from cel_expr_python import cel  # pyright: ignore[reportMissingTypeStubs]
+
+MAX_SOURCE = 2048
+"""Bytes of UTF-8 in one expression (P15)."""
+
+VOCABULARY: Final[Mapping[str, str]] = {
+    "answer": "dyn",
+    "confidence": "double",
+    "input": "dyn",
+    "know": "map(string, dyn)",
+    "responder": "map(string, dyn)",
+    "response": "map(string, dyn)",
+    "responses": "list(map(string, dyn))",
+}
+"""The types of the names that expressions meet; any other name is ``dyn``."""
+
+ALWAYS_DOUBLE = frozenset({"confidence", "trust"})
+
+Gives = Literal["bool", "number", "any"]
+
+_GIVES: Mapping[str, frozenset[str]] = {
+    "bool": frozenset({"BOOL", "DYN"}),
+    "number": frozenset({"INT", "UINT", "DOUBLE", "DYN"}),
+}
+
+_COMPILE_ERROR = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
+
+
+@dataclass(frozen=True, slots=True)
+class CelError:
+    """What an expression gave that could not be evaluated; neither true nor false (P15).
+
+    Test the type: asking for its truth raises ``TypeError``.
+    """
+
+    message: str
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError("a CelError is neither true nor false; test for its type")
+
+
+def check(source: str, names: Mapping[str, str], gives: Gives = "bool") -> str | None:
+    """What is wrong with an expression, or None.
+
+    ``names`` maps each name that is there to its CEL type (``double``, ``list(string)``, ``dyn``).
+    A dotted name (``answer.total``) declares a member of a map. ``gives`` is what must come out.
+    """
+    program = _compiled(source, tuple(sorted(names.items())))
+    if isinstance(program, CelError):
+        return program.message
+    result = program.return_type().name().partition("<")[0]
+    if gives in _GIVES and result not in _GIVES[gives]:
+        return f"gives {result.lower()}; it must give {gives}"
+    return None
+
+
+def evaluate(source: str, values: Mapping[str, Any]) -> Any | CelError:
+    """The JSON value an expression has over ``values``, or the ``CelError`` it ends in."""
+    names = tuple(sorted((name, VOCABULARY.get(name, "dyn")) for name in values))
+    program = _compiled(source, names)
+    if isinstance(program, CelError):
+        return program
+    try:
+        given = {name: _given(name, value) for name, value in values.items()}
+        found = program.eval(data=given)
+    except (RuntimeError, ValueError, TypeError, OverflowError, RecursionError) as failed:
+        return CelError(str(failed))
+    # Errors come back as values, and truthy ones: only their type tells.
+    if found.type() in (cel.Type.ERROR, cel.Type.UNKNOWN):
+        return CelError(str(found.value()))
+    return _json(found.plain_value())
+
+
+def holds(source: str, values: Mapping[str, Any]) -> bool | CelError:
+    """Whether a condition is met; a result that is no bool is an error."""
+    found = evaluate(source, values)
+    if isinstance(found, bool | CelError):
+        return found
+    return CelError(f"gives {found!r}, which is neither true nor false")
+
+
+@lru_cache(maxsize=1024)
+def _compiled(source: str, names: tuple[tuple[str, str], ...]) -> cel.Expression | CelError:
+    size = len(source.encode(errors="replace"))
+    if size > MAX_SOURCE:
+        return CelError(f"{size} bytes long; at most {MAX_SOURCE} are allowed")
+    try:
+        return _environment(names).compile(source)
+    except (RuntimeError, ValueError) as failed:
+        return CelError(_readable(str(failed)))
+
+
+@lru_cache(maxsize=256)
+def _environment(names: tuple[tuple[str, str], ...]) -> cel.Env:
+    return cel.NewEnv(variables={name: _type(written) for name, written in names})
+
+
+def _type(written: str) -> cel.Type:
+    return cel.Type(written.replace("(", "<").replace(")", ">"))
+
+
+def _readable(failed: str) -> str:
+    """The compiler's complaints as ``LINE:COLUMN: what``, without its drawing of the source."""
+    found = _COMPILE_ERROR.findall(failed)
+    if not found:
+        return failed.partition("\n")[0]
+    return "; ".join(
+        what if line == "-1" else f"{line}:{column}: {what}" for line, column, what in found
+    )
+
+
+def _given(name: str, value: Any) -> Any:
+    """A value as the evaluator takes it: lists for tuples, and numbers by the rule above."""
+    match value:
+        case bool():
+            return value
+        case int() | float() if name in ALWAYS_DOUBLE:
+            return float(value)
+        case float() if value.is_integer() and abs(value) < 2**53:
+            return int(value)
+        case dict():
+            members = cast("dict[str, Any]", value)
+            return {key: _given(key, member) for key, member in members.items()}
+        case list() | tuple():
+            return [_given("", item) for item in cast("list[Any]", value)]
+        case _:
+            return value
+
+
+def _json(value: Any) -> Any | CelError:
+    """The result, if it is JSON."""
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case list():
+            items = [_json(item) for item in cast("list[Any]", value)]
+            return next((item for item in items if isinstance(item, CelError)), items)
+        case dict():
+            members: dict[str, Any] = {}
+            for key, member in cast("dict[object, Any]", value).items():
+                found = _json(member)
+                if isinstance(found, CelError) or not isinstance(key, str):
+                    return found if isinstance(found, CelError) else CelError(_not_json(key))
+                members[key] = found
+            return members
+        case _:
+            return CelError(_not_json(value))
+
+
+def _not_json(value: object) -> str:
+    return f"gives {value!r} ({type(value).__name__}), which is no JSON"

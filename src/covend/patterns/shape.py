@@ -1,0 +1,130 @@
+"""Whether an answer looks as it was asked to: text, JSON, or one of some choices (P7, P11).
+
+A JSON Schema never leads anywhere: references to other documents are errors, and patterns are
+matched in linear time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, NoReturn, cast
+
+import jsonschema_rs
+
+from covend.patterns.spec import AnswerShape
+from covend.phylactery.canonical import canonical, parse
+
+MAX_PROBLEMS = 20
+
+
+def problems(shape: AnswerShape, value: Any, schemas: Mapping[str, Any] | None = None) -> list[str]:
+    """What is wrong with an answer, each with its path; empty for a valid one.
+
+    ``schemas`` are the named schemas that ``schema_ref`` may refer to.
+    """
+    match shape.kind:
+        case "text":
+            return _text(value)
+        case "choice":
+            return _choice(shape, value)
+        case "json":
+            missing = _missing(shape, value)
+            return missing + _by_schema(shape, value, schemas or {})
+
+
+def schema_problem(schema: Any) -> str | None:
+    """What is wrong with a JSON Schema itself, or None."""
+    found = _validator(canonical(schema))
+    return found if isinstance(found, str) else None
+
+
+def schema_of(shape: AnswerShape, schemas: Mapping[str, Any]) -> Any:
+    """The schema an answer must meet, or None; raises ``KeyError`` for an unknown name."""
+    if shape.schema is not None or shape.schema_ref is None:
+        return shape.schema
+    return schemas[shape.schema_ref]
+
+
+def _text(value: Any) -> list[str]:
+    if not isinstance(value, str):
+        return [f"$: must be text, not {_named(value)}"]
+    return [] if value.strip() else ["$: must not be empty"]
+
+
+def _choice(shape: AnswerShape, value: Any) -> list[str]:
+    if value in shape.choices and isinstance(value, str):
+        return []
+    return [f"$: must be one of {', '.join(shape.choices)}, not {_shown(value)}"]
+
+
+def _missing(shape: AnswerShape, value: Any) -> list[str]:
+    if not shape.required_fields:
+        return []
+    if not isinstance(value, dict):
+        return [f"$: must be an object, not {_named(value)}"]
+    return [f"$.{name}: is required" for name in shape.required_fields if name not in value]
+
+
+def _by_schema(shape: AnswerShape, value: Any, schemas: Mapping[str, Any]) -> list[str]:
+    try:
+        schema = schema_of(shape, schemas)
+    except KeyError:
+        return [f"$: there is no schema named {shape.schema_ref}"]
+    if schema is None:
+        return []
+    validator = _validator(canonical(schema))
+    if isinstance(validator, str):
+        return [f"$: the schema is not valid: {validator}"]
+    found: list[str] = []
+    for error in validator.iter_errors(value):
+        found.append(f"{path(error.instance_path)}: {error.message}")
+        if len(found) == MAX_PROBLEMS:
+            break
+    return sorted(set(found))
+
+
+@lru_cache(maxsize=256)
+def _validator(schema: bytes) -> jsonschema_rs.Validator | str:
+    """A validator by the canonical schema, or what is wrong with the schema."""
+    decoded = parse(schema.decode())
+    if not isinstance(decoded, dict | bool):
+        return f"must be an object, not {_named(decoded)}"
+    try:
+        return jsonschema_rs.validator_for(
+            cast(Any, decoded),
+            retriever=_refuse,
+            pattern_options=jsonschema_rs.RegexOptions(),
+        )
+    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as failed:
+        return getattr(failed, "message", None) or str(failed).partition("\n")[0]
+
+
+def _refuse(uri: str) -> NoReturn:
+    raise ValueError(f"{uri} is another document; a schema must be complete in itself")
+
+
+def path(steps: Any) -> str:
+    """Where something is in a JSON value: ``$.items[0].name``."""
+    return "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
+
+
+def _named(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "text"
+        case dict():
+            return "an object"
+        case _:
+            return "a list"
+
+
+def _shown(value: Any) -> str:
+    text = canonical(value).decode()
+    return text if len(text) <= 80 else text[:77] + "…"

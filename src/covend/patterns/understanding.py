@@ -1,0 +1,289 @@
+"""What a responder's reply amounts to: the body of a ``do`` record.
+
+A model's reply is a chat completion whose text holds the answer; a program's reply is the answer;
+a person's is what was submitted. Every one of them is checked against the shape it was asked in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from typing import Any, cast
+
+import msgspec
+
+from covend.patterns.agreement import is_number
+from covend.patterns.responder import Responder
+from covend.patterns.shape import problems
+from covend.patterns.spec import AnswerShape
+from covend.patterns.state import Plan
+from covend.phylactery.canonical import NotCanonical, canonical, parse
+
+TRY_AGAIN = frozenset({408, 425, 429})
+"""HTTP statuses under 500 that say nothing about the question."""
+
+MAX_SHOWN = 500
+MAX_CANDIDATES = 100
+"""How many braces of a text are tried as the beginning of an object."""
+
+_FENCE = re.compile(r"\A```[\w-]*\s*\n(.*?)\n?\s*```\Z", re.DOTALL)
+_THINKING = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+
+
+class Raw(msgspec.Struct, frozen=True, kw_only=True):
+    """What came back, before anybody understood it.
+
+    ``status`` is the HTTP status, None where no HTTP was spoken. ``body`` is the decoded JSON, or
+    text that is no JSON: a model's chat completion, a program's answer, a person's submission.
+    ``failure`` says that nothing came back and why; ``transport`` whether that was on the way
+    (so that asking again may help) or at the responder. ``confidence`` and ``rationale`` are what
+    a person stated beside the answer. ``delay_secs`` is how long it took.
+    """
+
+    status: int | None = None
+    body: Any = None
+    failure: str | None = None
+    transport: bool = True
+    confidence: float | None = None
+    rationale: str | None = None
+    delay_secs: float = 0.0
+
+
+class _Invalid(Exception):
+    """There is no valid answer in the reply; the argument says why."""
+
+
+class _Answer(msgspec.Struct, kw_only=True):
+    """An answer on its way into a record."""
+
+    value: Any
+    confidence: float | None = None
+    rationale: str | None = None
+    obligations: list[dict[str, Any]] = []
+
+
+def understood(plan: Plan, call_body: dict[str, Any], raw: Raw) -> dict[str, Any]:
+    """The body of the ``do`` record for what a call brought; see ``Raw``.
+
+    Never raises for anything that a responder can send: what cannot be understood is ``invalid``,
+    what did not come or was refused is ``error``.
+    """
+    responder = next(one for one in plan.responders if one.id == call_body["responder"]["id"])
+    body: dict[str, Any] = {"slot": call_body["slot"], "attempt": call_body["attempt"]}
+    body["delay_secs"] = max(0.0, round(raw.delay_secs, 6))
+    failed = _failure(raw)
+    if failed is not None:
+        problem, transport = failed
+        return {**body, "status": "error", "problem": problem, "transport": transport, "cost": 0.0}
+    body["cost"] = _cost(responder, call_body, raw)
+    shape = msgspec.convert(call_body["ask"]["shape"], AnswerShape)
+    try:
+        found = _completion(shape, raw) if responder.kind == "llm" else _direct(shape, raw)
+        value = parse(canonical(found.value).decode())
+        wrong = problems(shape, value)
+    except (_Invalid, NotCanonical) as failed_to_read:
+        return {**body, "status": "invalid", "problem": str(failed_to_read)}
+    body |= {"value": value, "hash": hashlib.sha256(canonical(value)).hexdigest()}
+    if wrong:
+        return {**body, "status": "invalid", "problem": "; ".join(wrong)}
+    return {**body, "status": "ok", **_beside(found)}
+
+
+def _beside(found: _Answer) -> dict[str, Any]:
+    """What was said beside the answer."""
+    body: dict[str, Any] = {}
+    if found.confidence is not None:
+        body["confidence"] = found.confidence
+    if found.rationale is not None:
+        body["rationale"] = found.rationale
+    if found.obligations:
+        body["obligations"] = found.obligations
+    return body
+
+
+def _failure(raw: Raw) -> tuple[str, bool] | None:
+    """Why there is no reply to understand, and whether asking again may help."""
+    if raw.failure is not None:
+        return raw.failure, raw.transport
+    if raw.status is None or 200 <= raw.status < 300:
+        return None
+    again = raw.status in TRY_AGAIN or raw.status >= 500
+    return f"HTTP status {raw.status}: {_shown(raw.body)}", again
+
+
+def _completion(shape: AnswerShape, raw: Raw) -> _Answer:
+    """The answer in a chat completion."""
+    body = _object(raw.body, "the reply")
+    choices = body.get("choices")
+    if not isinstance(choices, list) or not choices:
+        raise _Invalid("the reply has no choices")
+    choice = _object(cast("list[Any]", choices)[0], "choices[0]")
+    content = _object(choice.get("message"), "choices[0].message").get("content")
+    if not isinstance(content, str):
+        raise _Invalid("the reply has no text in choices[0].message.content")
+    if choice.get("finish_reason") == "content_filter":
+        raise _Invalid("the reply was withheld by a content filter")
+    answer = _read(shape, _THINKING.sub("", content, count=1))
+    if answer.confidence is None:
+        answer.confidence = _by_logprobs(choice.get("logprobs"))
+    return answer
+
+
+def _direct(shape: AnswerShape, raw: Raw) -> _Answer:
+    """The answer of a program or a person: the body itself, with what it says beside it."""
+    if shape.kind == "json":
+        answer = _taken_apart(raw.body)
+    elif shape.kind == "choice" and isinstance(raw.body, str):
+        answer = _Answer(value=_chosen(shape, raw.body))
+    else:
+        answer = _Answer(value=raw.body)
+    if raw.confidence is not None:
+        answer.confidence = _confidence(raw.confidence)
+    answer.rationale = raw.rationale or answer.rationale
+    return answer
+
+
+def _read(shape: AnswerShape, text: str) -> _Answer:
+    """The answer in a model's text."""
+    match shape.kind:
+        case "text":
+            return _Answer(value=text.strip())
+        case "choice":
+            return _Answer(value=_chosen(shape, text))
+        case "json":
+            return _taken_apart(the_json(text))
+
+
+def _chosen(shape: AnswerShape, text: str) -> str:
+    """The choice a text names: exactly, else but for case where only one is meant."""
+    said = text.strip().strip("`\"'").rstrip(".").strip()
+    if text.strip() in shape.choices:
+        return text.strip()
+    if said in shape.choices:
+        return said
+    meant = [choice for choice in shape.choices if choice.casefold() == said.casefold()]
+    if len(meant) != 1:
+        raise _Invalid(f"{_shown(text)} is not one of {', '.join(shape.choices)}")
+    return meant[0]
+
+
+def the_json(text: str) -> Any:
+    """The one JSON value in a text, in a code fence or in prose or alone.
+
+    Raises for none and for two that differ: there is no guessing between them.
+    """
+    inner = text.strip()
+    fence = _FENCE.match(inner)
+    inner = fence[1].strip() if fence else inner
+    try:
+        return parse(inner)
+    except (ValueError, RecursionError):
+        pass  # not JSON alone: look for it in the prose
+    for opening in "{[":
+        found = {canonical(value): value for value in _embedded(inner, opening)}
+        if len(found) > 1:
+            raise _Invalid(f"there are {len(found)} different JSON values in the answer")
+        if found:
+            return next(iter(found.values()))
+    raise _Invalid(f"there is no JSON in the answer: {_shown(text)}")
+
+
+def _embedded(text: str, opening: str) -> list[Any]:
+    """The outermost JSON values in a text that begin with ``opening``."""
+    found: list[Any] = []
+    at = text.find(opening)
+    for _ in range(MAX_CANDIDATES):
+        if at < 0:
+            break
+        try:
+            _, end = _DECODER.raw_decode(text, at)
+            found.append(parse(text[at:end]))
+        except (ValueError, RecursionError):
+            end = at + 1
+        at = text.find(opening, end)
+    return found
+
+
+def _taken_apart(value: Any) -> _Answer:
+    """An answer without the notes in it: ``_confidence``, ``_rationale``, ``_obligations``."""
+    if not isinstance(value, dict):
+        return _Answer(value=value)
+    rest = dict(cast("dict[str, Any]", value))
+    answer = _Answer(value=rest)
+    answer.confidence = _confidence(rest.pop("_confidence", None))
+    rationale = rest.pop("_rationale", None)
+    answer.rationale = rationale if isinstance(rationale, str) else None
+    answer.obligations = _obligations(rest.pop("_obligations", []))
+    return answer
+
+
+def _obligations(value: Any) -> list[dict[str, Any]]:
+    items = cast("list[Any]", value) if isinstance(value, list) else [value]
+    for item in items:
+        if not isinstance(item, dict) or not isinstance(
+            cast("dict[str, Any]", item).get("id"), str
+        ):
+            raise _Invalid(f"_obligations: {_shown(item)} has no id")
+    return items
+
+
+def _confidence(value: Any) -> float | None:
+    """A confidence as stated, if it is one: a number from 0 to 1."""
+    if is_number(value) and 0 <= value <= 1:
+        return float(value)
+    return None
+
+
+def _by_logprobs(logprobs: Any) -> float | None:
+    """exp of the mean log probability of the answer's tokens."""
+    if not isinstance(logprobs, dict):
+        return None
+    content = cast("dict[str, Any]", logprobs).get("content")
+    if not isinstance(content, list):
+        return None
+    found: list[float] = []
+    for token in cast("list[Any]", content):
+        logprob = cast("dict[str, Any]", token).get("logprob") if isinstance(token, dict) else None
+        if not is_number(logprob) or math.isnan(cast(float, logprob)):
+            return None
+        found.append(min(0.0, cast(float, logprob)))
+    return round(math.exp(math.fsum(found) / len(found)), 6) if found else None
+
+
+def _cost(responder: Responder, call_body: dict[str, Any], raw: Raw) -> float:
+    """What a reply costs: by its own count of tokens; without one, all that was reserved (P13)."""
+    price = responder.cost
+    if responder.kind != "llm" or not (price.per_1k_input or price.per_1k_output):
+        return price.per_call
+    usage: Any = (
+        cast("dict[str, Any]", raw.body).get("usage") if isinstance(raw.body, dict) else None
+    )
+    counts = [_count(usage, name) for name in ("prompt_tokens", "completion_tokens")]
+    if counts[0] is None or counts[1] is None:
+        return float(call_body["reserved"])
+    return price.of(counts[0], counts[1])
+
+
+def _count(usage: Any, name: str) -> int | None:
+    value = cast("dict[str, Any]", usage).get(name) if isinstance(usage, dict) else None
+    return value if isinstance(value, int) and value >= 0 else None
+
+
+def _object(value: Any, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _Invalid(f"{what} is not an object: {_shown(value)}")
+    return cast("dict[str, Any]", value)
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
