@@ -24,7 +24,8 @@ ADDED = {
         [
             f"{N + 1} $.source: unknown key 'source'; known here: name, listen, gates, ghouls, "
             "ghoul_slots, run_dir, state_dir, lexical_reserve, device, soulstone, coven, role, "
-            "key, whim, transition, gate, watchdog, alerts, reactor, oculus"
+            "key, responder, whim, transition, gate, watchdog, alerts, queries, phylactery, "
+            "reactor, oculus"
         ],
     ),
     "a string for a whole number": (
@@ -399,3 +400,30 @@ def test_no_secret_is_echoed(errors_of):
     """G7: what looks like a key never reaches a terminal or a log."""
     text = GOOD + '[[key]]\nname = "a"\nsha256 = "hunter2"\nsecret = "hunter2"\n'
     assert "hunter2" not in "\n".join(errors_of(text))
+
+
+RESPONDERS = {
+    "an llm without its model": ('kind = "llm"', "$.responder[0]: an llm needs its 'model'"),
+    "a model that nobody serves": (
+        'kind = "llm"\nmodel = "nobody"',
+        "$.responder[0].model: no soulstone of this box serves 'nobody'",
+    ),
+    "a system with two ways": (
+        'kind = "system"\ncommand = ["x"]\nurl = "http://h"',
+        "$.responder[0]: a system needs either a 'command' or a 'url'",
+    ),
+    "a person without a did": ('kind = "actor"', "$.responder[0]: an actor needs its 'did'"),
+    "an address of another sort": (
+        'kind = "system"\nurl = "ftp://h"',
+        "$.responder[0].url: must begin with http:// or https://",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", RESPONDERS)
+def test_a_responder_that_nobody_could_ask_is_named(errors_of, case):
+    """P8, X6."""
+    added, expected = RESPONDERS[case]
+    found = errors_of(f'{GOOD}\n[[responder]]\nname = "r"\n{added}\n')
+    assert len(found) == 1
+    assert expected in found[0]

@@ -10,7 +10,7 @@ import msgspec
 
 from covend.cli.discover import Found, FoundDevice, FoundModel
 from covend.config import ConfigErrors, parse, show_size
-from covend.config.structs import GIB, MIB
+from covend.config.types import GIB, MIB
 
 FIRST_PORT = 8101
 CONTEXT = 8192

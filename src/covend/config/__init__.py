@@ -7,11 +7,9 @@ from covend.config.changes import Changes, Delta, diff
 from covend.config.errors import ConfigError, ConfigErrors
 from covend.config.lastgood import load_or_last_good, remember
 from covend.config.loading import load, parse
+from covend.config.queries import OfficeHours, Price, Queries, Records, ResponderEntry
 from covend.config.schema import schema_text
 from covend.config.structs import (
-    GIB,
-    KIB,
-    MIB,
     Alerts,
     Box,
     Coven,
@@ -27,6 +25,7 @@ from covend.config.structs import (
     Watchdog,
     Whim,
 )
+from covend.config.types import GIB, KIB, MIB
 from covend.config.units import parse_seconds, parse_size, show_seconds, show_size
 
 __all__ = [
@@ -45,7 +44,12 @@ __all__ = [
     "IngestWindow",
     "Key",
     "Oculus",
+    "OfficeHours",
+    "Price",
+    "Queries",
     "Reactor",
+    "Records",
+    "ResponderEntry",
     "Role",
     "Soulstone",
     "TransitionLimits",

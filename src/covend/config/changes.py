@@ -11,14 +11,19 @@ from covend.config.structs import Box
 
 RESTART = (
     "name", "listen", "gates", "ghouls", "ghoul_slots", "run_dir", "state_dir", "lexical_reserve",
-    "device", "reactor", "oculus",
+    "device", "reactor", "oculus", "phylactery",
 )  # fmt: skip
 """Top-level keys that a running box cannot take over; the rest it can."""
 
-RESTART_WITHIN = (("gate", "tls_cert"), ("gate", "tls_key"), ("alerts", "keep"))
+RESTART_WITHIN = (
+    ("gate", "tls_cert"),
+    ("gate", "tls_key"),
+    ("alerts", "keep"),
+    ("queries", "max_calls"),
+)
 """The same, inside sections of which the rest can be taken over."""
 
-_LISTS = ("soulstone", "coven", "role", "key")
+_LISTS = ("soulstone", "coven", "role", "key", "responder")
 
 
 class Delta(msgspec.Struct, frozen=True):
@@ -39,11 +44,13 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
     coven: Delta = Delta()
     role: Delta = Delta()
     key: Delta = Delta()
+    responder: Delta = Delta()
     sections: tuple[str, ...] = ()
     restart: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return any((self.soulstone, self.coven, self.role, self.key, self.sections, self.restart))
+        parts = (getattr(self, kind) for kind in _LISTS)
+        return any((*parts, self.sections, self.restart))
 
 
 def diff(old: Box, new: Box) -> Changes:
@@ -62,7 +69,7 @@ def diff(old: Box, new: Box) -> Changes:
         **{kind: _delta(getattr(old, kind), getattr(new, kind)) for kind in _LISTS},
         sections=tuple(
             section
-            for section in ("whim", "transition", "gate", "watchdog", "alerts")
+            for section in ("whim", "transition", "gate", "watchdog", "alerts", "queries")
             if _live(getattr(old, section), section) != _live(getattr(new, section), section)
         ),
         restart=tuple(restart),

@@ -12,6 +12,7 @@ import msgspec
 from covend.config.convert import Converter, Report
 from covend.config.errors import Path, did_you_mean
 from covend.config.folders import MAX_RUN_DIR
+from covend.config.queries import ResponderEntry
 from covend.config.structs import INERTIA, SLA, WEIGHTS, Box, Coven
 from covend.config.units import show_size
 
@@ -37,8 +38,8 @@ class Checks:
         """Every check, in the order of the file format's description."""
         for check in (
             self.names, self.sections, self.devices, self.endpoints, self.soulstones,
-            self.lexicons, self.covens, self.memory, self.reachable, self.roles, self.whim,
-            self.gate, self.folders,
+            self.lexicons, self.covens, self.memory, self.reachable, self.roles, self.responders,
+            self.whim, self.gate, self.folders,
         ):  # fmt: skip
             check()
 
@@ -71,7 +72,7 @@ class Checks:
             seen.add(name)
 
     def names(self) -> None:
-        for kind in ("device", "soulstone", "coven", "role", "key"):
+        for kind in ("device", "soulstone", "coven", "role", "key", "responder"):
             first: dict[str, int] = {}
             parts: Any = self.raw.get(kind, ())
             for index, part in enumerate(cast(list[Any], parts) if isinstance(parts, list) else ()):
@@ -287,6 +288,27 @@ class Checks:
                     "a role needs a name of its own",
                 )
 
+    def responders(self) -> None:
+        for entry in self.box.responder:
+            at = self.path(entry)
+            if not self.sound(at, "kind", "model", "function", "command", "url", "did"):
+                continue
+            if lack := _lack(entry):
+                self.report(at, lack)
+            serving = self.box.serving()
+            local = entry.kind == "llm" and entry.endpoint is None and entry.model is not None
+            if local and entry.model not in serving and self.sound(at, "endpoint"):
+                hint = did_you_mean(str(entry.model), serving)
+                self.report(
+                    (*at, "model"),
+                    f"no soulstone of this box serves {entry.model!r}{hint}; a model elsewhere "
+                    "needs its 'endpoint'",
+                )
+            for key in ("endpoint", "url"):
+                address = getattr(entry, key)
+                if address is not None and not address.startswith(("http://", "https://")):
+                    self.report((*at, key), "must begin with http:// or https://")
+
     def whim(self) -> None:
         whim = self.box.whim
         for key, table, known in (
@@ -337,6 +359,20 @@ class Checks:
                 f"{self.box.run_dir!r} has {size} bytes; sockets below it need it to have at most "
                 f"{MAX_RUN_DIR}",
             )
+
+
+def _lack(entry: ResponderEntry) -> str | None:
+    """What a responder of this kind cannot do without (P8)."""
+    has, lack = {
+        "llm": (bool(entry.model), "an llm needs its 'model'"),
+        "pattern": (bool(entry.function), "a pattern needs its 'function'"),
+        "system": (
+            bool(entry.command) != bool(entry.url),
+            "a system needs either a 'command' or a 'url'",
+        ),
+        "actor": (bool(entry.did), "an actor needs its 'did'"),
+    }[entry.kind]
+    return None if has else lack
 
 
 def _same_host(host: str) -> str:

@@ -12,50 +12,22 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-KIB = 1024
-MIB = 1024 * KIB
-GIB = 1024 * MIB
-
-Class = Literal["reflex", "ritual", "ingest", "swarm"]
-Discipline = Literal["titan", "kinetic", "weaver"]
-
-Size = Annotated[
-    int,
-    Meta(
-        ge=0,
-        extra={"unit": "size"},
-        extra_json_schema={"examples": ["300MiB", "1.5GiB"]},
-    ),
-]
-Seconds = Annotated[
-    float,
-    Meta(
-        ge=0,
-        extra={"unit": "seconds"},
-        extra_json_schema={"examples": [2.5, "30s", "15min"]},
-    ),
-]
-Interval = Annotated[
-    float,
-    Meta(
-        ge=0.001,
-        extra={"unit": "seconds"},
-        extra_json_schema={"examples": [2.5, "30s", "15min"]},
-    ),
-]
-Buffer = Annotated[
-    int,
-    Meta(
-        ge=1024,
-        extra={"unit": "size"},
-        extra_json_schema={"examples": ["32KiB"]},
-    ),
-]
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,47}$")]
-Capability = Annotated[str, Meta(pattern=r"^[^\s\x00-\x1f]{1,200}$")]
-Share = Annotated[float, Meta(ge=0, le=1)]
-Positive = Annotated[float, Meta(gt=0)]
-Count = Annotated[int, Meta(ge=1)]
+from covend.config.queries import Queries, Records, ResponderEntry
+from covend.config.types import (
+    KIB,
+    MIB,
+    Buffer,
+    Capability,
+    Class,
+    Count,
+    Discipline,
+    Interval,
+    Name,
+    Positive,
+    Seconds,
+    Share,
+    Size,
+)
 
 
 class Device(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -413,11 +385,14 @@ class Box(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     coven: tuple[Coven, ...] = ()
     role: tuple[Role, ...] = ()
     key: tuple[Key, ...] = ()
+    responder: tuple[ResponderEntry, ...] = ()
     whim: Whim = Whim()
     transition: TransitionLimits = TransitionLimits()
     gate: GateLimits = GateLimits()
     watchdog: Watchdog = Watchdog()
     alerts: Alerts = Alerts()
+    queries: Queries = Queries()
+    phylactery: Records = Records()
     reactor: Reactor = Reactor()
     oculus: Oculus = Oculus()
     source: Annotated[

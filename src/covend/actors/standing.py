@@ -1,0 +1,146 @@
+"""What is learned of a responder: trust, delay, availability (P8). Pure.
+
+**Trust** is the lower end of Wilson's interval (z = 1.64, one-sided 95 %) over the outcomes of its
+calls. Old outcomes fade: each counts half as much after ``HALF_LIFE``. A responder comes with
+z²·t/(1−t) good outcomes in advance, with which the bound is exactly t: the trust it was configured
+with, 0.5 for an unknown one. So few outcomes move it little, and no luck makes it 1.
+
+**Delay** is the median of the last measured delays. **Available** is who did not fail in transport
+three times in a row within the last minute.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from statistics import median
+from typing import Any, Literal
+
+import msgspec
+
+from covend.patterns.state import Call, K
+
+Z = 1.64
+HALF_LIFE = 30 * 86_400.0
+"""Seconds after which an outcome counts half."""
+MAX_PRIOR = 0.99
+DELAYS = 9
+MAX_FAILURES = 3
+ABSENT_SECONDS = 60.0
+
+Verdict = Literal["good", "bad", "neutral", "unreachable"]
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What came of one call: for whom, how, after how many seconds, at which clock (µs)."""
+
+    responder: str
+    verdict: Verdict
+    clock: int
+    delay: float | None = None
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """What is known of one responder; ``at`` and ``seen`` are clocks in microseconds."""
+
+    good: float = 0.0
+    bad: float = 0.0
+    at: int = 0
+    seen: int = 0
+    delays: tuple[float, ...] = ()
+    failures: int = 0
+
+    def after(self, outcome: Outcome) -> Standing:
+        """The standing with one more outcome; one out of order counts as of the newest."""
+        now = max(self.at, outcome.clock)
+        fade = faded(self.at, now)
+        unreachable = outcome.verdict == "unreachable"
+        delays = () if unreachable or outcome.delay is None else (outcome.delay,)
+        return Standing(
+            good=self.good * fade + (outcome.verdict == "good"),
+            bad=self.bad * fade + (outcome.verdict == "bad"),
+            at=now,
+            seen=self.seen if unreachable else now,
+            delays=(*self.delays, *delays)[-DELAYS:],
+            failures=self.failures + 1 if unreachable else 0,
+        )
+
+    def trust(self, prior: float, now: int) -> float:
+        """The trust at a clock, for one who began with ``prior`` (0 to 1)."""
+        known = min(prior, MAX_PRIOR)
+        advance = Z * Z * known / (1 - known)
+        fade = faded(self.at, now)
+        good = self.good * fade + advance
+        return wilson(good, good + self.bad * fade)
+
+    def delay(self) -> float | None:
+        """The typical delay in seconds, None before anything was measured."""
+        return median(self.delays) if self.delays else None
+
+    def available(self, now: int) -> bool:
+        """Whether it can be reached, as far as is known."""
+        return self.failures < MAX_FAILURES or now - self.at > ABSENT_SECONDS * 1e6
+
+
+def faded(then: int, now: int) -> float:
+    """How much an outcome of ``then`` counts at ``now`` (clocks)."""
+    return 0.5 ** (max(0, now - then) / (HALF_LIFE * 1e6))
+
+
+def wilson(good: float, total: float) -> float:
+    """The lower end of Wilson's interval of a share, 0 without any outcome.
+
+    >>> wilson(0, 0), round(wilson(Z * Z, Z * Z), 9)
+    (0.0, 0.5)
+    """
+    if total <= 0:
+        return 0.0
+    share, z2 = good / total, Z * Z
+    centre = share + z2 / (2 * total)
+    spread = Z * math.sqrt(max(0.0, share * (1 - share) / total + z2 / (4 * total * total)))
+    return min(1.0, max(0.0, (centre - spread) / (1 + z2 / total)))
+
+
+def outcomes(k: K, roles: Mapping[str, str], delays: Mapping[str, float]) -> list[Outcome]:
+    """What an ended run says of everybody it asked; roles and delays (s) are by the call's id.
+
+    Who was folded into an accepted answer did well. Who declined, was late, answered in another
+    shape, or was passed over while others were taken did not. A failed transport says nothing of
+    trust, a call that was taken back nothing at all.
+    """
+    know = k.ended or {}
+    folded = set(know.get("folded", ()))
+    accepted = know.get("status") in ("fulfilled", "degraded")
+    refused = know.get("status") == "rejected"
+    found: list[Outcome] = []
+    for call in k.calls.values():
+        name = _verdict(call, call.id in folded, accepted, refused, roles.get(call.id, "answer"))
+        if name is not None:
+            found.append(Outcome(call.responder, name, k.now, delays.get(call.id)))
+    return found
+
+
+def _verdict(call: Call, folded: bool, accepted: bool, refused: bool, role: str) -> Verdict | None:
+    match call.status:
+        case "ok" if role in ("audit", "judge"):
+            return "neutral"
+        case "ok" if folded:
+            return "good" if accepted else "bad" if refused else "neutral"
+        case "ok":
+            return "bad" if accepted else "neutral"
+        case "error" if call.transport:
+            return "unreachable"
+        case "invalid" | "declined" | "timeout" | "error":
+            return "bad"
+        case _:
+            return None
+
+
+def as_body(standings: dict[str, Standing]) -> dict[str, Any]:
+    """All standings as the body of a record."""
+    return {"standings": {name: msgspec.to_builtins(one) for name, one in standings.items()}}
+
+
+def from_body(body: dict[str, Any]) -> dict[str, Standing]:
+    """The standings that a record holds; raises ``msgspec.ValidationError``."""
+    return msgspec.convert(body["standings"], dict[str, Standing])

@@ -1,0 +1,173 @@
+"""Deterministic functions that answer questions: responders of kind ``pattern`` (P8).
+
+A function is named ``NAME`` or ``NAME:ARGUMENT`` and is found by entry point (group
+``covend.functions``) or among those here. It is called with what was asked (``question``,
+``input``, ``role``, ``show``, ``shape``) and its argument, returns the answer, and raises
+``Declined`` where the question is not one that it can answer. It runs in a thread of its own.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import operator
+import re
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, TypeAlias, cast
+
+GROUP = "covend.functions"
+MAX_TEXT = 64 * 1024
+"""Characters of a text that are looked through."""
+MAX_POWER = 256
+
+Asked: TypeAlias = Mapping[str, Any]
+Function: TypeAlias = Callable[[Asked, str], Any]
+
+
+class Declined(Exception):
+    """A function has no answer to this question; the text says why."""
+
+
+class UnknownFunction(ValueError):
+    """No function of that name: says which there are."""
+
+
+def regex(asked: Asked, argument: str) -> Any:
+    """The first match of the expression ``argument`` in the input, or else in the question.
+
+    Named groups are answered as an object, else the first group, else the whole match.
+    """
+    try:
+        expression = re.compile(argument)
+    except re.error as error:
+        raise Declined(f"{argument!r} is no regular expression: {error}") from None
+    for text in texts(asked):
+        if found := expression.search(text[:MAX_TEXT]):
+            return found.groupdict() or (found.group(1) if found.groups() else found.group())
+    raise Declined(f"nothing matches {argument!r}")
+
+
+def lookup(asked: Asked, argument: str) -> Any:
+    """What the table ``argument`` (a JSON object) has for the input, or else for the question."""
+    try:
+        table = json.loads(argument)
+    except ValueError as error:
+        raise Declined(f"the table is not JSON: {error}") from None
+    if not isinstance(table, dict):
+        raise Declined("the table is not a JSON object")
+    known = cast("dict[str, Any]", table)
+    for text in texts(asked):
+        if text.strip() in known:
+            return known[text.strip()]
+    raise Declined("the table has no such entry")
+
+
+def arithmetic(asked: Asked, argument: str) -> Any:
+    """What the arithmetic in the input comes to, or else that in the question.
+
+    Asked to judge a shown answer, it says whether that is the result.
+    """
+    for text in texts(asked):
+        if (value := computed(text)) is not None:
+            break
+    else:
+        raise Declined("no arithmetic was found")
+    if asked.get("role") in ("audit", "judge"):
+        return {"approved": same_number(asked.get("show"), value)}
+    return value
+
+
+BUILT_IN: dict[str, Function] = {"regex": regex, "lookup": lookup, "arithmetic": arithmetic}
+
+
+@cache
+def installed() -> dict[str, Any]:
+    """The entry points of the group, by name; read once."""
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
+def names() -> list[str]:
+    """Every function's name."""
+    return sorted({*BUILT_IN, *installed()})
+
+
+def find(name: str) -> tuple[Function, str]:
+    """The function that ``NAME:ARGUMENT`` names, and the argument; raises ``UnknownFunction``."""
+    bare, _, argument = name.partition(":")
+    if bare in installed():
+        return installed()[bare].load(), argument
+    if bare in BUILT_IN:
+        return BUILT_IN[bare], argument
+    raise UnknownFunction(f"no function is called {bare!r}: there are {', '.join(names())}")
+
+
+def texts(asked: Asked) -> list[str]:
+    """Where to look: the texts in the input, then the question."""
+    given = asked.get("input")
+    found = [given] if isinstance(given, str) else []
+    if isinstance(given, dict):
+        members = cast("dict[str, Any]", given)
+        found = [value for _, value in sorted(members.items()) if isinstance(value, str)]
+    elif given is not None and not isinstance(given, str):
+        found = [json.dumps(given)]
+    return [*found, str(asked.get("question", ""))]
+
+
+# ── arithmetic ───────────────────────────────────────────────────────────────────────────────
+
+_EXPRESSION = re.compile(r"[-+(]*\d[\d\s.+*/()%^-]*")
+_BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: lambda one, other: one / other,
+    ast.Mod: operator.mod,
+    ast.FloorDiv: lambda one, other: one // other,
+}
+
+
+def computed(text: str) -> float | int | None:
+    """The value of the longest arithmetic expression in a text, None where there is none."""
+    found = (match.group().strip() for match in _EXPRESSION.finditer(text[:MAX_TEXT]))
+    candidates = [part for part in found if re.search(r"\d\s*[-+*/%^]", part)]
+    for part in sorted(candidates, key=len, reverse=True):
+        try:
+            value = _value(ast.parse(part.rstrip(".").replace("^", "**"), mode="eval").body)
+        except (SyntaxError, ValueError, ArithmeticError, RecursionError):
+            continue
+        whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+        return int(value) if whole else value
+    return None
+
+
+def same_number(shown: Any, value: float) -> bool:
+    """Whether what is shown (itself, its ``answer``, a text's last number) is ``value``."""
+    if isinstance(shown, dict):
+        return same_number(cast("dict[str, Any]", shown).get("answer"), value)
+    if isinstance(shown, str):
+        numbers = re.findall(r"-?\d+(?:\.\d+)?", shown.replace(",", ""))
+        return bool(numbers) and same_number(float(numbers[-1]), value)
+    if isinstance(shown, bool) or not isinstance(shown, int | float):
+        return False
+    return abs(shown - value) <= 1e-9 * max(1.0, abs(value))
+
+
+def _value(node: ast.expr) -> Any:
+    match node:
+        case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
+            return number
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return -_value(operand)
+        case ast.UnaryOp(op=ast.UAdd(), operand=operand):
+            return _value(operand)
+        case ast.BinOp(left=left, op=ast.Pow(), right=right):
+            base, power = _value(left), _value(right)
+            if abs(base) > 10**6 or abs(power) > MAX_POWER:
+                raise ValueError("too large")
+            return base**power
+        case ast.BinOp(left=left, op=kind, right=right) if type(kind) in _BINARY:
+            return _BINARY[type(kind)](_value(left), _value(right))
+        case _:
+            raise ValueError("not arithmetic")
