@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -86,7 +87,7 @@ def ask(
     as_json: JsonOption = False,
 ) -> None:
     """Ask a question; prints how it goes, then the answer."""
-    from covend.cli.query_draft import drafted, read_query
+    from covend.patterns.draft import drafted
     from covend.questions import SubmitQuery
 
     if (file is None) == (question is None):
@@ -94,7 +95,10 @@ def ask(
     if file is not None:
         query = read_query(file)
     else:
-        query = drafted(str(question), pattern, who or [], text, max_cost)
+        try:
+            query = drafted(str(question), pattern, who or [], text, max_cost)
+        except ValueError as error:
+            fail(str(error), Status.WRONG)
     with connected(config, run_dir) as box:
         told = asked(box, SubmitQuery(query=query, key=key))
         if not wait:
@@ -176,6 +180,20 @@ def watch(
     with connected(config, run_dir) as box:
         follow(box, id_, timeout, quiet=as_json)
         finish(box, id_, as_json)
+
+
+def read_query(path: Path) -> dict[str, Any]:
+    """The query in a file of JSON; ends the command saying what is wrong with it."""
+    import msgspec
+
+    try:
+        data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+    except OSError as error:
+        fail(f"{path} cannot be read: {error.strerror}", Status.WRONG)
+    try:
+        return msgspec.json.decode(data, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        fail(f"{path}: {error}; a query is a JSON object", Status.WRONG)
 
 
 def asked(box: BoxClient, message: object, seconds: float = ASK_SECONDS) -> dict[str, Any]:

@@ -1,43 +1,30 @@
-"""A query from a few words on the command line, or from a file."""
+"""A query from a few words: a question, a pattern's name, and whom to ask."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
-
-from covend.cli.shared import Status, fail
 
 Wants = list[dict[str, Any]]
 ANY_MODEL: dict[str, Any] = {"kind": "llm"}
 UNSURE = "confidence < 0.7"
 
 
-def read_query(path: Path) -> dict[str, Any]:
-    """The query in a file of JSON; ends the command saying what is wrong with it."""
-    import msgspec
-
-    try:
-        data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
-    except OSError as error:
-        fail(f"{path} cannot be read: {error.strerror}", Status.WRONG)
-    try:
-        return msgspec.json.decode(data, type=dict[str, Any])
-    except msgspec.DecodeError as error:
-        fail(f"{path}: {error}; a query is a JSON object", Status.WRONG)
-
-
 def drafted(
-    question: str, pattern: str, who: list[str], text: str | None, max_cost: float | None
+    question: str,
+    pattern: str = "single_shot",
+    who: Sequence[str] = (),
+    about: object = None,
+    max_cost: float | None = None,
 ) -> dict[str, Any]:
     """The query that a question and a pattern's name stand for.
 
     ``who`` is taken in the pattern's order: the verifier second, the tiebreaker third; stages and
     tiers as they come; the auditor last. Where it names too few, any model may be asked.
+    Raises ``ValueError`` for a pattern that is none.
     """
     if pattern not in DRAFTS:
-        fail(f"no pattern {pattern!r}; one of {', '.join(DRAFTS)}", Status.WRONG)
+        raise ValueError(f"no pattern {pattern!r}; one of {', '.join(DRAFTS)}")
     wants = [want(name) for name in who]
     query: dict[str, Any] = {
         "question": question,
@@ -51,8 +38,8 @@ def drafted(
     if pattern == "ensemble_with_audit":
         query["responders"] = wants[:-1] or [ANY_MODEL]
         query["fold"] = {"kind": "majority"}
-    if text is not None:
-        query["input"] = {"inline": text}
+    if about is not None:
+        query["input"] = {"inline": about}
     if max_cost is not None:
         query["side_effects"] = {"max_cost_usd": max_cost}
     return query
