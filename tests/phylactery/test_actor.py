@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from runs import call, do, human, intend, made, timer
 
-from covend.phylactery.actor import Append, Latest, Phylactery, Query
+from covend.phylactery.actor import Phylactery
+from covend.phylactery.errors import StoreCorrupt
+from covend.phylactery.messages import (
+    Append,
+    Due,
+    Latest,
+    NextDue,
+    OpenCalls,
+    Purge,
+    Query,
+    Tasks,
+    Thread,
+    Threads,
+)
 from covend.phylactery.records import Record, record
-from covend.phylactery.store import StoreCorrupt, open_store
+from covend.phylactery.store import open_store
 from covend.runtime import ReplyError, SimSystem, StartFailed, System, ThreadSystem
 
 SECONDS = 10.0
@@ -33,12 +48,12 @@ def numbers(rows: list[dict[str, Any]]) -> list[int]:
     return [row["body"]["n"] for row in rows]
 
 
-def test_what_was_asked_for_is_durable_when_answered(system: System, tmp_path: Path) -> None:
-    """D1, D2: also read by another connection at that moment."""
-    ref = system.spawn(Phylactery, tmp_path / "p.db", name="phylactery")
+def test_what_was_asked_for_is_durable_when_answered(system: System, place: Any) -> None:
+    """D1, D2, D3: also read by another connection at that moment."""
+    ref = system.spawn(Phylactery, place.where, name="phylactery")
     assert ref.ask(Append([one(1), one(2)]), SECONDS) == 2
     assert ref.ask(Append([one(2), one(3)]), SECONDS) == 1
-    other = open_store(tmp_path / "p.db")
+    other = place.read()
     assert numbers(other.query(newest_first=False)) == [1, 2, 3]
     other.close()
     assert numbers(ref.ask(Query(kind="k", thread="t", limit=2), SECONDS)) == [3, 2]
@@ -47,6 +62,87 @@ def test_what_was_asked_for_is_durable_when_answered(system: System, tmp_path: P
     assert ref.ask(Latest("k", "nobody"), SECONDS) is None
     with pytest.raises(ReplyError, match="str"):
         ref.ask("what?", SECONDS)
+
+
+def test_what_is_open_due_and_asked_is_told(system: System, place: Any) -> None:
+    """P4, P6, P18: told and read in one breath."""
+    ref = system.spawn(Phylactery, place.where, name="phylactery")
+    asked = human("q", "h", did="did:ann", timers=[timer("sla", 50)])
+    ref.tell(Append([intend("q"), call("q", "m"), asked]))
+    assert [row["slot"] for row in ref.ask(OpenCalls(thread="q"), SECONDS)] == ["m", "h"]
+    assert [row["id"] for row in ref.ask(Threads(state="open", limit=5), SECONDS)] == ["q"]
+    assert ref.ask(Threads(parent="q"), SECONDS) == []
+    assert ref.ask(Thread("q"), SECONDS)["state"] == "open"
+    assert [row["slot"] for row in ref.ask(Tasks(did="did:ann", state="open"), SECONDS)] == ["h"]
+    assert ref.ask(Due(49), SECONDS) == []
+    assert ref.ask(Due(50, limit=3), SECONDS) == [{"thread": "q", "name": "sla", "due": 50}]
+    assert ref.ask(NextDue(), SECONDS) == 50
+
+
+def test_a_conflict_is_told_as_one_and_harms_no_other(system: System, place: Any) -> None:
+    """P3: the text begins ``conflict:``; what shares its commit is durable."""
+    ref = system.spawn(Phylactery, place.where, name="phylactery")
+    first, second = do("q", n=1), do("q", n=2)
+    assert ref.ask(Append([intend("q"), call("q")]), SECONDS) == 2
+    asked = [ref.ask_later(Append([each]), SECONDS) for each in (first, second, one(1), first)]
+    assert asked[0].get() == 1
+    with pytest.raises(ReplyError, match=f"^conflict: the do {second.id}: .* do {first.id}$"):
+        asked[1].get()
+    assert asked[2].get() == 1
+    assert asked[3].get() == 0
+
+
+def test_a_purge_is_done_in_batches_between_which_appends_are_stored(place: Any) -> None:
+    """D4: what is sent during a batch is stored before the next; each batch is one run here."""
+    seen: list[int] = []
+    refs: list[Any] = []
+
+    def opening(where: str | Path) -> Any:
+        store = open_store(where)
+        purge = store.purge
+
+        def small(before: int) -> int:
+            seen.append(len(store.query(kind="k")))
+            refs[0].tell(Append([one(len(seen))]))
+            return purge(before, limit=1)
+
+        store.purge = small  # type: ignore[method-assign]
+        return store
+
+    with SimSystem(node="core") as system:
+        refs.append(system.spawn(Phylactery, place.where, open_with=opening, name="phylactery"))
+        for n in range(3):
+            run = [intend(f"q{n}"), call(f"q{n}"), do(f"q{n}"), made(f"q{n}", "know")]
+            refs[0].ask(Append(run), SECONDS)
+        first = refs[0].ask_later(Purge(10**15), SECONDS)
+        second = refs[0].ask_later(Purge(10**15), SECONDS)
+        assert first.get() == 6
+        assert second.get() == 0
+    assert seen == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(("days", "left"), [(0, 0), (7, 3), (None, 3)])
+def test_ended_runs_are_purged_by_themselves_after_their_retention(
+    place: Any, days: float | None, left: int
+) -> None:
+    """D4: days since the end, down to none; without a retention everything is kept."""
+    with SimSystem(node="core") as system:
+        ref = system.spawn(
+            Phylactery, place.where, retention_days=days, purge_seconds=60.0, name="phylactery"
+        )
+        now = time.time_ns() // 1000 - 6 * 86_400_000_000  # six days ago
+        run = [
+            made("q", "intend", clock=now),
+            made("q", "call", clock=now, slot="s", attempt=0),
+            made("q", "do", clock=now, slot="s", attempt=0),
+            made("q", "learn", clock=now),
+            made("q", "know", clock=now),
+        ]
+        ref.ask(Append(run), SECONDS)
+        system.advance(300.0)
+        rows = ref.ask(Query(thread="q"), SECONDS)
+        assert len([row for row in rows if row["kind"] in ("call", "do", "learn")]) == 3
+        assert len([row for row in rows if row["body"] or "purged" not in row]) == left + 2
 
 
 def test_what_was_told_is_read_back_by_the_teller_and_survives_a_stop(
@@ -92,7 +188,7 @@ def test_a_full_disk_is_told_to_the_asker_and_the_actor_lives(
     """D2: refused whole; what fits is stored afterwards."""
 
     def tiny(path: str | Path) -> Any:
-        return open_store(path, max_pages=12)
+        return open_store(path, max_pages=28)
 
     ref = system.spawn(Phylactery, tmp_path / "p.db", open_with=tiny, name="phylactery")
     with pytest.raises(ReplyError, match=r"not stored: .*p\.db: no room left"):

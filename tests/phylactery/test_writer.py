@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from covend.phylactery.errors import StoreFull
 from covend.phylactery.records import Record, record
-from covend.phylactery.store import StoreFull, open_store
+from covend.phylactery.store import Store, open_store
 from covend.phylactery.writer import GroupCommit
 
 
@@ -13,9 +14,8 @@ def one(n: int, pad: int = 0) -> Record:
     return record("t", "k", {"n": n, "pad": "x" * pad}, actor="a", clock=n + 1)
 
 
-def test_many_batches_are_one_commit_and_answered_after_it(tmp_path: Path) -> None:
+def test_many_batches_are_one_commit_and_answered_after_it(store: Store) -> None:
     """D2: acknowledged means durable."""
-    store = open_store(tmp_path / "p.db")
     group = GroupCommit(store)
     answers: list[tuple[int | Exception, int]] = []
     for n in range(50):
@@ -28,7 +28,6 @@ def test_many_batches_are_one_commit_and_answered_after_it(tmp_path: Path) -> No
     assert group.waiting == 0
     group.commit()
     assert store.commits == 1, "an empty group commits nothing"
-    store.close()
 
 
 def test_a_full_group_says_so(tmp_path: Path) -> None:
@@ -42,7 +41,7 @@ def test_a_full_group_says_so(tmp_path: Path) -> None:
 
 def test_one_batch_that_cannot_be_stored_harms_no_other(tmp_path: Path) -> None:
     """D2: disk full for one, a forged record for another, the rest is durable."""
-    store = open_store(tmp_path / "p.db", max_pages=14)
+    store = open_store(tmp_path / "p.db", max_pages=30)
     group = GroupCommit(store)
     answers: dict[str, int | Exception] = {}
     forged = Record(id="f" * 64, thread="t", actor="a", act="DO", kind="k", body={}, clock=1)

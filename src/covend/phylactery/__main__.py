@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from covend.phylactery.store import StoreError, open_store, salvage
+from covend.phylactery.errors import StoreError
+from covend.phylactery.store import open_store, salvage
 
 USAGE = "usage: python -m covend.phylactery check FILE | salvage DAMAGED_FILE NEW_FILE"
 
@@ -14,10 +15,10 @@ def main(arguments: list[str]) -> int:
     try:
         match arguments:
             case ["check", path]:
-                store = open_store(path)
+                store = open_store(path, read_only=True)
                 problems = store.verify()
                 store.close()
-                print("\n".join(problems) or f"{path}: all records are intact")
+                print("\n".join(problems) or f"{path}: all records and projections are intact")
                 return 1 if problems else 0
             case ["salvage", old, new]:
                 copied, problem = salvage(old, new)

@@ -3,44 +3,32 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 
-from covend.phylactery.records import Record
-from covend.phylactery.store import Store, StoreError, open_store
+from covend.phylactery.errors import Conflict, StoreError
+from covend.phylactery.messages import (
+    Append,
+    Due,
+    Latest,
+    NextDue,
+    OpenCalls,
+    Purge,
+    Query,
+    Tasks,
+    Thread,
+    Threads,
+)
+from covend.phylactery.store import Store, open_store
 from covend.phylactery.writer import MAX_BATCH, Done, GroupCommit
-from covend.runtime import Actor, Exit, MailboxSpec, Message, ReplyError, Shutdown
+from covend.runtime import Actor, Exit, MailboxSpec, Message, Promise, ReplyError, Shutdown
 
 log = logging.getLogger(__name__)
 
-
-class Append(Message, frozen=True):
-    """Store these records, all or none.
-
-    Asked, it is answered with how many were new once they are durable; told, nobody waits.
-    """
-
-    records: list[Record]
-
-
-class Query(Message, frozen=True):
-    """Answered with records as plain dicts (``seq``, ``id``, ``thread``, …, ``body``).
-
-    ``after`` is a ``seq``; ``limit=None`` is all of them.
-    """
-
-    kind: str | None = None
-    thread: str | None = None
-    after: int = 0
-    limit: int | None = None
-    newest_first: bool = True
-
-
-class Latest(Message, frozen=True):
-    """Answered with the newest record of this kind in this thread, or None."""
-
-    kind: str
-    thread: str
+PURGE_SECONDS = 600.0
+"""How often ended runs are looked through for what has passed its retention."""
+DAY_MICROSECONDS = 86_400 * 1_000_000
 
 
 class _Commit(Message, frozen=True):
@@ -53,11 +41,22 @@ class _Leave(Message, frozen=True):
     reason: Exit
 
 
+class _PurgeOld(Message, frozen=True):
+    """Our own timer: purge what has passed its retention."""
+
+
+class _PurgeMore(Message, frozen=True):
+    """Goes to the end of our own queue, so that appends get between two batches of a purge."""
+
+
 class Phylactery(Actor):
     """Keeps the records of one box; group commit, acknowledged means durable (D2).
 
-    What cannot be stored (disk full, forged) or read (a damaged record) is refused to its asker
-    with a ``ReplyError`` and the actor lives; a damaged file keeps it from starting.
+    ``where`` is a path or a ``postgresql://`` address. With ``retention_days`` the working records
+    of a run are emptied so long after it ended (D4), otherwise only when asked to (``Purge``).
+
+    What cannot be stored (disk full, forged, in conflict) or read (a damaged record) is refused to
+    its asker with a ``ReplyError`` and the actor lives; a damaged store keeps it from starting.
     """
 
     mailbox = MailboxSpec(bound=None)  # what must be durable is not refused for want of a slot
@@ -65,61 +64,99 @@ class Phylactery(Actor):
 
     def __init__(
         self,
-        path: str | Path,
+        where: str | Path,
         *,
+        retention_days: float | None = None,
         max_batch: int = MAX_BATCH,
         open_with: Callable[[str | Path], Store] = open_store,
+        purge_seconds: float = PURGE_SECONDS,
     ) -> None:
-        self._path = path
+        self._where = where
+        self._retention_days = retention_days
         self._max_batch = max_batch
         self._open_with = open_with
+        self._purge_seconds = purge_seconds
+        self._purges: list[_Purging] = []
 
     def on_start(self) -> None:
-        self.store = self._open_with(self._path)
+        self.store = self._open_with(self._where)
         self._group = GroupCommit(self.store, self._max_batch)
+        if self._retention_days is not None:
+            self.ctx.timer("purge", 0.0, _PurgeOld())
 
     def on_receive(self, message: object) -> object:
         match message:
-            case Append(records=records):
-                promise = self.ctx.later()
-                first = self._group.waiting == 0
-                if self._group.add(records, self._answer(promise.reply, promise.fail)):
-                    self._group.commit()
-                elif first:
-                    self.ctx.tell(self.ctx.me, _Commit())
-                return promise
+            case Append():
+                return self._append(message)
             case _Commit():
                 self._group.commit()
-                return None
-            case Query() | Latest():
-                self._group.commit()  # whoever wrote before reading reads what he wrote
-                return self._read(message)
+            case Purge(before=before):
+                promise = self.ctx.later()
+                self._purge(_Purging(before, self._answer(promise.reply, promise.fail)))
+                return promise
+            case _PurgeMore():
+                self._purge_batch()
+            case _PurgeOld():
+                self._purge_old()
             case Shutdown(reason=reason):
                 self.ctx.tell(self.ctx.me, _Leave(reason))
-                return None
             case _Leave(reason=reason):
                 self.ctx.stop(reason)
-                return None
             case _:
-                raise ReplyError(f"the phylactery does not know {type(message).__name__}")
+                return self._read(message)
+        return None
 
     def on_stop(self, reason: Exit) -> None:
         self._group.commit()
+        for purging in self._purges:
+            purging.done(purging.emptied)
         self.store.close()
 
-    def _read(self, message: Query | Latest) -> object:
+    def _append(self, message: Append) -> Promise:
+        promise = self.ctx.later()
+        first = self._group.waiting == 0
+        if self._group.add(message.records, self._answer(promise.reply, promise.fail)):
+            self._group.commit()
+        elif first:
+            self.ctx.tell(self.ctx.me, _Commit())
+        return promise
+
+    def _read(self, message: object) -> object:
+        self._group.commit()  # whoever wrote before reading reads what he wrote
         try:
-            if isinstance(message, Latest):
-                return self.store.latest(message.kind, message.thread)
-            return self.store.query(
-                kind=message.kind,
-                thread=message.thread,
-                after=message.after,
-                limit=message.limit,
-                newest_first=message.newest_first,
-            )
+            return _read(self.store, message)
         except StoreError as error:
             raise ReplyError(f"not read: {error}") from error
+
+    # ── the purge, batch by batch (D4) ───────────────────────────────────────────────────────
+
+    def _purge(self, purging: _Purging) -> None:
+        self._purges.append(purging)
+        if len(self._purges) == 1:
+            self.ctx.tell(self.ctx.me, _PurgeMore())
+
+    def _purge_batch(self) -> None:
+        purging = self._purges[0]
+        self._group.commit()
+        try:
+            emptied = self.store.purge(purging.before)
+        except StoreError as error:
+            purging.done(error)
+            emptied = 0
+        else:
+            purging.emptied += emptied
+            if emptied == 0:
+                purging.done(purging.emptied)
+        if emptied == 0:
+            del self._purges[0]
+        if self._purges:
+            self.ctx.tell(self.ctx.me, _PurgeMore())
+
+    def _purge_old(self) -> None:
+        self.ctx.timer("purge", self._purge_seconds, _PurgeOld())
+        if not self._purges and self._retention_days is not None:
+            before = time.time_ns() // 1000 - int(self._retention_days * DAY_MICROSECONDS)
+            self._purge(_Purging(before, _logged))
 
     def _answer(
         self, reply: Callable[[object], bool], fail: Callable[[BaseException], bool]
@@ -127,7 +164,49 @@ class Phylactery(Actor):
         def done(outcome: int | Exception) -> None:
             if isinstance(outcome, int):
                 reply(outcome)
-            elif not fail(ReplyError(f"not stored: {outcome}")):
+                return
+            prefix = "conflict" if isinstance(outcome, Conflict) else "not stored"
+            if not fail(ReplyError(f"{prefix}: {outcome}")):
                 log.error("records were not stored, and nobody waits to hear it: %s", outcome)
 
         return done
+
+
+class _Purging:
+    """A purge under way: up to which clock, who waits, and what was emptied so far."""
+
+    def __init__(self, before: int, done: Done) -> None:
+        self.before = before
+        self.done = done
+        self.emptied = 0
+
+
+def _read(store: Store, message: object) -> object:
+    match message:
+        case Query(kind=kind, thread=thread, after=after, limit=limit, newest_first=newest):
+            return store.query(
+                kind=kind, thread=thread, after=after, limit=limit, newest_first=newest
+            )
+        case Latest(kind=kind, thread=thread):
+            return store.latest(kind, thread)
+        case Thread(name=name):
+            return store.thread(name)
+        case Threads(state=state, parent=parent, after=after, limit=limit):
+            return store.threads(state=state, parent=parent, after=after, limit=limit)
+        case Tasks(did=did, state=state, after=after, limit=limit):
+            return store.tasks(did=did, state=state, after=after, limit=limit)
+        case OpenCalls(thread=thread, after=after, limit=limit):
+            return store.open_calls(thread=thread, after=after, limit=limit)
+        case Due(now=now, limit=limit):
+            return store.due(now, limit)
+        case NextDue():
+            return store.next_due()
+        case _:
+            raise ReplyError(f"the phylactery does not know {type(message).__name__}")
+
+
+def _logged(outcome: int | Exception) -> None:
+    if isinstance(outcome, Exception):
+        log.error("ended runs were not purged: %s", outcome)
+    elif outcome:
+        log.info("%d records of ended runs were purged", outcome)

@@ -14,6 +14,8 @@ from covend.phylactery.canonical import canonical, parse
 Act = Literal["INTEND", "DO", "KNOW", "LEARN", "CALL", "GET", "PUT", "MAP"]
 ACTS: frozenset[str] = frozenset(get_args(Act))
 
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
 
 class BadRecord(ValueError):
     """A record that may not be stored: says which member is wrong and what would be right."""
@@ -65,6 +67,7 @@ def record(
     if not isinstance(cast(object, body), dict):
         raise BadRecord(f"the body of a {kind!r} record must be an object, not {body!r}")
     text = canonical(body).decode()
+    canonical(clock)  # refuses a clock that is no safe integer
     return Record(
         id=content_id(thread, actor, act, kind, text, clock, ids),
         thread=thread,
@@ -82,28 +85,23 @@ def content_id(
 ) -> str:
     """The id of a record: sha256 over the canonical JSON of everything else in it (D1).
 
-    ``body`` is canonical JSON already. The members stand in canonical (alphabetical) order.
+    ``body`` is canonical JSON already and goes in as it is. Raises ``NotCanonical`` for a name
+    that is not Unicode text.
     """
-    content = b"".join(
-        (
-            b'{"act":',
-            canonical(act),
-            b',"actor":',
-            canonical(actor),
-            b',"body":',
-            body.encode(),
-            b',"clock":',
-            canonical(clock),
-            b',"kind":',
-            canonical(kind),
-            b',"parents":',
-            canonical(parents),
-            b',"thread":',
-            canonical(thread),
-            b"}",
-        )
-    )
-    return hashlib.sha256(content).hexdigest()
+    content = {
+        "act": act,
+        "actor": actor,
+        "body": msgspec.Raw(body.encode()),
+        "clock": clock,
+        "kind": kind,
+        "parents": parents,
+        "thread": thread,
+    }
+    try:
+        text = _encode(content)
+    except UnicodeEncodeError:
+        text = canonical({**content, "body": None})  # says which name it is
+    return hashlib.sha256(text).hexdigest()
 
 
 def is_intact(entry: Record) -> bool:
@@ -116,8 +114,17 @@ def is_intact(entry: Record) -> bool:
 
 def as_dict(entry: Record, seq: int) -> dict[str, Any]:
     """The record as plain data for a message, with its place in the store as ``seq``."""
-    plain = cast("dict[str, Any]", msgspec.to_builtins(entry))
-    return {"seq": seq, **plain}
+    return {
+        "seq": seq,
+        "id": entry.id,
+        "thread": entry.thread,
+        "actor": entry.actor,
+        "act": entry.act,
+        "kind": entry.kind,
+        "body": entry.body,
+        "clock": entry.clock,
+        "parents": list(entry.parents),
+    }
 
 
 def parse_body(text: str) -> dict[str, Any]:

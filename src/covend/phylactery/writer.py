@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from covend.phylactery.canonical import NotCanonical
-from covend.phylactery.records import BadRecord, Record
-from covend.phylactery.store import Store, StoreError
+from covend.phylactery.errors import StoreError
+from covend.phylactery.records import Record
+from covend.phylactery.store import Store
 
 Done = Callable[[int | Exception], None]
-"""Called with the number of records that were new, or with why none of the batch was stored."""
+"""Called with how many records were new, or with why none of the batch was stored."""
 
 MAX_BATCH = 1000
 """Records in one transaction; past it the group is committed without waiting for more."""
@@ -40,29 +40,29 @@ class GroupCommit:
         return self._records >= self.max_batch
 
     def commit(self) -> None:
-        """Store the group in one durable transaction, then tell each batch.
+        """Store the group in one durable transaction, then tell each batch how it went.
 
-        Where the group cannot be stored as a whole, each batch is tried alone, so that one bad or
-        too large batch is refused and harms no other.
+        Where the group cannot be stored at all, each batch is tried alone, so that one that is too
+        large harms no other.
         """
         group, self._waiting, self._records = self._waiting, [], 0
         if not group:
             return
-        if len(group) == 1:
-            self._alone(*group[0])
-            return
         try:
-            new = self.store.append_all([records for records, _ in group])
-        except (StoreError, BadRecord, NotCanonical):
-            for records, done in group:
-                self._alone(records, done)
+            outcomes = self.store.append_all([records for records, _ in group])
+        except StoreError as error:
+            if len(group) == 1:
+                group[0][1](error)
+            else:
+                for records, done in group:
+                    self._alone(records, done)
             return
-        for (_, done), count in zip(group, new, strict=True):
-            done(count)
+        for (_, done), outcome in zip(group, outcomes, strict=True):
+            done(outcome)
 
     def _alone(self, records: Sequence[Record], done: Done) -> None:
         try:
-            outcome: int | Exception = self.store.append(records)
-        except (StoreError, BadRecord, NotCanonical) as error:
+            outcome: int | Exception = self.store.append_all([records])[0]
+        except StoreError as error:
             outcome = error
         done(outcome)

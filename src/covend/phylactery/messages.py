@@ -1,0 +1,103 @@
+"""What the phylactery actor is asked. A refusal is a ``ReplyError``.
+
+Its text begins with ``conflict:`` for records that contradict stored ones, ``not stored:`` or
+``not read:``. Clocks are microseconds since 1970. Of pages, ``after`` is the last ``seq`` seen and
+``limit=None`` is all.
+"""
+
+from __future__ import annotations
+
+from covend.phylactery.records import Record
+from covend.runtime import Message
+
+
+class Append(Message, frozen=True):
+    """Store these records, all or none.
+
+    Asked, it is answered with how many were new once they are durable; told, nobody waits.
+    """
+
+    records: list[Record]
+
+
+class Query(Message, frozen=True):
+    """Answered with records as plain dicts (``seq``, ``id``, ``thread``, …, ``body``).
+
+    ``after`` is a ``seq``; ``limit=None`` is all of them.
+    """
+
+    kind: str | None = None
+    thread: str | None = None
+    after: int = 0
+    limit: int | None = None
+    newest_first: bool = True
+
+
+class Latest(Message, frozen=True):
+    """Answered with the newest record of this kind in this thread, or None."""
+
+    kind: str
+    thread: str
+
+
+class Thread(Message, frozen=True):
+    """Answered with the row of this run as in ``Threads``, or None."""
+
+    name: str
+
+
+class Threads(Message, frozen=True):
+    """Answered with runs, oldest first, as plain dicts.
+
+    They have ``seq``, ``id``, ``state`` (``open`` or ``ended``), ``opened``, ``ended``,
+    ``parent``, ``pattern`` and ``know``.
+    """
+
+    state: str | None = None
+    parent: str | None = None
+    after: int = 0
+    limit: int | None = None
+
+
+class Tasks(Message, frozen=True):
+    """Answered with what humans are asked to do, oldest first, as plain dicts (P18).
+
+    They have ``seq``, ``thread``, ``slot``, ``attempt``, ``did``, ``state``, ``due`` and
+    ``opened``.
+    """
+
+    did: str | None = None
+    state: str | None = None
+    after: int = 0
+    limit: int | None = None
+
+
+class OpenCalls(Message, frozen=True):
+    """Answered with the calls that wait for their answer, oldest first, as plain dicts (P4).
+
+    They have ``seq``, ``thread``, ``slot``, ``attempt``, ``call``, ``responder``, ``due``, ``key``.
+    """
+
+    thread: str | None = None
+    after: int = 0
+    limit: int | None = None
+
+
+class Due(Message, frozen=True):
+    """Answered with the timers due at ``now``, earliest first (``thread``, ``name``, ``due``)."""
+
+    now: int
+    limit: int | None = None
+
+
+class NextDue(Message, frozen=True):
+    """Answered with the clock of the earliest timer, or None."""
+
+
+class Purge(Message, frozen=True):
+    """Empty the working records of runs that ended before this clock (D4).
+
+    Done in bounded batches between which appends are stored; answered with how many were emptied.
+    """
+
+    before: int

@@ -1,0 +1,198 @@
+"""The projections: what is open, due and asked, kept beside the records it follows from (P3, D5).
+
+Each record of a run changes them in the transaction that stores it; a record that contradicts
+them is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from covend.phylactery.bodies import Call, Do, Intend, Tick, Timers, read
+from covend.phylactery.database import Database
+from covend.phylactery.errors import Conflict
+from covend.phylactery.records import Record
+from covend.phylactery.schema import PROJECTION_TABLES, WORKING_KINDS
+
+ACCEPTED = "accepted"
+TASK_ENDS = {"ok": "submitted", "declined": "declined", "timeout": "expired"}
+"""What a human's answer makes of his task; any other answer withdraws it."""
+_NOT_AFTER_KNOW = frozenset({"call", "learn", "know"})
+
+
+def project(db: Database, seq: int, entry: Record) -> None:
+    """Change the projections as a newly stored record says; inside its transaction (D5).
+
+    A record of no run's kind changes nothing. Raises ``Conflict`` for one that contradicts what is
+    stored and ``BadRecord`` for a body without what the projections need.
+    """
+    if entry.kind == "intend":
+        _open(db, seq, entry)
+        return
+    step = _STEPS.get(entry.kind)
+    if step is None:
+        return
+    thread = db.first("SELECT know, kept FROM thread WHERE id = ?", (entry.thread,))
+    if thread is None:
+        raise Orphan(
+            f"{_named(entry)} is for the thread {entry.thread!r}, which has no intend: "
+            "append that first, or in the same batch"
+        )
+    know, kept = thread
+    if know is not None and entry.kind in _NOT_AFTER_KNOW:
+        raise Conflict(f"{_named(entry)} comes after the know {know} of {entry.thread!r}")
+    if not kept and entry.kind in WORKING_KINDS:
+        db.change("UPDATE thread SET kept = 1 WHERE id = ?", (entry.thread,))
+    step(db, seq, entry)
+
+
+class Orphan(Conflict):
+    """A record of a thread that nothing opened."""
+
+
+def clear(db: Database) -> None:
+    """Empty every projection; inside the transaction that fills them again."""
+    for name, definition in PROJECTION_TABLES.items():
+        if definition.startswith("CREATE TABLE"):
+            db.change(f"DELETE FROM {name}")
+
+
+def forget(db: Database, thread: str) -> None:
+    """Remove what followed from the working records of a thread that are purged (D4)."""
+    for table in ("attempt", "task"):
+        db.change(f"DELETE FROM {table} WHERE thread = ?", (thread,))
+    db.change("UPDATE thread SET kept = 0 WHERE id = ?", (thread,))
+
+
+# ── one step for each kind ───────────────────────────────────────────────────────────────────
+
+
+def _open(db: Database, seq: int, entry: Record) -> None:
+    body = read(entry, Intend)
+    opened = db.change(
+        "INSERT INTO thread (id, seq, intend, state, opened, parent, pattern, kept)"
+        " VALUES (?, ?, ?, 'open', ?, ?, ?, 0) ON CONFLICT (id) DO NOTHING",
+        (entry.thread, seq, entry.id, entry.clock, body.parent, body.pattern),
+    )
+    if not opened:
+        other = db.first("SELECT intend FROM thread WHERE id = ?", (entry.thread,))
+        raise Conflict(f"{_named(entry)}: {entry.thread!r} was opened by {_first(other)}")
+    _set_timers(db, entry, body)
+
+
+def _call(db: Database, seq: int, entry: Record) -> None:
+    body = read(entry, Call)
+    place = (entry.thread, body.slot, body.attempt)
+    claimed = db.change(
+        "INSERT INTO attempt (thread, slot, attempt, seq, call, responder, due, key, open)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT (thread, slot, attempt) DO UPDATE SET"
+        " seq = excluded.seq, call = excluded.call, responder = excluded.responder,"
+        " due = excluded.due, key = excluded.key WHERE attempt.call IS NULL",
+        (*place, seq, entry.id, body.responder.kind, body.deadline, body.key),
+    )
+    if not claimed:
+        raise _taken(db, entry, "call", place)
+    if body.responder.kind == "actor":
+        db.change(
+            "INSERT INTO task (thread, slot, attempt, seq, did, state, due, opened)"
+            " VALUES (?, ?, ?, ?, ?, 'open', ?, ?)",
+            (*place, seq, body.responder.did or "", body.deadline, entry.clock),
+        )
+    _set_timers(db, entry, body)
+
+
+def _do(db: Database, seq: int, entry: Record) -> None:
+    """Claim the slot's answer; a human's ``accepted`` only says that one will come (P12, P18)."""
+    body = read(entry, Do)
+    place = (entry.thread, body.slot, body.attempt)
+    if body.status == ACCEPTED:
+        answered = db.first(
+            "SELECT answer FROM attempt WHERE thread = ? AND slot = ? AND attempt = ?"
+            " AND answer IS NOT NULL",
+            place,
+        )
+        state = None if answered else ACCEPTED
+    else:
+        claimed = db.change(
+            "INSERT INTO attempt (thread, slot, attempt, seq, answer, open)"
+            " VALUES (?, ?, ?, ?, ?, 0) ON CONFLICT (thread, slot, attempt) DO UPDATE SET"
+            " answer = excluded.answer, open = 0 WHERE attempt.answer IS NULL",
+            (*place, seq, entry.id),
+        )
+        state = TASK_ENDS.get(body.status or "", "withdrawn") if claimed else None
+    if state is not None:
+        db.change(
+            "UPDATE task SET state = ? WHERE thread = ? AND slot = ? AND attempt = ?"
+            " AND state IN ('open', 'accepted')",
+            (state, *place),
+        )
+    elif not body.late and not body.conflict:
+        raise _taken(db, entry, "answer", place)
+
+
+def _tick(db: Database, seq: int, entry: Record) -> None:
+    name = read(entry, Tick).name
+    if name is not None:
+        db.change("DELETE FROM timer WHERE thread = ? AND name = ?", (entry.thread, name))
+
+
+def _learn(db: Database, seq: int, entry: Record) -> None:
+    _set_timers(db, entry, read(entry, Timers))
+
+
+def _know(db: Database, seq: int, entry: Record) -> None:
+    """End the thread: nothing of it is open, due or asked any more (P3, P20)."""
+    db.change(
+        "UPDATE thread SET state = 'ended', ended = ?, know = ? WHERE id = ?",
+        (entry.clock, entry.id, entry.thread),
+    )
+    db.change("DELETE FROM timer WHERE thread = ?", (entry.thread,))
+    db.change("UPDATE attempt SET open = 0 WHERE thread = ? AND open = 1", (entry.thread,))
+    _withdraw_tasks(db, seq, entry)
+
+
+def _withdraw_tasks(db: Database, seq: int, entry: Record) -> None:
+    db.change(
+        "UPDATE task SET state = 'withdrawn' WHERE thread = ? AND state IN ('open', 'accepted')",
+        (entry.thread,),
+    )
+
+
+_STEPS: dict[str, Callable[[Database, int, Record], None]] = {
+    "call": _call,
+    "do": _do,
+    "tick": _tick,
+    "learn": _learn,
+    "know": _know,
+    "cancel": _withdraw_tasks,
+}
+
+
+def _set_timers(db: Database, entry: Record, body: Timers) -> None:
+    for name in body.cancel_timers:
+        db.change("DELETE FROM timer WHERE thread = ? AND name = ?", (entry.thread, name))
+    for timer in body.timers:
+        db.change(
+            "INSERT INTO timer (thread, name, due) VALUES (?, ?, ?)"
+            " ON CONFLICT (thread, name) DO UPDATE SET due = excluded.due",
+            (entry.thread, timer.name, timer.due),
+        )
+
+
+def _taken(db: Database, entry: Record, column: str, place: tuple[str, str, int]) -> Conflict:
+    other = db.first(
+        f"SELECT {column} FROM attempt WHERE thread = ? AND slot = ? AND attempt = ?", place
+    )
+    thread, slot, attempt = place
+    return Conflict(
+        f"{_named(entry)}: slot {slot!r}, attempt {attempt} of {thread!r} has the "
+        f"{entry.kind} {_first(other)}"
+    )
+
+
+def _first(row: tuple[object, ...] | None) -> object:
+    return row[0] if row else None
+
+
+def _named(entry: Record) -> str:
+    return f"the {entry.kind} {entry.id}"

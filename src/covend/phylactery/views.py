@@ -1,0 +1,92 @@
+"""Reading the projections: threads, tasks, open calls and timers as plain data (P4, P6, P18)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from covend.phylactery.database import Database, Value
+
+NO_LIMIT = 2**62
+
+_THREAD = ("seq", "id", "state", "opened", "ended", "parent", "pattern", "know")
+_TASK = ("seq", "thread", "slot", "attempt", "did", "state", "due", "opened")
+_CALL = ("seq", "thread", "slot", "attempt", "call", "responder", "due", "key")
+_TIMER = ("thread", "name", "due")
+
+
+class Views:
+    """What is open, due and asked. Pages go by ``seq``: pass the last one seen as ``after``."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def threads(
+        self,
+        *,
+        state: str | None = None,
+        parent: str | None = None,
+        after: int = 0,
+        limit: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """Runs, oldest first: ``id``, ``state`` (``open`` or ``ended``), clocks, ``parent``, …"""
+        return self._page("thread", _THREAD, {"state": state, "parent": parent}, after, limit)
+
+    def thread(self, name: str) -> dict[str, Any] | None:
+        """One run, or None."""
+        found = self._page("thread", _THREAD, {"id": name}, 0, 1)
+        return found[0] if found else None
+
+    def tasks(
+        self,
+        *,
+        did: str | None = None,
+        state: str | None = None,
+        after: int = 0,
+        limit: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """The human inbox, oldest first; ``state`` is open, accepted, submitted, declined,
+        expired or withdrawn.
+        """
+        return self._page("task", _TASK, {"did": did, "state": state}, after, limit)
+
+    def open_calls(
+        self, *, thread: str | None = None, after: int = 0, limit: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Calls without their answer in runs that go on, oldest first (P4).
+
+        ``call`` is the record's id, ``responder`` the kind that was asked, ``key`` the
+        idempotency key, ``due`` the deadline.
+        """
+        return self._page("attempt", _CALL, {"thread": thread}, after, limit, "open = 1")
+
+    def due(self, now: int, limit: int | None = None) -> list[dict[str, Any]]:
+        """Timers whose time has come (microseconds), earliest first."""
+        rows = self._db.rows(
+            "SELECT thread, name, due FROM timer WHERE due <= ? ORDER BY due, thread, name LIMIT ?",
+            (now, _bound(limit)),
+        )
+        return [dict(zip(_TIMER, row, strict=True)) for row in rows]
+
+    def next_due(self) -> int | None:
+        """When the earliest timer is due, or None if none is set."""
+        row = self._db.first("SELECT min(due) FROM timer")
+        return row[0] if row else None
+
+    def _page(
+        self,
+        table: str,
+        columns: tuple[str, ...],
+        wanted: dict[str, str | None],
+        after: int,
+        limit: int | None,
+        condition: str = "seq > 0",
+    ) -> list[dict[str, Any]]:
+        given = {column: value for column, value in wanted.items() if value is not None}
+        where = " AND ".join([condition, "seq > ?", *(f"{column} = ?" for column in given)])
+        values: list[Value] = [after, *given.values(), _bound(limit)]
+        sql = f"SELECT {', '.join(columns)} FROM {table} WHERE {where} ORDER BY seq LIMIT ?"
+        return [dict(zip(columns, row, strict=True)) for row in self._db.rows(sql, values)]
+
+
+def _bound(limit: int | None) -> int:
+    return NO_LIMIT if limit is None else max(0, limit)

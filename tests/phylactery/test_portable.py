@@ -1,0 +1,149 @@
+"""A thread moved from one store to another arrives whole, or not at all (D5)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from runs import call, do, intend, made, timer
+
+from covend.phylactery.errors import Conflict, StoreError
+from covend.phylactery.records import BadRecord, record
+from covend.phylactery.store import Store
+
+
+@pytest.fixture
+def other(new_place: Callable[[], Any]) -> Iterator[Store]:
+    opened = new_place().open()
+    yield opened
+    opened.close()
+
+
+def family(store: Store) -> list[str]:
+    """A run that waits on a child run, with a bystander between; returns the exported lines."""
+    opened = intend("p", timers=[timer("sla", 70)], text="é\u2028 0.1", number=[1.5, 1e21, -0.0])
+    asked = call("p", "nested")
+    child = record(
+        "c", "intend", {"parent": "p"}, actor="a", act="INTEND", clock=10**7, parents=[asked]
+    )
+    inner = record("c", "call", {"slot": "s", "attempt": 0}, actor="a", clock=None, parents=[child])
+    store.append([opened, asked])
+    store.append([intend("bystander"), child, inner])
+    return list(store.export("p", children=True))
+
+
+def plain(store: Store, thread: str) -> list[dict[str, Any]]:
+    return [
+        {**row, "seq": None, "parents": tuple(row["parents"])}
+        for row in store.query(thread=thread, newest_first=False)
+    ]
+
+
+def test_an_imported_run_stands_exactly_where_it_stood(store: Store, other: Store) -> None:
+    """D5: records, open calls and timers, its child's too; nothing of anybody else's."""
+    lines = family(store)
+    assert other.import_(lines) == 4
+    assert other.import_(line + "\n" for line in lines) == 0
+    for thread in ("p", "c"):
+        assert plain(other, thread) == plain(store, thread)
+    assert [row["id"] for row in other.threads()] == ["p", "c"]
+    assert {(row["thread"], row["slot"]) for row in other.open_calls()} == {
+        ("p", "nested"),
+        ("c", "s"),
+    }
+    assert other.due(100) == [{"thread": "p", "name": "sla", "due": 70}]
+    assert other.verify() == []
+    assert list(other.export("p", children=True)) == lines
+
+
+def test_a_run_that_went_on_is_brought_up_to_date(store: Store, other: Store) -> None:
+    """D5: what is there already is passed over."""
+    other.import_(family(store))
+    store.append([do("p", "nested")])
+    assert other.import_(store.export("p")) == 1
+    assert len(other.open_calls()) == 1
+
+
+def changed(line: str, **changes: Any) -> str:
+    return json.dumps({**json.loads(line), **changes})
+
+
+TAMPERED: dict[str, tuple[Callable[[list[str]], list[str]], str]] = {
+    "a changed body": (
+        lambda lines: [lines[0], changed(lines[1], body={"slot": "x", "attempt": 0}), *lines[2:]],
+        r"line 2: the content of record \w+ is not what its id names",
+    ),
+    "a changed clock": (
+        lambda lines: [*lines[:3], changed(lines[3], clock=1)],
+        r"line 4: the content",
+    ),
+    "no JSON": (lambda lines: [lines[0], "{", *lines[1:]], "line 2: not an exported record"),
+    "a missing member": (lambda lines: ['{"id":"x"}'], "line 1: not an exported record"),
+    "another member": (
+        lambda lines: [changed(lines[0], extra=1)],
+        r"line 1: not an exported record.*extra",
+    ),
+    "an unknown act": (lambda lines: [changed(lines[0], act="FORGET")], "line 1: .*FORGET"),
+    "a line left out": (
+        lambda lines: [lines[0], *lines[2:]],
+        r"line 2: the parent \w+ of record \w+ is neither on a line before it nor in this store",
+    ),
+    "lines in another order": (
+        lambda lines: [lines[0], lines[2], lines[1], lines[3]],
+        "line 2: the parent",
+    ),
+    "a body emptied in a living run": (
+        lambda lines: [lines[0], changed(lines[1], body={}, purged=True), *lines[2:]],
+        "line 2: a purged record, but its thread has not ended",
+    ),
+    "a question emptied": (
+        lambda lines: [changed(lines[0], body={}, purged=True), *lines[1:]],
+        "line 1: a 'intend' record with this body cannot have been purged",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TAMPERED)
+def test_what_was_changed_on_the_way_is_refused_by_its_line(
+    store: Store, other: Store, case: str
+) -> None:
+    """D5: and nothing of it is stored."""
+    change, said = TAMPERED[case]
+    lines = family(store)
+    with pytest.raises(BadRecord, match=said):
+        other.import_(change(lines))
+    assert other.query() == []
+
+
+def test_a_run_that_went_on_differently_here_is_refused(store: Store, other: Store) -> None:
+    """P3: one history a thread."""
+    other.import_(family(store))
+    store.append([do("p", "nested", answer=1)])
+    other.append([do("p", "nested", answer=2)])
+    with pytest.raises(Conflict, match="has the do"):
+        other.import_(store.export("p"))
+    assert other.verify() == []
+
+
+def test_a_purged_run_travels_as_it_is(store: Store, other: Store) -> None:
+    """D4, D5."""
+    store.append([intend("q"), call("q"), do("q"), made("q", "know", answer=1)])
+    store.purge(10**12)
+    lines = list(store.export("q"))
+    assert other.import_(lines) == 4
+    assert [row.get("purged", False) for row in other.query(newest_first=False)] == [
+        False,
+        True,
+        True,
+        False,
+    ]
+    assert other.verify() == []
+    assert list(other.export("q")) == lines
+
+
+def test_a_thread_that_is_not_there_cannot_be_exported(store: Store) -> None:
+    """X6."""
+    with pytest.raises(StoreError, match="no thread 'nobody'"):
+        list(store.export("nobody"))

@@ -1,0 +1,156 @@
+"""What is PostgreSQL's own: the one writer's lock, schemas, a server that goes away (D2, D3)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from runs import call, intend
+
+from covend.phylactery import errors
+from covend.phylactery.records import record
+from covend.phylactery.store import open_store
+from covend.testing import eventually
+from covend.testing.postgresql import PostgresServer
+
+
+@pytest.fixture(scope="session", params=["postgresql"])
+def engine(request: pytest.FixtureRequest, postgres_server: PostgresServer) -> str:
+    return request.param
+
+
+def test_there_is_one_writer_and_any_number_of_readers(place: Any) -> None:
+    """D2: by an advisory lock, which ends with its connection."""
+    store = place.open()
+    with pytest.raises(errors.StoreError, match=r"another covend writes here.*search_path"):
+        place.open()
+    readers = [place.read(), place.read()]
+    for each in (store, *readers):
+        each.close()
+    eventually(lambda: reopened(place), 10.0, "the lock is free")
+
+
+def reopened(place: Any) -> bool:
+    try:
+        place.open().close()
+    except errors.StoreError:
+        return False
+    return True
+
+
+def test_several_boxes_share_a_database_by_schema(new_place: Callable[[], Any]) -> None:
+    """D3."""
+    stores = [new_place().open() for _ in range(2)]
+    for number, store in enumerate(stores):
+        store.append([intend(f"q{number}")])
+    assert [[row["id"] for row in store.threads()] for store in stores] == [["q0"], ["q1"]]
+    for store in stores:
+        store.close()
+
+
+def test_a_schema_that_is_missing_or_somebody_elses_is_refused(
+    place: Any, postgres_server: PostgresServer
+) -> None:
+    """X6: nothing is created or changed there."""
+    with pytest.raises(errors.StoreError, match="names no schema that exists"):
+        open_store(postgres_server.dsn("nowhere"))
+    place.tamper("CREATE TABLE record (mine INTEGER)")
+    with pytest.raises(errors.StoreError, match="'record' that is not covend's"):
+        place.open()
+    place.tamper("SELECT mine FROM record")
+
+
+def test_a_store_that_lost_a_table_is_damaged(place: Any) -> None:
+    """D2."""
+    place.open().close()
+    place.tamper("DROP TABLE timer")
+    with pytest.raises(errors.StoreCorrupt, match="it has no timer, timer_due"):
+        place.open()
+
+
+def test_a_broken_connection_is_opened_again(place: Any, postgres_server: PostgresServer) -> None:
+    """D2: the append under way is refused whole, the next one is stored."""
+    store = place.open()
+    store.append([intend()])
+    with psycopg.connect(postgres_server.dsn(), autocommit=True) as db:
+        db.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid != pg_backend_pid()"
+        )
+    with pytest.raises(errors.StoreError, match=r"terminat|clos|lost"):
+        store.append([call(), call(slot="other")])
+    eventually(lambda: stored(store), 10.0, "the connection is back")
+    assert [row["slot"] for row in store.open_calls()] == ["s"]
+    assert store.verify() == []
+    store.close()
+
+
+CALL = call()
+
+
+def stored(store: Any) -> bool:
+    try:
+        store.append([CALL])
+    except errors.StoreError:
+        return False
+    return True
+
+
+def test_a_broken_connection_inside_a_batch_writes_nothing_of_it(
+    place: Any, postgres_server: PostgresServer
+) -> None:
+    """D2: no statement of a transaction goes through another connection."""
+    store = place.open()
+
+    def breaking() -> Iterator[Any]:
+        yield intend("first")
+        with psycopg.connect(postgres_server.dsn(), autocommit=True) as db:
+            db.execute("SELECT pg_terminate_backend(%s)", (store._db._db.info.backend_pid,))
+        yield intend("second")
+
+    class Batch:
+        def __iter__(self) -> Iterator[Any]:
+            return iter([*breaking()])
+
+    with pytest.raises(errors.StoreError):
+        store.append_all([[intend("before")], Batch(), [intend("after")]])
+    eventually(lambda: nothing_is_there(store), 10.0, "the connection is back")
+    store.close()
+
+
+def nothing_is_there(store: Any) -> bool:
+    try:
+        return store.query() == []
+    except errors.StoreError:
+        return False
+
+
+def test_the_password_is_in_no_message() -> None:
+    """X6: the address is named without it."""
+    with pytest.raises(errors.StoreError) as caught:
+        open_store("postgresql://ann:sesame@127.0.0.1:1/box?connect_timeout=2")
+    assert "postgresql://127.0.0.1:1/box" in str(caught.value)
+    assert "sesame" not in str(caught.value)
+    with pytest.raises(errors.StoreError) as caught:
+        open_store("postgresql://ann:sesame@[broken/box")
+    assert "sesame" not in str(caught.value)
+
+
+def test_without_psycopg_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """X6: it is an extra."""
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    monkeypatch.delitem(sys.modules, "covend.phylactery.postgres", raising=False)
+    with pytest.raises(errors.StoreError, match=r"pip install 'covend\[postgres\]'"):
+        open_store("postgresql://localhost/box")
+
+
+def test_text_that_postgresql_cannot_hold_is_refused(place: Any) -> None:
+    """D2: U+0000 in a name; in a body it is escaped and harmless."""
+    store = place.open()
+    store.append([record("t", "k", {"text": "\0"}, actor="a")])
+    with pytest.raises(errors.StoreError, match="NUL"):
+        store.append([record("t\0", "k", {}, actor="a")])
+    assert store.query()[0]["body"] == {"text": "\0"}
+    store.close()

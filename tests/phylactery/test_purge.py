@@ -1,0 +1,112 @@
+"""The purge: a run's working records are emptied after it, and only then (D4)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from runs import call, do, human, intend, made, timer
+
+from covend.phylactery.records import Record
+from covend.phylactery.store import Store, open_store
+
+LATER = 10**12
+
+
+def run(name: str, answers: int = 1, ended: bool = True, **options: Any) -> list[Record]:
+    out = [intend(name, **options)]
+    for number in range(answers):
+        out += [call(name, f"s{number}", secret="K"), do(name, f"s{number}", answer="K")]
+        out += [made(name, "learn", best="K"), made(name, "tick", name="none")]
+    return [*out, made(name, "know", answer=42)] if ended else out
+
+
+def test_a_purged_run_keeps_its_question_its_answer_and_its_shape(store: Store) -> None:
+    """D4: bodies of call, do, learn and tick go; order, ids, clocks and parents stay."""
+    records = [*run("old"), *run("alive", ended=False), made("box", "learn-to-drive", x=1)]
+    store.append(records)
+    assert store.purge(LATER) == 4
+    assert store.purge(LATER) == 0
+    rows = store.query(thread="old", newest_first=False)
+    assert [(row["id"], row["clock"], row["kind"]) for row in rows] == [
+        (one.id, one.clock, one.kind) for one in records[:6]
+    ]
+    assert [row.get("purged", False) for row in rows] == [False, True, True, True, True, False]
+    assert [row["body"] for row in rows[1:5]] == [{}] * 4
+    assert rows[0]["body"] == {}
+    assert rows[5]["body"] == {"answer": 42}
+    assert not any("purged" in row for row in store.query(thread="alive"))
+    assert store.open_calls() == []
+    thread = store.thread("old")
+    assert thread is not None and thread["state"] == "ended"
+    assert store.verify() == []
+
+
+def test_only_runs_that_ended_before_the_time_are_purged(store: Store) -> None:
+    """D4: retention counts from the end."""
+    first, second = run("first"), run("second")
+    store.append([*first, *second])
+    end = first[-1].clock
+    assert store.purge(end) == 0
+    assert store.purge(end + 1) == 4
+    assert not any("purged" in row for row in store.query(thread="second"))
+
+
+def test_a_purge_goes_in_bounded_batches(store: Store) -> None:
+    """D4: whole runs, until the limit is reached."""
+    for number in range(6):
+        store.append(run(f"r{number}"))
+    before = store.commits
+    emptied = []
+    while got := store.purge(LATER, limit=5):
+        emptied.append(got)
+    assert emptied == [8, 8, 8]
+    assert store.commits - before == 3
+    assert store.verify() == []
+
+
+def test_what_comes_late_to_a_purged_run_is_stored_and_purged_in_its_turn(store: Store) -> None:
+    """D4, P12; and a record that was purged is still known when it is appended again."""
+    old = run("old")
+    store.append(old)
+    store.purge(LATER)
+    assert store.append(old) == 0
+    assert store.append([do("old", "s0", late=True, answer="K")]) == 1
+    assert store.verify() == []
+    assert store.purge(LATER) == 1
+    assert store.verify() == []
+    store.rebuild()
+    assert store.verify() == []
+    assert store.purge(LATER) == 0
+
+
+def test_nothing_of_k_is_left_in_the_store_after_the_purge(place: Any) -> None:
+    """D4: not in the records, not in any projection."""
+    store = place.open()
+    asked = human("q", "K-slot", did="K-did", timers=[timer("K-timer", 5)])
+    store.append([intend("q"), asked])
+    store.append([do("q", "K-slot", answer="K-answer"), made("q", "know", answer=1)])
+    store.purge(LATER)
+    for table in ("record", "thread", "attempt", "task", "timer", "purge"):
+        assert "K-" not in repr(list(store._db.rows(f"SELECT * FROM {table}")))
+    store.close()
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=6),
+    st.integers(1, 9),
+    st.integers(0, 7),
+)
+def test_a_purge_at_any_moment_leaves_a_sound_store(
+    shapes: list[tuple[int, bool]], limit: int, rounds: int
+) -> None:
+    """D4, D5: between any two of its batches as well."""
+    store = open_store(":memory:")
+    for number, (answers, ended) in enumerate(shapes):
+        store.append(run(f"r{number}", answers, ended))
+    for _ in range(rounds):
+        store.purge(LATER, limit=limit)
+        assert store.verify() == []
+    store.close()

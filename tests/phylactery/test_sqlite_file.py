@@ -1,0 +1,269 @@
+"""The SQLite file: full disks, foreign files, torn logs, damage and the way out (D2, D5)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from covend.phylactery.__main__ import main
+from covend.phylactery.errors import StoreCorrupt, StoreError, StoreFull
+from covend.phylactery.records import Record, record
+from covend.phylactery.schema import RECORD_TABLES
+from covend.phylactery.sqlite import APPLICATION_ID, version_problem
+from covend.phylactery.store import Store, open_store, salvage
+
+ONE_EXAMPLE_DIRECTORY = settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+def numbered(count: int, start: int = 0, thread: str = "t") -> list[Record]:
+    return [
+        record(thread, f"k{n % 3}", {"n": n, "pad": "x" * (n % 50)}, actor="a", clock=n + 1)
+        for n in range(start, start + count)
+    ]
+
+
+def numbers(store: Store) -> list[int]:
+    return [row["body"].get("n") for row in store.query(limit=100_000, newest_first=False)]
+
+
+def test_a_full_disk_is_a_clear_error_and_the_store_goes_on(tmp_path: Path) -> None:
+    """D2: atomic, also when there is no room."""
+    store = open_store(tmp_path / "p.db", max_pages=28)
+    store.append(numbered(3))
+    big = [record("t", "k", {"n": n, "pad": "y" * 4000}, actor="a", clock=1) for n in range(50)]
+    with pytest.raises(StoreFull, match="free space"):
+        store.append(big)
+    assert numbers(store) == [0, 1, 2]
+    store.append(numbered(1, start=3))
+    assert numbers(store) == [0, 1, 2, 3]
+    store.close()
+
+
+def test_other_files_are_refused_and_left_alone(tmp_path: Path) -> None:
+    """X6: not a database, somebody else's database, a newer covend's, no such folder."""
+    text = tmp_path / "text.db"
+    text.write_text("this is no database, " * 100)
+    with pytest.raises(StoreCorrupt, match=r"text\.db.*salvage"):
+        open_store(text)
+    other = tmp_path / "other.db"
+    with sqlite3.connect(other) as db:
+        db.execute("CREATE TABLE mine (x)")
+    db.close()
+    with pytest.raises(StoreError, match="not a covend store"):
+        open_store(other)
+    newer = tmp_path / "newer.db"
+    open_store(newer).close()
+    with sqlite3.connect(newer) as db:
+        db.execute("PRAGMA user_version=99")
+    db.close()
+    with pytest.raises(StoreError, match="version 99"):
+        open_store(newer)
+    with pytest.raises(StoreError, match="unable to open"):
+        open_store(tmp_path / "nowhere" / "p.db")
+    assert text.read_text().startswith("this is no database")
+
+
+def test_sqlite_versions_with_the_wal_reset_bug_are_named() -> None:
+    """D2: 3.7.0 to 3.51.2 have it; before 3.37 there are no STRICT tables."""
+    assert "3.51.2" in (version_problem((3, 51, 2)) or "")
+    assert version_problem((3, 51, 3)) is None
+    with pytest.raises(StoreError, match=r"3\.37"):
+        version_problem((3, 36, 0))
+
+
+@pytest.fixture(scope="module")
+def crashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store as a crash leaves it: 40 records in the file, 10 batches of 3 only in its WAL."""
+    home = tmp_path_factory.mktemp("crashed")
+    live = home / "live.db"
+    store = open_store(live)
+    store.append(numbered(40))
+    store._db.first("PRAGMA wal_checkpoint(TRUNCATE)")
+    for batch in range(10):
+        store.append(numbered(3, start=40 + 3 * batch))
+    for suffix in ("", "-wal"):
+        shutil.copy(f"{live}{suffix}", f"{home / 'p.db'}{suffix}")
+    store.close()
+    return home / "p.db"
+
+
+@pytest.fixture(scope="module")
+def closed(crashed: Path) -> Path:
+    """The same store after an orderly end: everything in one file."""
+    path = crashed.parent / "closed.db"
+    for suffix in ("", "-wal"):
+        shutil.copy(f"{crashed}{suffix}", f"{path}{suffix}")
+    open_store(path).close()
+    return path
+
+
+def placed(source: Path, into: Path) -> Path:
+    """A private copy of a store in ``into``."""
+    path = into / "p.db"
+    for suffix in ("", "-wal", "-shm"):
+        target, origin = Path(f"{path}{suffix}"), Path(f"{source}{suffix}")
+        target.unlink(missing_ok=True)
+        if origin.exists():
+            shutil.copy(origin, target)
+    return path
+
+
+@ONE_EXAMPLE_DIRECTORY
+@given(cut=st.floats(0, 1))
+@example(cut=0.0)
+@example(cut=1.0)
+def test_a_wal_cut_anywhere_gives_whole_batches_up_to_the_tear(
+    crashed: Path, tmp_path: Path, cut: float
+) -> None:
+    """D2: SQLite recovers what was committed before the tear, nothing of what was after."""
+    path = placed(crashed, tmp_path)
+    wal = Path(f"{path}-wal")
+    os.truncate(wal, int(wal.stat().st_size * cut))
+    store = open_store(path)
+    found = numbers(store)
+    problems = store.verify()
+    store.close()
+    assert problems == []
+    assert found == list(range(len(found)))
+    assert len(found) >= 40
+    assert (len(found) - 40) % 3 == 0
+    assert cut < 1.0 or len(found) == 70
+
+
+@ONE_EXAMPLE_DIRECTORY
+@given(place=st.floats(0, 1, exclude_max=True), flips=st.binary(min_size=1, max_size=8))
+def test_a_damaged_wal_gives_whole_batches_or_a_clear_error(
+    crashed: Path, tmp_path: Path, place: float, flips: bytes
+) -> None:
+    """D2: never garbage."""
+    path = placed(crashed, tmp_path)
+    damage(Path(f"{path}-wal"), place, flips)
+    store = opened_or_refused(path)
+    if store is None:
+        return
+    try:
+        found = numbers(store)
+    finally:
+        store.close()
+    assert found == list(range(len(found)))
+    assert len(found) >= 40
+    assert (len(found) - 40) % 3 == 0
+
+
+@settings(ONE_EXAMPLE_DIRECTORY, max_examples=150)
+@given(place=st.floats(0, 1, exclude_max=True), flips=st.binary(min_size=1, max_size=8))
+def test_a_damaged_file_gives_everything_or_a_clear_error(
+    closed: Path, tmp_path: Path, place: float, flips: bytes
+) -> None:
+    """D2, D5: what the checks on opening miss, the hash of each record finds."""
+    path = placed(closed, tmp_path)
+    damage(path, place, flips)
+    store = opened_or_refused(path)
+    if store is None:
+        return
+    try:
+        assert numbers(store) == list(range(70))
+    except StoreCorrupt as error:
+        assert_names(error, path)
+    finally:
+        store.close()
+
+
+def opened_or_refused(path: Path) -> Store | None:
+    try:
+        return open_store(path)
+    except StoreError as error:
+        assert_names(error, path)
+        return None
+
+
+def assert_names(error: StoreError, path: Path) -> None:
+    assert str(path) in str(error)
+
+
+def damage(path: Path, place: float, flips: bytes) -> None:
+    data = bytearray(path.read_bytes())
+    at = int(len(data) * place)
+    for offset, flip in enumerate(flips):
+        if at + offset < len(data):
+            data[at + offset] ^= flip
+    path.write_bytes(data)
+
+
+def test_salvage_copies_what_is_intact_and_only_reads_the_damaged_file(
+    closed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """X6: the way out that the error names."""
+    path = placed(closed, tmp_path)
+    data = path.read_bytes()
+    spot = data.index(b'{"n":33,')
+    path.write_bytes(data[:spot] + b'{"n":99,' + data[spot + 8 :])
+    before = path.read_bytes()
+
+    assert main(["check", str(path)]) == 1
+    assert "record 34" in capsys.readouterr().out
+    assert main(["salvage", str(path), str(tmp_path / "new.db")]) == 0
+    assert "69 records" in capsys.readouterr().out
+
+    assert path.read_bytes() == before
+    fresh = open_store(tmp_path / "new.db")
+    assert numbers(fresh) == [n for n in range(70) if n != 33]
+    fresh.close()
+    assert main(["check", str(tmp_path / "new.db")]) == 0
+    with pytest.raises(StoreError, match="exists"):
+        salvage(path, tmp_path / "new.db")
+    assert main(["salvage", "nothing.db", str(tmp_path / "x.db")]) == 1
+    assert main(["mend"]) == 2
+
+
+def test_a_store_of_version_one_gets_its_projections(tmp_path: Path) -> None:
+    """D5: the records of an older covend stay as they are."""
+    path = tmp_path / "p.db"
+    store = open_store(path)
+    run = record("r", "intend", {}, actor="a", act="INTEND", clock=1)
+    store.append([*numbered(3), run])
+    store.close()
+    with sqlite3.connect(path) as db:
+        for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
+            if name not in RECORD_TABLES:
+                db.execute(f"DROP TABLE {name}")
+        db.execute("PRAGMA user_version=1")
+    db.close()
+    store = open_store(path)
+    assert numbers(store)[:3] == [0, 1, 2]
+    assert [row["id"] for row in store.threads()] == ["r"]
+    assert store.verify() == []
+    store.close()
+    with sqlite3.connect(path) as db:
+        assert db.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
+        assert db.execute("PRAGMA user_version").fetchone() == (2,)
+    db.close()
+
+
+def test_a_salvaged_store_keeps_a_run_that_lost_its_intend(tmp_path: Path) -> None:
+    """D5: its records are kept, nothing is projected from them, and the new store is sound."""
+    path = tmp_path / "p.db"
+    store = open_store(path)
+    run = record("r", "intend", {}, actor="a", act="INTEND", clock=1)
+    call = record("r", "call", {"slot": "s", "attempt": 0}, actor="a", act="CALL", clock=2)
+    store.append([run, call])
+    store.close()
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE record SET body = '{\"x\":1}' WHERE seq = 1")
+    db.close()
+    assert salvage(path, tmp_path / "new.db")[0] == 1
+    fresh = open_store(tmp_path / "new.db")
+    assert [row["kind"] for row in fresh.query()] == ["call"]
+    assert fresh.open_calls() == []
+    assert fresh.verify() == []
+    fresh.close()
