@@ -7,7 +7,9 @@ from typing import Any, Literal, TypeAlias
 
 from covend.patterns.state import Response
 
-Status = Literal["fulfilled", "degraded", "unfulfilled", "unresolved", "rejected", "error"]
+Status = Literal[
+    "fulfilled", "degraded", "unfulfilled", "unresolved", "rejected", "error", "cancelled"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +24,8 @@ class Batch:
 class Done:
     """The end of a run: how, with which answer, and why.
 
-    ``code`` is one of P19's where ``status`` is ``error``; ``details`` go into the record as they
-    are, beside the partial responses that every ending lists.
+    ``code`` is one of P19's, or ``disagreement``; ``details`` go into the record as they are,
+    beside the partial responses that every ending lists.
     """
 
     status: Status

@@ -11,36 +11,52 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from covend.patterns.asking import messages
 from covend.patterns.choosing import Choice, choose
 from covend.patterns.decision import Batch
 from covend.patterns.responder import Responder
 from covend.patterns.spec import MAX_LATENCY, Dial, Want
-from covend.patterns.state import SECOND, Call, K, Response
+from covend.patterns.state import SECOND, Call, K, Response, nano, usd
 
 TRANSPORT_ATTEMPTS = 3
 """How often one slot is called when the transport fails; another answer is not asked for."""
 
+ANSWER_TOKENS = 1024
+"""How long an answer may be where money is limited and nobody said: a worst case must exist."""
+
 REMIND_AT = (0.5, 0.8)
 """Parts of a person's SLA after which a silent one is reminded (P18)."""
+
+size = msgspec.json.Encoder().encode
+
+
+UNSAID = Dial()
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What a pattern wants of one round."""
+    """What a pattern wants of one round.
+
+    ``show`` is what the responder sees beside the question: an answer to audit, two to choose from.
+    ``free`` admits only responders that cost nothing. ``max_cost_usd`` limits this round alone.
+    ``resends`` is how many failures of the transport the whole run makes good (None: each slot has
+    ``TRANSPORT_ATTEMPTS``).
+    """
 
     round: str
     wants: Sequence[Want]
-    top_k: int
+    top_k: int = 1
     role: str = "answer"
-    dial: Dial = Dial()
+    dial: Dial = UNSAID
     timeout_secs: float | None = None
     quorum: int | None = None
     exclude: frozenset[str] = frozenset()
     show: Any = None
-    """What the responder sees beside the question: a folded answer to audit, two to choose from."""
     free: bool = False
-    """Only responders that cost nothing (P13: escalate when the budget is exhausted)."""
+    max_cost_usd: float | None = None
+    resends: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +74,6 @@ class Closed:
     responses: tuple[Response, ...]
     quorum_met: bool
     problems: dict[str, str] = field(default_factory=dict[str, str])
-    silent: tuple[str, ...] = ()
-    """Calls still open: the next ``learn`` or the end must close them (``closing``)."""
 
     @property
     def code(self) -> str:
@@ -67,11 +81,26 @@ class Closed:
         if self.responses and not self.quorum_met:
             return "quorum_not_met"
         kinds = set(self.problems.values())
-        if self.silent or kinds == {"timeout"}:
+        if kinds == {"timeout"}:
             return "latency_timeout"
         if kinds == {"invalid"}:
             return "answer_shape_mismatch"
         return "responder_unavailable"
+
+    @property
+    def reason(self) -> str:
+        """Who failed and how, for people."""
+        told = ", ".join(f"{call} {status}" for call, status in self.problems.items())
+        return f"{len(self.responses)} valid answers; {told or 'nobody else was asked'}"
+
+
+Stand = Batch | NotAsked | Closed | None
+
+
+def stand(k: K, ask: Ask) -> Stand:
+    """How a round stands: to begin or to call again, impossible, over, or None while it is open."""
+    calls = k.round(ask.round)
+    return progress(k, ask, calls) if calls else start(k, ask)
 
 
 def start(k: K, ask: Ask) -> Batch | NotAsked:
@@ -81,50 +110,92 @@ def start(k: K, ask: Ask) -> Batch | NotAsked:
     choice = choose(k, ask.wants, ask.top_k, ask.exclude)
     if not choice.chosen:
         return NotAsked(choice.code, choice.reason)
-    able, reason = affordable(k, ask, choice)
+    question = asked(k, ask)
+    able = affordable(k, ask, question, choice)
     if not able:
-        return NotAsked("cost_budget_exceeded", reason)
+        return NotAsked("cost_budget_exceeded", unaffordable(k, ask, choice))
     if ask.quorum is not None and len(able) < ask.quorum:
         return NotAsked(
             "quorum_not_met", f"{ask.quorum} must answer, {len(able)} can be asked in {ask.round}"
         )
-    calls = [call(k, ask, f"{ask.round}/{index}", 1, who) for index, who in enumerate(able)]
+    calls = [
+        call(k, ask, question, f"{ask.round}/{index}", 1, responder, reserved)
+        for index, (responder, reserved) in enumerate(able)
+    ]
     return Batch(calls=tuple(calls))
 
 
-def affordable(k: K, ask: Ask, choice: Choice) -> tuple[list[Responder], str]:
-    """Who of the chosen can be paid for in the worst case, best first (P13)."""
-    remaining = k.remaining()
-    able: list[Responder] = []
+def asked(k: K, ask: Ask) -> dict[str, Any]:
+    """What every responder of the round is asked: the ``ask`` member of its calls."""
+    dial = merged(k.query.dial, ask.dial)
+    if k.plan.budget is not None and dial.max_tokens is None:
+        dial = msgspec.structs.replace(dial, max_tokens=ANSWER_TOKENS)
+    return messages(k, ask.role, dial, ask.show)
+
+
+def affordable(
+    k: K, ask: Ask, question: dict[str, Any], choice: Choice
+) -> list[tuple[Responder, int]]:
+    """Who of the chosen can be paid for in the worst case, best first, and that cost (P13)."""
+    limits = [limit for limit in (k.left(), round_limit(ask)) if limit is not None]
+    left = min(limits, default=None)
+    able: list[tuple[Responder, int]] = []
     for responder in choice.chosen:
-        worst = worst_cost(k, ask.dial, responder)
-        if ask.free and worst > 0:
-            continue
-        if remaining is not None:
-            if worst > remaining:
+        worst = worst_cost(question, responder)
+        if left is not None:
+            if worst > left:
                 continue
-            remaining -= worst
-        able.append(responder)
-    left = "nothing may be spent" if ask.free else f"{k.remaining()} dollars are left"
-    return able, f"{left}, and each of {len(choice.chosen)} responders may cost more"
+            left -= worst
+        able.append((responder, worst))
+    return able
 
 
-def worst_cost(k: K, dial: Dial, responder: Responder) -> float:
-    """What one call may cost at most: the prompt's size is known, the answer's is bounded."""
+def round_limit(ask: Ask) -> int | None:
+    """Nano-dollars that this round alone may cost; None without a limit of its own."""
+    if ask.free:
+        return 0
+    return None if ask.max_cost_usd is None else nano(ask.max_cost_usd)
+
+
+def unaffordable(k: K, ask: Ask, choice: Choice) -> str:
+    """Why none of the chosen can be asked, for people."""
+    remaining = k.remaining()
+    left = "without limit" if remaining is None else f"{remaining:.9g} dollars"
+    own = round_limit(ask)
+    only = "" if own is None else f", {usd(own):.9g} of them in {ask.round}"
+    return f"may spend {left}{only}; each of {len(choice.chosen)} responders may cost more"
+
+
+def worst_cost(question: dict[str, Any], responder: Responder) -> int:
+    """Nano-dollars one call may cost at most: no tokenizer makes more tokens than bytes."""
     cost = responder.cost
-    prompt_tokens = len(k.query.question) + len(str(k.plan.input))  # no tokenizer makes more
-    answer_tokens = dial.max_tokens or k.query.dial.max_tokens or 1024
-    return (
+    if not (cost.per_1k_input or cost.per_1k_output):
+        return nano(cost.per_call)
+    prompt_tokens = len(size(question["messages"]))
+    answer_tokens: int = question["dial"].get("max_tokens") or ANSWER_TOKENS
+    return nano(
         cost.per_call
         + cost.per_1k_input * prompt_tokens / 1000
         + cost.per_1k_output * answer_tokens / 1000
     )
 
 
-def call(k: K, ask: Ask, slot: str, attempt: int, responder: Responder) -> dict[str, Any]:
-    """The body of a ``call`` record: everything that dispatching it (again) takes (P1, P4)."""
-    limit = min(ask.timeout_secs or MAX_LATENCY[responder.kind], MAX_LATENCY[responder.kind] * 52)
-    deadline = min(k.now + round(limit * SECOND), k.plan.ends)
+def call(
+    k: K,
+    ask: Ask,
+    question: dict[str, Any],
+    slot: str,
+    attempt: int,
+    responder: Responder,
+    reserved: int,
+    by: int | None = None,
+) -> dict[str, Any]:
+    """The body of a ``call`` record: everything that dispatching it (again) takes (P1, P4).
+
+    ``by`` is the deadline of the attempt before, which another attempt does not move.
+    """
+    limit = ask.timeout_secs or MAX_LATENCY[responder.kind]
+    deadline = by or min(k.now + round(limit * SECOND), k.plan.ends)
     name = f"{slot}#{attempt}"
     timers = [{"name": f"deadline:{name}", "due": deadline}]
     if responder.kind == "actor":
@@ -135,8 +206,8 @@ def call(k: K, ask: Ask, slot: str, attempt: int, responder: Responder) -> dict[
         "key": f"{k.thread}/{name}",
         "responder": {"id": responder.id, "kind": responder.kind, "did": responder.did},
         "role": ask.role,
-        "ask": messages(k, ask.role, merged(k.query.dial, ask.dial), ask.show),
-        "reserved": worst_cost(k, ask.dial, responder),
+        "ask": question,
+        "reserved": usd(reserved),
         "deadline": deadline,
         "timers": timers,
     }
@@ -145,75 +216,105 @@ def call(k: K, ask: Ask, slot: str, attempt: int, responder: Responder) -> dict[
 def reminders(name: str, now: int, deadline: int, responder: Responder) -> list[dict[str, Any]]:
     """A person is reminded twice within the SLA; when it is over, the delegates are asked (P18)."""
     sla = round(responder.sla_secs * SECOND) if responder.sla_secs else deadline - now
-    timers = [
-        {"name": f"remind:{name}:{round(part * 100)}", "due": now + round(sla * part)}
-        for part in REMIND_AT
-    ]
-    if responder.delegates and now + sla < deadline:
-        timers.append({"name": f"delegate:{name}", "due": now + sla})
-    return timers
+    due = {f"remind:{name}:{round(part * 100)}": now + round(sla * part) for part in REMIND_AT}
+    if responder.delegates:
+        due[f"delegate:{name}"] = now + sla
+    return [{"name": timer, "due": at} for timer, at in due.items() if at < deadline]
 
 
 def merged(base: Dial, change: Dial) -> Dial:
     """The dial of a call: what the pattern says goes before what the query says."""
-    fields = {
+    said = {
         name: value
-        for name in base.__struct_fields__
-        if (value := getattr(change, name)) not in (None, False, {})
+        for name in change.__struct_fields__
+        if (value := getattr(change, name)) != getattr(UNSAID, name)
     }
-    return Dial(**{**{name: getattr(base, name) for name in base.__struct_fields__}, **fields})
+    if "extra" in said:
+        said["extra"] = base.extra | change.extra
+    return msgspec.structs.replace(base, **said) if said else base
 
 
-def begun(k: K, name: str) -> bool:
-    """Whether a round of this name was ever started."""
-    return any(call.slot.startswith(name + "/") for call in k.calls.values())
+def progress(k: K, ask: Ask, calls: list[Call]) -> Batch | Closed | None:
+    """How a round that has begun stands: to call again, closed, or None while it is open (P11).
 
-
-def progress(k: K, ask: Ask) -> Batch | Closed | None:
-    """How a round that has begun stands: to call again, closed, or None while it is open (P11)."""
-    calls = k.round(ask.round)
-    again = [retried(k, ask, call) for call in calls if fails_in_transit(k, call)]
-    if again:
-        return Batch(calls=tuple(again))
-    valid = [call.response for call in calls if call.status == "ok" and call.response]
-    waiting = [call for call in calls if call.status == "open" and call.deadline > k.now]
+    A quorum counts valid answers; it closes the round when reached and when out of reach.
+    """
+    valid = tuple(call.response for call in calls if call.response)
     quorum = ask.quorum or 1
     reached = ask.quorum is not None and len(valid) >= quorum
-    hopeless = len(valid) + len(waiting) < quorum
-    if waiting and not reached and not hopeless:
-        return None
+    waiting = [call for call in calls if call.status == "open" and call.deadline > k.now]
+    if not reached:
+        again = resends(k, ask, calls)
+        if len(valid) + len(waiting) + len(again) >= quorum:
+            if again:
+                return Batch(calls=again)
+            if waiting:
+                return None
     return Closed(
-        responses=tuple(valid),
+        responses=valid,
         quorum_met=len(valid) >= quorum,
-        problems={
-            call.id: "timeout" if call.status == "open" else call.status
-            for call in calls
-            if call.status != "ok" and call not in waiting
-        },
-        silent=tuple(call.id for call in calls if call.status == "open"),
+        problems={call.id: call.left_open(k.now) for call in calls if not call.response},
     )
 
 
-def closing(k: K, closed: Closed) -> dict[str, str]:
-    """The ``closed`` member of the next ``learn``: who was waited for long enough, or need not be."""
-    return {
-        name: "timeout" if k.calls[name].deadline <= k.now else "withdrawn"
-        for name in closed.silent
-    }
+def closing(k: K) -> dict[str, str]:
+    """The ``closed`` member of the ``learn`` between two rounds: nobody waits for these any longer.
+
+    The end of a run closes what is open by itself.
+    """
+    return {name: call.left_open(k.now) for name, call in k.calls.items() if call.status == "open"}
 
 
-def fails_in_transit(k: K, call: Call) -> bool:
-    """Whether a call never got through, and there is an attempt, time and money for another."""
-    remaining = k.remaining()
-    return (
-        call.status == "error"
-        and call.transport
-        and call.attempt < TRANSPORT_ATTEMPTS
-        and k.now < k.plan.ends
-        and (remaining is None or worst_cost(k, Dial(), k.responder(call.responder)) <= remaining)
-    )
+def resends(k: K, ask: Ask, calls: list[Call]) -> tuple[dict[str, Any], ...]:
+    """The same slots again, as new attempts, for calls that never got through.
+
+    Only while there is an attempt, time and money for it; the question is the same.
+    """
+    failed = [call for call in calls if call.status == "error" and call.transport]
+    if not failed:
+        return ()
+    errors = sum(call.transport for call in k.calls.values())
+    question = asked(k, ask)
+    left = k.left()
+    again: list[dict[str, Any]] = []
+    for before in failed:
+        responder = k.responder(before.responder)
+        worst = worst_cost(question, responder)
+        spent = (
+            before.attempt >= TRANSPORT_ATTEMPTS if ask.resends is None else errors > ask.resends
+        )
+        if spent or k.now >= before.deadline or (left is not None and worst > left):
+            continue
+        left = None if left is None else left - worst
+        attempt = before.attempt + 1
+        again.append(
+            call(k, ask, question, before.slot, attempt, responder, worst, before.deadline)
+        )
+    return tuple(again)
 
 
-def retried(k: K, ask: Ask, failed: Call) -> dict[str, Any]:
-    """The same slot again, as a new attempt."""
-    return call(k, ask, failed.slot, failed.attempt + 1, k.responder(failed.responder))
+def notices(k: K) -> Batch | None:
+    """What people's calls lead to by themselves: an eta moves the timer, silence asks a delegate.
+
+    One ``learn`` each, once: the next one needs another eta, or the next delegate's time (P18).
+    """
+    learn: list[dict[str, Any]] = []
+    for name, call in k.calls.items():
+        if call.kind != "actor" or call.status != "open" or call.deadline <= k.now:
+            continue
+        if call.extensions > call.told:
+            timer = {"name": f"deadline:{name}", "due": call.deadline}
+            learn.append({"extended": {name: call.deadline}, "timers": [timer]})
+        elif call.delegate_due is not None and call.delegate_due <= k.now:
+            learn.append(delegated(k, name, call))
+    return Batch(learn=tuple(learn)) if learn else None
+
+
+def delegated(k: K, name: str, call: Call) -> dict[str, Any]:
+    """The next delegate is asked beside who is silent; an SLA later, the one after."""
+    responder = k.responder(call.responder)
+    did = responder.delegates[call.delegated]
+    due = k.now + round((responder.sla_secs or 0) * SECOND)
+    more = call.delegated + 1 < len(responder.delegates) and k.now < due < call.deadline
+    timers = [{"name": f"delegate:{name}", "due": due}] if more else []
+    return {"delegate": {name: did}, "timers": timers}

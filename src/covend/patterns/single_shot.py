@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from covend.patterns.decision import Decision, Done, Wait
-from covend.patterns.folding import Folded, fold_responses
-from covend.patterns.rounds import Ask, Batch, Closed, NotAsked, begun, progress, start
+from typing import Any
+
+from covend.patterns.decision import Batch, Decision, Done, Wait
+from covend.patterns.folding import Folded, FoldProblem, fold_responses
+from covend.patterns.rounds import Ask, Closed, NotAsked, stand
 from covend.patterns.state import K
 
 ROUND = "primary"
@@ -12,29 +14,36 @@ ROUND = "primary"
 
 def select(k: K) -> Decision:
     """Ask, wait, fold (SEMANTICS §6, single_shot)."""
-    query = k.query
-    ask = Ask(ROUND, query.responders, query.relevance.top_k, quorum=query.min_quorum)
-    if not begun(k, ROUND):
-        match start(k, ask):
-            case NotAsked(code=code, reason=reason):
-                return Done("error", code=code, reason=reason)
-            case batch:
-                return batch
-    match progress(k, ask):
+    match stand(k, fan_out(k)):
         case None:
             return Wait()
+        case Batch() as calls:
+            return calls
+        case NotAsked() as refused:
+            return Done("error", code=refused.code, reason=refused.reason)
         case Closed() as closed:
-            return ended(k, closed)
-        case Batch() as again:
-            return again
+            match folded(k, closed):
+                case Folded() as fold:
+                    return fulfilled(fold)
+                case FoldProblem() as problem:
+                    return Done("error", code=problem.code, reason=problem.reason)
 
 
-def ended(k: K, closed: Closed) -> Done:
-    """What a closed round amounts to when nothing comes after it."""
+def fulfilled(fold: Folded, **details: Any) -> Done:
+    """A fold that stands is the answer, with the obligations that came with it."""
+    if fold.obligations:
+        details["obligations"] = list(fold.obligations)
+    return Done("fulfilled", fold.answer, fold.confidence, folded=fold.responses, details=details)
+
+
+def fan_out(k: K) -> Ask:
+    """The query's own responders, the best of them at once."""
+    query = k.query
+    return Ask(ROUND, query.responders, query.relevance.top_k, quorum=query.min_quorum)
+
+
+def folded(k: K, closed: Closed) -> Folded | FoldProblem:
+    """What a closed round amounts to: a fold of its valid answers, if enough are there (P11)."""
     if not closed.quorum_met:
-        return Done("error", code=closed.code, folded=closed.responses, details=closed.problems)
-    match fold_responses(k, k.query.fold, closed.responses):
-        case Folded() as folded:
-            return Done("fulfilled", folded.answer, folded.confidence, folded=folded.responses)
-        case problem:
-            return Done("error", code=problem.code, reason=problem.reason, folded=closed.responses)
+        return FoldProblem(closed.code, closed.reason)
+    return fold_responses(k, k.query.fold, closed.responses)

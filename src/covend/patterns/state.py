@@ -5,14 +5,15 @@
 | intend | the plan: K begins |
 | call | a call is open; its worst cost is reserved |
 | do | a call has its response, or a person's word on it; the cost is settled |
-| tick | a timer fired |
-| learn | the pattern noted something; calls may be withdrawn |
+| tick | time has passed, nothing else: what is due follows from the clock, never from a name |
+| learn | the pattern noted something; calls may be closed |
 | cancel | the run is to end |
-| know | the run has ended |
+| know | the run has ended; no call stays open |
 | trigger | the next query was begun |
 
-``fold`` is pure: it never changes the K it is given. Times are record clocks, microseconds since
-1970; money is US dollars.
+``fold`` is pure: it never changes the K it is given, and it is total over inputs: a response to a
+call that was never made changes nothing. Times are record clocks, microseconds since 1970. Records
+say money in US dollars; K counts it in whole nano-dollars, which add up exactly in any order.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from covend.patterns.responder import Responder
 from covend.patterns.spec import Query
 
 SECOND = 1_000_000
+DOLLAR = 1_000_000_000
 INPUTS = frozenset({"intend", "do", "tick", "cancel"})
 """What comes from outside; every other kind of record follows from these."""
 
@@ -36,12 +38,23 @@ MAX_EXTENSIONS = 2
 CallStatus = Literal["open", "ok", "invalid", "error", "declined", "timeout", "withdrawn"]
 
 
+def nano(usd: float) -> int:
+    """US dollars as whole nano-dollars."""
+    return round(usd * DOLLAR)
+
+
+def usd(amount: int) -> float:
+    """Nano-dollars as US dollars, the same number for the same amount on every machine."""
+    whole, rest = divmod(amount, DOLLAR)
+    return amount / DOLLAR if rest else whole
+
+
 class Plan(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What a run is pinned to: the body of its ``intend`` record (P1, P5).
 
     ``responders`` are copies from the registry, ``plan`` is the hash of query and responders,
     ``budget`` what the run may spend, ``ends`` the clock at which it must have ended. ``chain``
-    names what caused it, oldest first, and ``depth`` how deep it is nested.
+    names what caused it (``nesting.cause``), oldest first, and ``depth`` how deep it is nested.
     """
 
     query: Query
@@ -73,7 +86,12 @@ class Response(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Call(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """One call of one slot: to whom, since when, until when, and what came of it."""
+    """One call of one slot: to whom, since when, until when, and what came of it.
+
+    ``answered`` says that a response has come, be it too late; ``hash`` is that first response's.
+    ``delegate_due`` is when the next delegate of a silent person is asked. ``told`` counts the
+    extensions that a ``learn`` has noted.
+    """
 
     slot: str
     attempt: int
@@ -81,23 +99,34 @@ class Call(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     kind: str
     called: int
     deadline: int
-    reserved: float = 0.0
-    settled: float = 0.0
+    reserved: int = 0
+    settled: int = 0
     status: CallStatus = "open"
     problem: str | None = None
     transport: bool = False
-    extensions: int = 0
+    answered: bool = False
+    hash: str | None = None
     response: Response | None = None
     conflicts: tuple[str, ...] = ()
+    extensions: int = 0
+    told: int = 0
+    delegate_due: int | None = None
+    delegated: int = 0
 
     @property
     def id(self) -> str:
         """``SLOT#ATTEMPT``, unique in the run."""
         return f"{self.slot}#{self.attempt}"
 
+    def left_open(self, now: int) -> CallStatus:
+        """What becomes of the call if nobody waits for it any longer: exactly one end per slot."""
+        if self.status != "open":
+            return self.status
+        return "timeout" if self.deadline <= now else "withdrawn"
+
 
 class K(msgspec.Struct, kw_only=True):
-    """One run's accumulated state; see the module. Treat it as a value: ``fold`` gives a new one."""
+    """One run's accumulated state; see the module. A value: ``fold`` gives a new one."""
 
     thread: str
     plan: Plan
@@ -106,35 +135,47 @@ class K(msgspec.Struct, kw_only=True):
     seq: int = 1
     calls: dict[str, Call] = {}
     learned: tuple[dict[str, Any], ...] = ()
-    ticks: frozenset[str] = frozenset()
     cancelled: str | None = None
     ended: dict[str, Any] | None = None
     late: tuple[str, ...] = ()
-    reserved: float = 0.0
-    settled: float = 0.0
-    overrun: float = 0.0
+    reserved: int = 0
+    settled: int = 0
+    overrun: int = 0
 
     @property
     def query(self) -> Query:
         return self.plan.query
 
-    def remaining(self) -> float | None:
-        """Dollars not yet spent nor reserved; None without a limit (P13)."""
+    def left(self) -> int | None:
+        """Nano-dollars not yet spent nor reserved; None without a limit (P13)."""
         if self.plan.budget is None:
             return None
-        return self.plan.budget - self.reserved - self.settled
+        return nano(self.plan.budget) - self.reserved - self.settled
+
+    def remaining(self) -> float | None:
+        """US dollars not yet spent nor reserved; None without a limit (P13)."""
+        left = self.left()
+        return None if left is None else usd(left)
 
     def responder(self, name: str) -> Responder:
         """The plan's copy of a responder; raises ``KeyError``."""
-        return next(found for found in self.plan.responders if found.id == name)
+        for found in self.plan.responders:
+            if found.id == name:
+                return found
+        raise KeyError(f"the plan of {self.thread} has no responder {name!r}")
 
     def round(self, name: str) -> list[Call]:
         """Every call of a round, in the order of its slots, the last attempt of each."""
         found: dict[str, Call] = {}
+        prefix = name + "/"
         for call in self.calls.values():
-            if call.slot.startswith(name + "/"):
+            if call.slot.startswith(prefix):
                 found[call.slot] = call
         return list(found.values())
+
+    def noted(self, member: str) -> list[dict[str, Any]]:
+        """The ``learn`` bodies that have this member, oldest first."""
+        return [body for body in self.learned if member in body]
 
 
 def fold(k: K, kind: str, body: dict[str, Any], clock: int) -> K:
@@ -154,6 +195,10 @@ def begin(thread: str, body: dict[str, Any], clock: int) -> K:
 # Each of these gets a fresh copy of K and may change that copy, never what its members refer to.
 
 
+def _replaced(k: K, call: Call) -> None:
+    k.calls = {**k.calls, call.id: call}
+
+
 def _call(k: K, body: dict[str, Any]) -> None:
     call = Call(
         slot=body["slot"],
@@ -162,86 +207,110 @@ def _call(k: K, body: dict[str, Any]) -> None:
         kind=body["responder"]["kind"],
         called=k.now,
         deadline=body["deadline"],
-        reserved=body["reserved"],
+        reserved=nano(body["reserved"]),
+        delegate_due=_due(body, "delegate:"),
     )
-    k.calls = {**k.calls, call.id: call}
+    _replaced(k, call)
     k.reserved += call.reserved
 
 
+def _due(body: dict[str, Any], prefix: str) -> int | None:
+    """When a record's timer of that name is due; None if it sets none."""
+    for timer in body["timers"]:
+        if timer["name"].startswith(prefix):
+            due: int = timer["due"]
+            return due
+    return None
+
+
 def _do(k: K, body: dict[str, Any]) -> None:
-    """A response, or a person's word. Late ones are billed, never folded (P12)."""
-    name = f"{body['slot']}#{body['attempt']}"
-    call = k.calls[name]
+    """A response, or a person's word: the first counts, a late one is only billed (P12)."""
+    call = k.calls.get(f"{body['slot']}#{body['attempt']}")
+    if call is None:
+        return
     if body["status"] == "accepted":
-        if call.status == "open" and k.ended is None:
-            k.calls = {**k.calls, name: _extended(k, call, body)}
-        return
-    if call.status not in ("open", "withdrawn", "timeout") or call.settled or call.response:
+        if call.status == "open" and k.now < call.deadline:
+            _replaced(k, _accepted(k, call, body))
+    elif call.answered:
         _repeated(k, call, body)
-        return
-    k.reserved -= call.reserved
-    cost = float(body.get("cost", 0.0))
-    # A provider that bills more than was agreed is told of, and never breaks the budget (P13).
+    else:
+        _answered(k, call, body)
+
+
+def _accepted(k: K, call: Call, body: dict[str, Any]) -> Call:
+    """An eta moves the deadline, at most twice and never past the run's own end (P18).
+
+    Who accepted is not silent any more: no delegate is asked.
+    """
+    deadline = min(int(body.get("eta") or 0), k.plan.ends)
+    if call.extensions >= MAX_EXTENSIONS or deadline <= call.deadline:
+        return msgspec.structs.replace(call, delegate_due=None)
+    return msgspec.structs.replace(
+        call, deadline=deadline, extensions=call.extensions + 1, delegate_due=None
+    )
+
+
+def _answered(k: K, call: Call, body: dict[str, Any]) -> None:
+    """Settle the cost; a provider that bills more than was agreed never breaks the budget (P13)."""
+    cost = nano(body.get("cost") or 0)
     paid = min(cost, call.reserved)
+    k.reserved -= call.reserved
     k.settled += paid
     k.overrun += cost - paid
-    late = k.ended is not None or call.status != "open"
+    late = call.status != "open" or k.now >= call.deadline
+    status: CallStatus = call.left_open(k.now) if late else body["status"]
     if late:
-        k.late = (*k.late, name)
-    k.calls = {**k.calls, name: _answered(k, call, body, paid, late)}
-
-
-def _extended(k: K, call: Call, body: dict[str, Any]) -> Call:
-    """An eta moves the deadline, at most twice and never past the run's own end (P18)."""
-    if call.extensions >= MAX_EXTENSIONS or "eta" not in body:
-        return call
-    deadline = min(max(call.deadline, int(body["eta"])), k.plan.ends)
-    return msgspec.structs.replace(call, deadline=deadline, extensions=call.extensions + 1)
-
-
-def _answered(k: K, call: Call, body: dict[str, Any], paid: float, late: bool) -> Call:
-    status: CallStatus = call.status if late else body["status"]
-    response = None
-    if body["status"] == "ok" and not late:
-        response = Response(
-            call=call.id,
-            responder=call.responder,
-            value=body["value"],
-            hash=body["hash"],
-            seq=k.seq,
-            trust=k.responder(call.responder).trust,
-            confidence=body.get("confidence"),
-            rationale=body.get("rationale"),
-            obligations=tuple(body.get("obligations", ())),
-        )
-    return msgspec.structs.replace(
+        k.late = (*k.late, call.id)
+    answered = msgspec.structs.replace(
         call,
         status=status,
-        reserved=0.0,
+        reserved=0,
         settled=paid,
-        response=response,
+        answered=True,
+        hash=body.get("hash"),
+        response=_response(k, call, body) if status == "ok" else None,
         problem=body.get("problem"),
         transport=bool(body.get("transport", False)),
+    )
+    _replaced(k, answered)
+
+
+def _response(k: K, call: Call, body: dict[str, Any]) -> Response:
+    return Response(
+        call=call.id,
+        responder=call.responder,
+        value=body["value"],
+        hash=body["hash"],
+        seq=k.seq,
+        trust=k.responder(call.responder).trust,
+        confidence=body.get("confidence"),
+        rationale=body.get("rationale"),
+        obligations=tuple(body.get("obligations") or ()),
     )
 
 
 def _repeated(k: K, call: Call, body: dict[str, Any]) -> None:
-    """The same answer again is nothing; another one is kept as a conflict, the first holds (P12)."""
+    """The same answer again is nothing; another is kept as a conflict, the first holds (P12)."""
     digest = body.get("hash")
-    if digest and call.response and digest != call.response.hash:
-        changed = msgspec.structs.replace(call, conflicts=(*call.conflicts, digest))
-        k.calls = {**k.calls, call.id: changed}
+    if digest and digest != call.hash and digest not in call.conflicts:
+        _replaced(k, msgspec.structs.replace(call, conflicts=(*call.conflicts, digest)))
 
 
 def _tick(k: K, body: dict[str, Any]) -> None:
-    k.ticks = k.ticks | {body["name"]}
+    """A timer is only a reason to look at the clock, so one that comes early does nothing (P20)."""
 
 
 def _learn(k: K, body: dict[str, Any]) -> None:
     k.learned = (*k.learned, body)
     for name, status in body.get("closed", {}).items():
-        call = msgspec.structs.replace(k.calls[name], status=status)
-        k.calls = {**k.calls, name: call}
+        _replaced(k, msgspec.structs.replace(k.calls[name], status=status))
+    for name in body.get("extended", {}):
+        call = k.calls[name]
+        _replaced(k, msgspec.structs.replace(call, told=call.extensions))
+    for name in body.get("delegate", {}):
+        call = k.calls[name]
+        due = _due(body, f"delegate:{name}")
+        _replaced(k, msgspec.structs.replace(call, delegated=call.delegated + 1, delegate_due=due))
 
 
 def _cancel(k: K, body: dict[str, Any]) -> None:
@@ -251,9 +320,16 @@ def _cancel(k: K, body: dict[str, Any]) -> None:
 
 
 def _know(k: K, body: dict[str, Any]) -> None:
+    """The end, once: what is still open is timed out or withdrawn (P14, P20)."""
     if k.ended is not None:
         raise ValueError(f"run {k.thread} has ended once already")
     k.ended = body
+    k.calls = {
+        name: msgspec.structs.replace(call, status=call.left_open(k.now))
+        if call.status == "open"
+        else call
+        for name, call in k.calls.items()
+    }
 
 
 def _trigger(k: K, body: dict[str, Any]) -> None:

@@ -1,0 +1,148 @@
+"""ensemble_with_audit: many answer, one answer is folded, an auditor approves that very one.
+
+The ``learn`` between fan-out and audit fixes the folded answer by its sha256, before the auditor
+is shown it; an approval holds for that hash, and one that names another is none.
+
+| the audit | the end |
+|---|---|
+| approves | fulfilled, ``audit.state`` approved |
+| rejects | rejected: the answer only under ``audit`` |
+| silent, or no verdict | the backup auditor, then degraded, ``audit.state`` unaudited |
+| cannot be paid for | error cost_budget_exceeded |
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from covend.patterns.decision import Batch, Decision, Done, Status, Wait
+from covend.patterns.folding import Folded, FoldProblem
+from covend.patterns.rounds import Ask, Closed, NotAsked, closing, stand
+from covend.patterns.single_shot import fan_out, folded
+from covend.patterns.spec import Ensemble
+from covend.patterns.state import K, Response
+from covend.phylactery.canonical import canonical
+
+AUDIT, BACKUP = "audit", "backup"
+
+
+def select(k: K) -> Decision:
+    """Fan out, fold, audit (SEMANTICS §6)."""
+    spec = k.query.orchestration
+    assert isinstance(spec, Ensemble)
+    noted = k.noted("audited")
+    if noted:
+        return audited(k, spec, noted)
+    match stand(k, fan_out(k)):
+        case None:
+            return Wait()
+        case Batch() as calls:
+            return calls
+        case NotAsked() as refused:
+            return Done("error", code=refused.code, reason=refused.reason)
+        case Closed() as closed:
+            return to_audit(k, closed)
+
+
+def to_audit(k: K, closed: Closed) -> Decision:
+    """Fix what is to be audited; without a quorum or a fold there is nothing to audit."""
+    match folded(k, closed):
+        case FoldProblem() as problem:
+            return Done("error", code=problem.code, reason=problem.reason)
+        case Folded() as fold:
+            body = {
+                "audited": hashlib.sha256(canonical(fold.answer)).hexdigest(),
+                "answer": fold.answer,
+                "confidence": fold.confidence,
+                "folded": [response.call for response in fold.responses],
+                "obligations": list(fold.obligations),
+                "closed": closing(k),
+            }
+            return Batch(learn=(body,))
+
+
+def audited(k: K, spec: Ensemble, noted: list[dict[str, Any]]) -> Decision:
+    """The auditor's verdict, else the backup's, else none."""
+    answer, silent = noted[0], noted[1:]
+    if len(silent) == 2:
+        audit = {"state": "unaudited", "reason": silent[-1]["silent"]}
+        return ended(k, answer, "degraded", audit)
+    asks = (ask(k, spec, answer, AUDIT), ask(k, spec, answer, BACKUP))
+    match stand(k, asks[len(silent)]):
+        case None:
+            return Wait()
+        case Batch() as calls:
+            return calls
+        case NotAsked(code="cost_budget_exceeded", reason=reason):
+            audit = {"state": "unaudited", "reason": reason}
+            return ended(k, answer, "error", audit, "cost_budget_exceeded")
+        case NotAsked(reason=reason):
+            return passed_on(k, answer, reason)
+        case Closed() as closed:
+            for response in closed.responses:
+                verdict = approves(response, answer["audited"])
+                if verdict is not None:
+                    return judged(k, answer, response, verdict)
+            return passed_on(k, answer, closed.reason)
+
+
+def ask(k: K, spec: Ensemble, answer: dict[str, Any], name: str) -> Ask:
+    """An audit: nobody audits an answer to which he contributed, or for which he was silent."""
+    wants = spec.auditor if name == AUDIT else spec.backup_auditor
+    others = {call.responder for call in k.calls.values() if not call.slot.startswith(name + "/")}
+    return Ask(
+        name,
+        wants,
+        role="audit",
+        timeout_secs=spec.audit_timeout_secs,
+        exclude=frozenset(others),
+        show=answer["answer"],
+    )
+
+
+def passed_on(k: K, answer: dict[str, Any], reason: str) -> Batch:
+    """Who should have audited did not."""
+    return Batch(learn=({"audited": answer["audited"], "silent": reason, "closed": closing(k)},))
+
+
+def approves(response: Response, digest: str) -> bool | None:
+    """A verdict on that very answer; None where there is none. Only a plain yes approves."""
+    match response.value:
+        case {"approved": bool(approved), **said}:
+            return approved and said.get("hash", digest) == digest
+        case _:
+            return None
+
+
+def judged(k: K, answer: dict[str, Any], response: Response, approved: bool) -> Done:
+    """The end that a verdict brings."""
+    audit = {
+        "state": "approved" if approved else "rejected",
+        "by": response.responder,
+        "call": response.call,
+        "verdict": response.value,
+    }
+    return ended(k, answer, "fulfilled" if approved else "rejected", audit)
+
+
+def ended(
+    k: K, answer: dict[str, Any], status: Status, audit: dict[str, Any], code: str | None = None
+) -> Done:
+    """An answer that may be used is the answer; any other is kept in the audit only."""
+    usable = status in ("fulfilled", "degraded")
+    details: dict[str, Any] = {"audit": audit | {"hash": answer["audited"]}}
+    if not usable:
+        details["audit"]["answer"] = answer["answer"]
+    elif answer["obligations"]:
+        details["obligations"] = answer["obligations"]
+    responses = [k.calls[name].response for name in answer["folded"]]
+    return Done(
+        status,
+        answer["answer"] if usable else None,
+        answer["confidence"] if usable else None,
+        code=code,
+        reason=audit.get("reason"),
+        folded=tuple(response for response in responses if response) if usable else (),
+        details=details,
+    )

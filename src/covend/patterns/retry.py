@@ -1,0 +1,116 @@
+"""retry_on_low_confidence: ask again, differently, while the expression fires.
+
+Every attempt that does not stand leaves one ``learn`` with what triggered the next one (the
+expression, or why there was no valid answer) and the dial it was asked with. Failures of the
+transport are no attempts: the same slot is called again, so often in the whole run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from covend.patterns import cel
+from covend.patterns.decision import Batch, Decision, Done, Wait
+from covend.patterns.folding import Folded, FoldProblem
+from covend.patterns.rounds import Ask, Closed, NotAsked, closing, merged, stand
+from covend.patterns.single_shot import folded, fulfilled
+from covend.patterns.spec import Adjustment, Dial, Retry
+from covend.patterns.state import K
+from covend.patterns.waterfall import best, candidate
+
+
+def select(k: K) -> Decision:
+    """single_shot again with what the next adjustment says (SEMANTICS §6)."""
+    spec = k.query.orchestration
+    assert isinstance(spec, Retry)
+    past = k.noted("attempt")
+    if len(past) == spec.max_attempts:
+        return exhausted(past)
+    change = adjustment(spec, len(past))
+    match stand(k, ask(k, spec, len(past), change)):
+        case None:
+            return Wait()
+        case Batch() as calls:
+            return calls
+        case NotAsked() as refused:
+            return noted(k, past, change, refused.code, refused.reason)
+        case Closed() as closed:
+            return judged(k, spec, past, change, closed)
+
+
+def adjustment(spec: Retry, index: int) -> Adjustment:
+    """Nothing changes for the first attempt; the last adjustment serves all that come after it."""
+    if index == 0 or not spec.adjustments:
+        return Adjustment()
+    return spec.adjustments[min(index, len(spec.adjustments)) - 1]
+
+
+def ask(k: K, spec: Retry, index: int, change: Adjustment) -> Ask:
+    """The round of one attempt."""
+    return Ask(
+        f"attempt:{index}",
+        change.responders or k.query.responders,
+        k.query.relevance.top_k,
+        dial=change.dial or Dial(),
+        quorum=k.query.min_quorum,
+        max_cost_usd=change.max_cost_usd,
+        resends=spec.max_transport_errors,
+    )
+
+
+def judged(
+    k: K, spec: Retry, past: list[dict[str, Any]], change: Adjustment, closed: Closed
+) -> Decision:
+    """Whether the attempt stands; an expression that errs asks again (P15)."""
+    match folded(k, closed):
+        case FoldProblem() as problem:
+            return noted(k, past, change, problem.code, problem.reason)
+        case Folded() as fold:
+            values = {"answer": fold.answer, "confidence": fold.confidence}
+    fires = cel.holds(spec.expression, values)
+    if isinstance(fires, cel.CelError):
+        return noted(k, past, change, "expression_error", spec.expression, fold)
+    if fires:
+        return noted(k, past, change, "expression", spec.expression, fold)
+    return fulfilled(fold, attempts=len(past) + 1)
+
+
+def noted(
+    k: K,
+    past: list[dict[str, Any]],
+    change: Adjustment,
+    trigger: str,
+    reason: str,
+    fold: Folded | None = None,
+) -> Batch:
+    """The one ``learn`` of an attempt that did not stand."""
+    body: dict[str, Any] = {
+        "attempt": len(past) + 1,
+        "trigger": trigger,
+        "reason": reason,
+        "dial": msgspec.to_builtins(merged(k.query.dial, change.dial or Dial())),
+        "closed": closing(k),
+    }
+    if fold is not None:
+        body["candidate"] = candidate(fold)
+    return Batch(learn=(body,))
+
+
+def exhausted(past: list[dict[str, Any]]) -> Done:
+    """The best by (confidence, earliest) is committed, but as degraded (P13)."""
+    found = best(past)
+    last = past[-1]
+    poor = [body for body in past if body["trigger"] == "cost_budget_exceeded"]
+    if found is None:
+        why = (poor or [last])[0]
+        return Done("error", code=why["trigger"], reason=why["reason"])
+    return Done(
+        "degraded",
+        found["answer"],
+        found["confidence"],
+        code="cost_budget_exceeded" if poor else None,
+        reason=f"after {len(past)} attempts: {last['reason']}",
+        details={"attempts": len(past), "candidate": found["folded"]},
+    )
