@@ -8,7 +8,7 @@ import pytest
 
 from covend.will.demand import DemandBook
 from covend.will.learn import Learner
-from covend.will.model import Coven, Device, Model, Soulstone
+from covend.will.model import Coven, Device, Model, Rules, Soulstone
 from covend.will.residency import Ledger
 from covend.will.state import Occupant, State
 from covend.will.whim import Whim
@@ -17,7 +17,9 @@ from covend.will.whim import Whim
 class Desk:
     """Signals in, decisions out, with everything else held still."""
 
-    def __init__(self, loads: tuple[float, ...] = (10.0, 10.0, 10.0)) -> None:
+    def __init__(
+        self, loads: tuple[float, ...] = (10.0, 10.0, 10.0), rules: Rules | None = None
+    ) -> None:
         names = "abc"[: len(loads)]
         self.model = Model(
             [Device("gpu", 100)],
@@ -26,6 +28,7 @@ class Desk:
                 for n, load in zip(names, loads, strict=True)
             ],
             [Coven(n, (n,), ("gpu",)) for n in names],
+            rules=rules,
         )
         self.book = DemandBook(self.model)
         self.learner = Learner(self.model)

@@ -113,16 +113,6 @@ def test_the_world_is_named_by_what_runs_and_what_is_ready(running, ready, seen)
     assert t.observe({"b"}, {"a"}, set(running), set(ready)) == seen
 
 
-@pytest.mark.parametrize("phase", sorted(t.PHASES))
-def test_a_new_arbiter_starts_over_before_the_intent_and_observes_after_it(phase):
-    """W25"""
-    taken_up = t.after_restart(t.Transition("t1", "b", ("a",), "", 0.0, phase, 5.0)).phase
-    before = {t.PLANNED, t.PAUSING, t.DRAINING}
-    assert taken_up == (
-        phase if phase in t.TERMINAL else t.PLANNED if phase in before else t.COMPENSATING
-    )
-
-
 def test_the_third_failure_resets_and_quarantines_ever_longer():
     """W24"""
     record = quarantine.Record()

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from covend.will.decision import Stay, Swap
-from covend.will.model import Coven, Device, Model, Role, Soulstone
+from covend.will.model import Coven, Device, Model, Role, Rules, Soulstone
 from covend.will.state import Estimates, Memory, Occupant, State, Streak
 from covend.will.whim import Whim
 
@@ -102,12 +102,12 @@ def test_one_that_has_waited_a_whole_term_goes_before_a_greater_yield(desk):
 
 def test_old_ingestion_takes_the_next_swap(desk):
     """W16: served within the next swap once older than 15 min"""
-    desk.ask_for("b", "ingest", at=0)
-    desk.ask_for("c", "reflex", at=895, times=9)
+    patient = type(desk)(rules=Rules(ingest_max_wait=5000.0, kappa=1000.0))
+    for box in (desk, patient):
+        box.ask_for("b", "ingest", at=0)
+        box.ask_for("c", "reflex", at=895, times=9)
     assert desk.decide(899, Occupant("a", 890.0)).target == "b"
-    rules = msgspec.structs.replace(desk.model.rules, ingest_max_wait=5000.0, kappa=1000.0)
-    desk.whim._rules = rules
-    assert desk.decide(899, Occupant("a", 890.0)).target == "c"
+    assert patient.decide(899, Occupant("a", 890.0)).target == "c"
 
 
 def test_ingestion_in_its_window_counts_double_but_never_before_a_waiting_reflex(desk):

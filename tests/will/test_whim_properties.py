@@ -16,7 +16,7 @@ from covend.will.decision import Decision, Swap
 from covend.will.demand import DemandBook
 from covend.will.eager import Eager
 from covend.will.learn import Learner
-from covend.will.model import CLASSES, Coven, Device, Model, Soulstone
+from covend.will.model import CLASSES, NEVER, Coven, Device, Model, Soulstone
 from covend.will.residency import Ledger, managed
 from covend.will.state import Occupant, State
 from covend.will.strategies import illegal
@@ -116,6 +116,9 @@ class Residency(RuleBasedStateMachine):
         self.whim = Whim(self.model)
         self.open: dict[str, float] = {}
         self.busy: dict[str, int] = {}
+        self.ended: dict[str, float] = {}
+        self.held: dict[str, float] = {}
+        self.closed: dict[str, float] = {}
         self.now = 0.0
         self.count = 0
         self.ids: list[str] = []
@@ -135,23 +138,41 @@ class Residency(RuleBasedStateMachine):
     def work(self, coven: int, count: int) -> None:
         self.busy[f"c{coven}"] = count
 
-    @rule(seconds=st.floats(0, 200))
+    @rule(coven=st.integers(0, 5))
+    def end(self, coven: int) -> None:
+        self.ended[f"c{coven}"] = self.now
+
+    @rule(coven=st.integers(0, 5), seconds=st.floats(1, 300))
+    def quarantine(self, coven: int, seconds: float) -> None:
+        self.held = {f"c{coven}": self.now + seconds}
+
+    @rule(seconds=st.floats(0, 1) | st.floats(0, 200))
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
 
     @rule()
     def decide(self) -> None:
         occupants = tuple(
-            Occupant(name, at, (0, self.busy.get(name, 0), 0, 0)) for name, at in self.open.items()
+            Occupant(
+                name,
+                at,
+                (0, self.busy.get(name, 0), 0, 0),
+                (self.ended.get(name, NEVER), NEVER, NEVER, NEVER),
+            )
+            for name, at in self.open.items()
         )
         estimates = self.learner.estimates()
         queues = self.book.queues(estimates, self.open)
-        state = State(occupants, queues, self.memory, estimates)
+        state = State(
+            occupants, queues, self.memory, estimates, quarantined=self.held, closed=self.closed
+        )
         decision = self.whim.decide(state, self.now)
+        assert decision == Whim(self.model).decide(state, self.now)  # whatever it remembers
         assert illegal(self.model, decision, state, self.now) is None
         if isinstance(decision, Swap):
             for name in decision.evict:
                 del self.open[name]
+                self.closed = {**self.closed, name: self.now}
             self.now += self.model.covens[decision.target].load_prior
             self.open[decision.target] = self.now
 

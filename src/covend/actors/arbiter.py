@@ -290,7 +290,8 @@ class Arbiter(Actor):
         """Tell the dispatcher what is open, once this arbiter knows what is (W8)."""
         if not self.settled:
             return
-        left = {v.coven: v.left for v in (self.decision.verdicts if self.decision else ())}
+        now = self.ctx.now()
+        left = {v.coven: v.left(now) for v in (self.decision.verdicts if self.decision else ())}
         busy = 0.0
         if self.passage is not None:
             estimates = self.residency.learner.estimates()

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from covend.will.model import NEVER
 from covend.will.state import Queue, State
 
 FOREVER = 1e18
@@ -28,34 +29,37 @@ REASONS = {
 
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):
-    """One alternative as it was weighed: all in seconds but ``kappa`` and ``yields`` (weight/s).
+    """One alternative as it was weighed; it stands while nothing but the clock changes.
 
-    ``passed`` is how long its oldest signal has waited while it was closed, ``due`` the time from
-    which it then goes first where a swap happens, ``at`` the earliest time at
-    which this verdict can change by the mere passing of time.
+    Seconds, but for ``kappa`` and ``yields`` (weight/s). ``since`` is the time from which its
+    oldest signal has waited while it was closed, ``due`` after how long it then goes first where a
+    swap happens, ``repaid_at`` when what is open has been open for the term, and ``at`` the
+    earliest time at which this verdict can change by the mere passing of time.
     """
 
     coven: str
     code: str
-    demand: float = 0.0
-    yields: float = 0.0
-    oldest: float = 0.0
+    queue: Queue
+    since: float = FOREVER
     evict: tuple[str, ...] = ()
+    yields: float = 0.0
     momentum: float = 0.0
     inertia: float = 0.0
     kappa: float = 0.0
     term: float = 0.0
-    left: float = 0.0
+    repaid_at: float = NEVER
     rival: float = 0.0
     due: float = FOREVER
-    passed: float = 0.0
     at: float = FOREVER
     note: str = ""
 
-    @property
-    def overdue(self) -> bool:
+    def left(self, now: float) -> float:
+        """What is left of the term (W12)."""
+        return max(0.0, self.repaid_at - now)
+
+    def overdue(self, now: float) -> bool:
         """Whether its oldest signal has been passed over for W12's term itself."""
-        return self.passed >= self.due
+        return now - self.since >= self.due
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -114,7 +118,7 @@ class Swap(Decision, frozen=True):
 
 def _alternative(verdict: Verdict, decision: Decision) -> dict[str, Any]:
     won = isinstance(decision, Swap) and decision.target == verdict.coven
-    code = verdict.code
+    code, now = verdict.code, decision.now
     if not won and not code:
         code = "outranked"
     return {
@@ -123,16 +127,16 @@ def _alternative(verdict: Verdict, decision: Decision) -> dict[str, Any]:
         "reason": decision.reason
         if won
         else REASONS[code] + (verdict.note and f": {verdict.note}"),
-        "D": verdict.demand,
+        "D": verdict.queue.demand(now),
         "R": verdict.yields,
         "R_open": verdict.rival,
         "M": verdict.momentum,
         "I": verdict.inertia,
         "kappa": verdict.kappa,
         "term": verdict.term,
-        "term_left": verdict.left,
-        "oldest_waited": verdict.oldest,
-        "overdue": verdict.overdue,
+        "term_left": verdict.left(now),
+        "oldest_waited": now - verdict.queue.oldest,
+        "overdue": verdict.overdue(now),
         "evicts": list(verdict.evict),
     }
 

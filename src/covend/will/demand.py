@@ -137,7 +137,7 @@ class DemandBook:
             self._dirty.update(self._model.covens)
         if self._dirty:
             fresh = dict(self._queues)
-            for name in self._dirty:
+            for name in sorted(self._dirty):  # the order of alternatives is the same in every run
                 queue = self._queue(name, estimates)
                 if queue is None:
                     fresh.pop(name, None)

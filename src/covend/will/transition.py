@@ -235,17 +235,3 @@ def observe(
     if set(target) <= running and not (strangers & set(previous)):
         return "saw_loading"
     return "saw_neither"
-
-
-def after_restart(transition: Transition) -> Transition:
-    """Where a new arbiter takes up a transition it finds open in the store (W25).
-
-    Before the intent nothing on the host has changed and nobody is paused any more: as planned.
-    From the intent on the outcome is uncertain: observe first. The old deadlines are void, so the
-    first event must be ``begin`` or what ``observe`` saw.
-    """
-    if transition.over or transition.phase in (PLANNED, PAUSING, DRAINING):
-        phase = transition.phase if transition.over else PLANNED
-    else:
-        phase = COMPENSATING
-    return msgspec.structs.replace(transition, phase=phase, deadline=None)

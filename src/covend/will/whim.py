@@ -21,7 +21,7 @@ import msgspec
 from covend.will.decision import FOREVER, Decision, Stay, Swap, Verdict
 from covend.will.model import CLASSES, NEVER, Model
 from covend.will.residency import evictions, plan
-from covend.will.state import Memory, Occupant, Queue, State
+from covend.will.state import Estimates, Memory, Occupant, Queue, State
 
 
 class _Holder(msgspec.Struct, frozen=True, gc=False):
@@ -34,13 +34,35 @@ class _Holder(msgspec.Struct, frozen=True, gc=False):
     inertia: float
     yields: float
     busy: float
-    busy_until: float
     lingers: float
-    lingers_until: float
+    claim_ends: float
+
+
+class _Scene(msgspec.Struct, frozen=True, gc=False):
+    """What all alternatives have in common, as far as it does not depend on the clock."""
+
+    estimates: Estimates
+    holders: dict[str, _Holder]
+    highest: float
+    kappa_dominant: float
+    quarantined: dict[str, float]
+    closed: dict[str, float]
+
+
+class _Known(msgspec.Struct, frozen=True, gc=False):
+    """A verdict that stands, for the same queue in the same scene, from one time to another."""
+
+    verdict: Verdict
+    since: float
+    until: float
 
 
 class Whim:
-    """W9 to W13 as a pure object: the same state and time give the same decision."""
+    """W9 to W13 as a pure object: the same state and time give the same decision.
+
+    What it keeps between decisions is derived from parts of the last state, and is used again
+    only where those parts are the same.
+    """
 
     name = "whim"
 
@@ -50,7 +72,8 @@ class Whim:
         self._weights = tuple(model.rules.weights[klass] for klass in CLASSES)
         self._memo: tuple[Memory | None, tuple[str, ...]] = (None, ())
         self._evictions: dict[str, tuple[str, ...] | str] = {}
-        self._yields: dict[str, tuple[Queue, float, float]] = {}
+        self._scene: _Scene | None = None
+        self._known: dict[str, _Known] = {}
 
     def decide(self, state: State, now: float) -> Decision:
         """Stay or swap (W13), with every alternative weighed as the reason.
@@ -62,20 +85,10 @@ class Whim:
         self._look_up_evictions(state)
         share = max(state.swap_share.values(), default=0.0)
         holders = {occupant.coven: self._holder(occupant, state, now) for occupant in state.open}
-        highest = max((q.top for q in state.queues.values()), default=0.0)
-        for holder in holders.values():
-            highest = max(highest, holder.busy, holder.lingers)
-        kappa_dominant = self.kappa_dominant(share)
-        verdicts = tuple(
-            [
-                self._weigh(name, queue, state, now, holders, highest, kappa_dominant)
-                for name, queue in state.queues.items()
-                if name not in holders
-            ]
-        )
+        verdicts = self._weigh_all(state, now, self._set_scene(state, holders, share))
         best = self._best(verdicts, state, now)
         if best is not None:
-            reason = self._reason(best, holders)
+            reason = self._reason(best, holders, now)
             return Swap(reason, self.name, now, share, verdicts, state, best.coven, best.evict)
         if self._model.tiered:
             shift = self._shift_tier(state, now, verdicts, share)
@@ -83,7 +96,7 @@ class Whim:
                 return shift
         if not verdicts:
             return Stay("nothing waits that is not open", self.name, now, share, verdicts, state)
-        until = min(verdict.at for verdict in verdicts)
+        until = min([verdict.at for verdict in verdicts])
         if share > self._rules.budget_low:
             # The budget recovers as time passes, and the term of a dominating class with it.
             until = min(until, now + 5.0)
@@ -100,6 +113,8 @@ class Whim:
     def kappa_dominant(self, share: float) -> float:
         """κ for a class that dominates: ½ while swaps cost little, 4 at the budget's end (W12)."""
         rules = self._rules
+        if share <= rules.budget_low:
+            return rules.kappa_dominant
         spread = (share - rules.budget_low) / (rules.budget_high - rules.budget_low)
         rise = min(1.0, max(0.0, spread))
         return rules.kappa_dominant + rise * (rules.kappa_dominant_max - rules.kappa_dominant)
@@ -109,11 +124,56 @@ class Whim:
         resident = tuple([occupant.coven for occupant in state.open])
         if self._memo[0] is not state.memory or self._memo[1] != resident:
             self._memo = (state.memory, resident)
+            self._scene = None
             self._evictions = {
                 name: evictions(self._model, state.memory, resident, name)
                 for name in self._model.covens
                 if name not in resident
             }
+
+    def _set_scene(self, state: State, holders: dict[str, _Holder], share: float) -> _Scene:
+        """What is alike for all; where it has changed, no verdict stands any more."""
+        highest = max([queue.top for queue in state.queues.values()], default=0.0)
+        for holder in holders.values():
+            highest = max(highest, holder.busy, holder.lingers)
+        kappa = self.kappa_dominant(share)
+        scene = self._scene
+        if (
+            scene is None
+            or scene.estimates is not state.estimates
+            or scene.highest != highest
+            or scene.kappa_dominant != kappa
+            or scene.holders != holders
+            or scene.quarantined != state.quarantined
+            or scene.closed != state.closed
+        ):
+            scene = self._scene = _Scene(
+                state.estimates,
+                holders,
+                highest,
+                kappa,
+                dict(state.quarantined),
+                dict(state.closed),
+            )
+            self._known = {}
+        return scene
+
+    def _weigh_all(self, state: State, now: float, scene: _Scene) -> tuple[Verdict, ...]:
+        """Every alternative; weighed anew only where its queue changed or its time has come."""
+        known, holders = self._known, scene.holders
+        verdicts: list[Verdict] = []
+        for name, queue in state.queues.items():
+            entry = known.get(name)
+            if (
+                entry is None
+                or entry.verdict.queue is not queue
+                or not entry.since <= now < entry.until
+            ):
+                if name in holders:
+                    continue
+                entry = known[name] = self._weigh(name, queue, now, scene)
+            verdicts.append(entry.verdict)
+        return tuple(verdicts)
 
     def _holder(self, occupant: Occupant, state: State, now: float) -> _Holder:
         """W10, W11, and what counts as work of an open coven (W12, W13a)."""
@@ -124,9 +184,9 @@ class Whim:
         linger = min(self._rules.linger, load)
         queue = state.queues.get(name)
         busy = queue.top if queue is not None else 0.0
-        busy_until = FOREVER if busy else now
+        busy_until = FOREVER if busy else NEVER
         lingers = 0.0
-        lingers_until = now
+        lingers_until = NEVER
         for weight, count, ended in zip(
             self._weights, occupant.in_flight, occupant.ended, strict=True
         ):
@@ -148,55 +208,42 @@ class Whim:
             inertia=facts.inertia,
             yields=_yield(queue, 0.0) if queue is not None else 0.0,
             busy=busy,
-            busy_until=busy_until,
             lingers=lingers,
-            lingers_until=lingers_until,
+            claim_ends=busy_until if busy else lingers_until,
         )
 
-    def _weigh(
-        self,
-        name: str,
-        queue: Queue,
-        state: State,
-        now: float,
-        holders: dict[str, _Holder],
-        highest: float,
-        kappa_dominant: float,
-    ) -> Verdict:
-        """One alternative: may T take what it needs now (W12, W13), and if not, when?"""
-        waited = now - queue.oldest
-        demand = queue.weight * now - queue.moment
-        if state.quarantined:
-            until = state.quarantined.get(name)
-            if until is not None and until > now:
-                return Verdict(name, "quarantined", demand, oldest=waited, at=until)
+    def _weigh(self, name: str, queue: Queue, now: float, scene: _Scene) -> _Known:
+        """One alternative, and how long its verdict stands (W24, W1, W13)."""
+        until = scene.quarantined.get(name, NEVER)
+        if until > now:
+            return _Known(Verdict(name, "quarantined", queue, at=until), now, until)
         evict = self._evictions[name]
         if isinstance(evict, str):
-            return Verdict(name, "misfit", demand, oldest=waited, note=evict)
-        rules = self._rules
-        top = queue.top
-        load = state.estimates.load[name]
-        setup = load
-        rival = 0.0
+            return _Known(Verdict(name, "misfit", queue, note=evict), now, FOREVER)
+        return self._contest(name, queue, evict, now, scene)
+
+    def _contest(
+        self, name: str, queue: Queue, evict: tuple[str, ...], now: float, scene: _Scene
+    ) -> _Known:
+        """May T take what it needs now from those that would go (W12, W13), and if not, when?"""
+        rules, holders, top = self._rules, scene.holders, queue.top
+        load = scene.estimates.load[name]
+        setup, rival = load, 0.0
         for evictee in evict:
             holder = holders[evictee]
             if holder.busy:
                 setup += holder.load
                 rival += holder.yields
-        known = self._yields.get(name)
-        if known is not None and known[0] is queue and known[1] == setup:
-            yields = known[2]
-        else:
-            yields = _yield(queue, setup)
-            self._yields[name] = (queue, setup, yields)
+        yields = _yield(queue, setup)
         code = ""
-        at = now
-        momentum = inertia = kappa = term = left = due = 0.0
+        momentum = inertia = kappa = term = due = 0.0
+        repaid = at = NEVER
+        stands = FOREVER
         for evictee in evict:
             holder = holders[evictee]
             half = (holder.momentum + load) / 2
             patience = rules.kappa * half + holder.inertia
-            if top < highest:
+            if top < scene.highest:
                 patience *= rules.lower_factor
             if patience > due:
                 due = patience
@@ -206,52 +253,49 @@ class Whim:
             if not claim:
                 continue
             dominates = claim < top
-            k = kappa_dominant if dominates else rules.kappa
+            k = scene.kappa_dominant if dominates else rules.kappa
             t = k * half + holder.inertia
             if claim > top:
                 t *= rules.lower_factor
-            repaid = free_at = holder.opened_at + t
-            block = ""
-            if free_at > now:
-                block = "term"
-            elif not (dominates or yields > rival or (waited >= t and demand > holder.inertia)):
-                block = "yield"
-                grown = now + (holder.inertia - demand) / queue.weight
-                free_at = queue.oldest + t
-                if grown > free_at:
-                    free_at = grown
-            if block and not holder.busy:
-                block = "linger"
-            if block:
-                code = block
-                over = holder.busy_until if holder.busy else holder.lingers_until
-                if over < free_at:
-                    free_at = over
-                if free_at > at:
-                    at = free_at
+            free_at = holder.opened_at + t
             if t >= term:
                 momentum, inertia, kappa, term = holder.momentum, holder.inertia, k, t
-                left = repaid - now if repaid > now else 0.0
-        passed = waited
-        if state.closed:
-            passed = min(waited, now - state.closed.get(name, NEVER))
-        return Verdict(
+                repaid = free_at
+            block = "term"
+            if free_at <= now and not (dominates or yields > rival):
+                block = "yield"
+                free_at = queue.oldest + t
+                grown = (holder.inertia + queue.moment) / queue.weight
+                if grown > free_at:
+                    free_at = grown
+            if free_at > now:
+                code = block if holder.busy else "linger"
+                if holder.claim_ends < free_at:
+                    free_at = holder.claim_ends
+                if free_at > at:
+                    at = free_at
+                if free_at < stands:
+                    stands = free_at
+        since = queue.oldest
+        if scene.closed:
+            since = max(since, scene.closed.get(name, NEVER))
+        verdict = Verdict(
             name,
             code,
-            demand,
-            yields,
-            waited,
+            queue,
+            since,
             evict,
+            yields,
             momentum,
             inertia,
             kappa,
             term,
-            left,
+            repaid,
             rival,
             due,
-            passed,
-            at,
+            at if code else FOREVER,
         )
+        return _Known(verdict, now, stands)
 
     def _best(self, verdicts: tuple[Verdict, ...], state: State, now: float) -> Verdict | None:
         """Who goes, of those that may: the greatest yield, but the overdue first (W13, W16).
@@ -266,36 +310,36 @@ class Whim:
             return None
         if len(free) == len(verdicts) == 1:
             return free[0]
-        queues = state.queues
         moved = {name for verdict in free for name in verdict.evict}
-        leading = max([queues[verdict.coven].top for verdict in free])
+        leading = max([verdict.queue.top for verdict in free])
         aged = now - self._rules.ingest_max_wait
         first: Verdict | None = None
         for verdict in verdicts:
-            queue = queues[verdict.coven]
-            patience = verdict.due if queue.top >= leading else 2 * verdict.due
-            if verdict.passed < patience:
-                ingest = queue.ingest_oldest
+            patience = verdict.due if verdict.queue.top >= leading else 2 * verdict.due
+            if now - verdict.since < patience:
+                ingest = verdict.queue.ingest_oldest
                 if ingest is None or ingest > aged:
                     continue
             if verdict.code in ("quarantined", "misfit"):
                 continue
             if verdict.code and not moved.issuperset(verdict.evict):
                 continue
-            if first is None or verdict.passed > first.passed:
+            if first is None or verdict.since < first.since:
                 first = verdict
-        return first or max(free, key=lambda v: self._rank(v, state))
+        return first or self._greatest(free, state)
 
-    def _rank(self, verdict: Verdict, state: State) -> tuple[bool, float, float, str]:
+    def _greatest(self, free: list[Verdict], state: State) -> Verdict:
         """Greatest yield first; ingestion in its window never before a waiting reflex (W16)."""
-        queue = state.queues[verdict.coven]
-        capped = state.ingest_window and queue.classes[0].klass == "ingest"
-        return (not capped, verdict.yields, verdict.oldest, verdict.coven)
+        if state.ingest_window:
+            free = [v for v in free if v.queue.classes[0].klass != "ingest"] or free
+        most = max([verdict.yields for verdict in free])
+        equals = [verdict for verdict in free if verdict.yields == most]
+        return max(equals, key=lambda verdict: (-verdict.queue.oldest, verdict.coven))
 
-    def _reason(self, best: Verdict, holders: dict[str, _Holder]) -> str:
+    def _reason(self, best: Verdict, holders: dict[str, _Holder], now: float) -> str:
         if not best.evict:
             return "there is room for it"
-        if best.code or best.overdue:
+        if best.code or best.overdue(now):
             return "it has waited a whole term, so the next swap is its own (W13)"
         if not any(holders[name].busy for name in best.evict):
             return "what is open has no work (W13a)"
@@ -382,8 +426,3 @@ def wait_bound(
         term = factor * (rules.kappa * (load[name] + load[target]) / 2 + inertia)
         total += max(term, inertia / weight) + drain + load[name]
     return total
-
-
-def still_wanted(swap: Swap, state: State) -> bool:
-    """Whether anybody still waits for the target, asked again before the host changes (W21)."""
-    return swap.target in state.queues
