@@ -7,14 +7,14 @@ the plan, so that a run parked for a week decides by what it was admitted with (
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
 
-from covend.patterns.checking import MAX_DEPTH, check_query
+from covend.patterns.checking import check_query
 from covend.patterns.choosing import lacking
-from covend.patterns.reading import Problem, misread
+from covend.patterns.reading import UNSOUND, Problem, read
 from covend.patterns.responder import Responder, to_data
 from covend.patterns.spec import (
     MAX_LATENCY,
@@ -27,14 +27,24 @@ from covend.patterns.spec import (
     Want,
     Waterfall,
 )
-from covend.patterns.state import SECOND, K
+from covend.patterns.state import SECOND
+from covend.patterns.step import CURRENT
 from covend.phylactery.canonical import NotCanonical, canonical, parse
-
-REDUCER = 1
-"""The reducer that new runs are pinned to; ``step.CURRENT`` is the same (P5)."""
 
 UNKNOWN_KIND: Kind = "llm"
 """Whose default latency counts for a round that nobody matches."""
+
+
+KNOWN = frozenset(Query.__struct_fields__)
+DEPENDS = {
+    "question": frozenset({"question"}),
+    "input": frozenset({"input"}),
+    "answer_shape": frozenset({"answer_shape"}),
+    "fold": frozenset({"fold", "answer_shape", "orchestration"}),
+    "orchestration": frozenset({"answer_shape"}),
+    "min_quorum": frozenset({"relevance"}),
+}
+"""Members whose meaning cannot be checked where one of these could not be read."""
 
 
 class InvalidQuery(Exception):
@@ -52,52 +62,45 @@ def admit(
     thread: str,
     now: int,
     seed: int,
-    parent: K | None = None,
-    budget: float | None = None,
-    answers: Sequence[Any] | None = None,
+    trigger: Mapping[str, Any] | None = None,
     schemas: Mapping[str, Any] | None = None,
     records: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The body of the ``intend`` record that begins a run; raises ``InvalidQuery``.
 
-    ``now`` is the record clock. ``parent`` is the run that triggered this one, with ``budget``
-    the part of its money that it hands down (all that is left by default) and ``answers`` those
-    of a join. ``schemas`` are the named JSON Schemas; ``records`` what the record ids that the
-    query may name refer to.
+    ``now`` is the record clock, ``thread`` the run's own id. ``trigger`` is the body of the record
+    that begins this run, if one does: its input, what it may spend, and its causes. ``schemas``
+    are the named JSON Schemas; ``records`` what the record ids that a query may name refer to.
     """
-    read = _read(query, schemas or {}, parent)
-    given, problem = _given(read, parent, answers, records or {})
-    problems = [problem] if problem else []
-    problems += _causes(thread, parent)
-    if problems:
-        raise InvalidQuery(problems)
-    read = _pinned(read, schemas or {})
-    snapshot = _snapshot(read, responders)
-    data = {"query": to_data(read), "responders": [to_data(one) for one in snapshot]}
-    ends = now + round(max_latency_secs(read, snapshot) * SECOND)
+    cause = trigger or {}
+    asked = _read(query, schemas or {}, cause)
+    given = _given(asked, cause, records or {})
+    if thread in (cause.get("parent"), *cause.get("chain", ())):
+        raise InvalidQuery([{"path": "$", "problem": f"{thread} would be its own cause"}])
+    asked = _pinned(asked, schemas or {})
+    snapshot = _snapshot(asked, responders)
+    data = {"query": to_data(asked), "responders": [to_data(one) for one in snapshot]}
+    ends = now + round(max_latency_secs(asked, snapshot) * SECOND)
     body: dict[str, Any] = {
         **data,
         "plan": hashlib.sha256(canonical(data)).hexdigest(),
-        "reducer": REDUCER,
+        "reducer": CURRENT,
         "seed": seed,
         "ends": ends,
         "timers": [{"name": "end", "due": ends}],
     }
     if given is not None:
         body["input"] = given
-    limit = _budget(read, parent, budget)
+    limit = _budget(asked, cause)
     if limit is not None:
         body["budget"] = limit
-    if parent is not None:
-        body |= {
-            "parent": parent.thread,
-            "chain": [*parent.plan.chain, parent.thread],
-            "depth": parent.plan.depth + 1,
-        }
+    for name in ("parent", "chain", "depth"):
+        if cause.get(name):
+            body[name] = cause[name]
     return cast("dict[str, Any]", parse(canonical(body).decode()))
 
 
-def _read(query: Any, schemas: Mapping[str, Any], parent: K | None) -> Query:
+def _read(query: Any, schemas: Mapping[str, Any], cause: Mapping[str, Any]) -> Query:
     """The query with its types and its meaning checked, every problem of both collected."""
     try:
         canonical(query)
@@ -105,82 +108,57 @@ def _read(query: Any, schemas: Mapping[str, Any], parent: K | None) -> Query:
         raise InvalidQuery([{"path": failed.path, "problem": failed.problem}]) from None
     except RecursionError:
         raise InvalidQuery([{"path": "$", "problem": "is nested too deep"}]) from None
-    problems = misread(Query, query)
+    problems: list[Problem] = []
+    sound = read(Query, query, "$", problems)
     if not isinstance(query, dict):
         raise InvalidQuery(problems)
     data = cast("dict[str, Any]", query)
-    if data.get("input") is not None and not data["input"]:
-        problems.append(
-            {"path": "$.input", "problem": "must have one of inline, record_id and ref"}
-        )
-    sound = _sound(data, problems)
-    depth = parent.plan.depth + 1 if parent is not None else 0
+    if data.get("input") == {}:
+        problem = "must have one of inline, record_id and ref"
+        problems.append({"path": "$.input", "problem": problem})
+    faulty = {member(one) for one in problems}
+    if sound is UNSOUND:
+        kept = {name: value for name, value in data.items() if name in KNOWN - faulty}
+        sound: dict[str, Any] = {"question": "?", "responders": [{}], **kept}
+    found = msgspec.convert(sound, Query)
+    depth = int(cause.get("depth", 0))
     problems += [
         one
-        for one in check_query(sound, schemas, depth=depth, caused=parent is not None)
-        if _member(one) in data and not _within(one, problems)
+        for one in check_query(found, schemas, depth=depth, caused=bool(cause))
+        if not faulty & DEPENDS.get(member(one), frozenset())
     ]
     if problems:
         raise InvalidQuery(problems)
-    return sound
+    return found
 
 
-def _sound(data: dict[str, Any], problems: Iterable[Problem]) -> Query:
-    """What can be read of a query: its faulty members are left out, for the others' sake."""
-    faulty = {_member(one) for one in problems}
-    kept = {name: value for name, value in data.items() if name not in faulty}
-    return msgspec.convert({"question": "?", "responders": [{}], **kept}, Query)
-
-
-def _member(problem: Problem) -> str:
+def member(problem: Problem) -> str:
     """The member of the query that a problem is in."""
     return problem["path"].removeprefix("$.").partition(".")[0].partition("[")[0]
 
 
-def _within(problem: Problem, known: Iterable[Problem]) -> bool:
-    return any(_member(problem) == _member(one) for one in known)
-
-
-def _given(
-    query: Query, parent: K | None, answers: Sequence[Any] | None, records: Mapping[str, Any]
-) -> tuple[Any, Problem | None]:
+def _given(query: Query, cause: Mapping[str, Any], records: Mapping[str, Any]) -> Any:
     """What the question is about, as plain data."""
     asked = query.input
-    if asked.record_id is not None:
-        if asked.record_id not in records:
-            problem = f"there is no record {asked.record_id}"
-            return None, {"path": "$.input.record_id", "problem": problem}
-        return records[asked.record_id], None
-    if asked.ref is None:
-        return asked.inline, None
-    answer = parent.ended.get("answer") if parent is not None and parent.ended else None
-    if asked.ref == "know.answer":
-        return answer, None
-    return list(answers) if answers is not None else [answer], None
-
-
-def _causes(thread: str, parent: K | None) -> list[Problem]:
-    """A run may not be nested too deep, nor be among its own causes."""
-    if parent is None:
-        return []
-    chain = (*parent.plan.chain, parent.thread)
-    if thread in chain:
-        return [{"path": "$", "problem": f"{thread} would cause itself: {' → '.join(chain)}"}]
-    if parent.plan.depth + 1 > MAX_DEPTH:
-        return [{"path": "$", "problem": f"is nested deeper than {MAX_DEPTH}"}]
-    return []
+    if asked.ref is not None:
+        return cause.get("input")
+    if asked.record_id is None:
+        return asked.inline
+    if asked.record_id not in records:
+        problem = f"there is no record {asked.record_id}"
+        raise InvalidQuery([{"path": "$.input.record_id", "problem": problem}])
+    return records[asked.record_id]
 
 
 def _pinned(query: Query, schemas: Mapping[str, Any]) -> Query:
-    """The query with the schema it names put in, so that a later change of it changes nothing."""
+    """The query with the schemas it names put in: a later change of them changes nothing."""
     shape = query.answer_shape
-    if shape.schema_ref is None or shape.schema is not None:
-        return query
-    resolved = msgspec.structs.replace(shape, schema=schemas[shape.schema_ref], schema_ref=None)
+    if shape.schema_ref is not None:
+        shape = msgspec.structs.replace(shape, schema=schemas[shape.schema_ref], schema_ref=None)
     triggers = tuple(
         msgspec.structs.replace(one, query=_pinned(one.query, schemas)) for one in query.triggers
     )
-    return msgspec.structs.replace(query, answer_shape=resolved, triggers=triggers)
+    return msgspec.structs.replace(query, answer_shape=shape, triggers=triggers)
 
 
 def _snapshot(query: Query, responders: Sequence[Responder]) -> list[Responder]:
@@ -247,10 +225,7 @@ def max_latency_secs(query: Query, responders: Sequence[Responder]) -> float:
     return secs
 
 
-def _budget(query: Query, parent: K | None, handed_down: float | None) -> float | None:
-    """The least of what the query, its parent and its parent's purse allow; None for no limit."""
-    limits = [query.side_effects.max_cost_usd, handed_down]
-    if parent is not None:
-        limits.append(parent.remaining())
-    stated = [limit for limit in limits if limit is not None]
-    return max(0.0, min(stated)) if stated else None
+def _budget(query: Query, cause: Mapping[str, Any]) -> float | None:
+    """Dollars it may spend: what it says itself, and no more than its parent hands down (P13)."""
+    limits = [query.side_effects.max_cost_usd, cause.get("budget")]
+    return min((float(limit) for limit in limits if limit is not None), default=None)

@@ -68,14 +68,13 @@ def members(value: dict[str, Any]) -> Iterable[str]:
 
 def field(value: Any, path: str) -> Any:
     """A field by its dotted path, without the notes in it; ``MISSING`` where there is none."""
-    if isinstance(value, dict) and path in value:
-        return comparable(cast("dict[str, Any]", value)[path])
-    found: Any = value
-    for name in path.split("."):
-        if not isinstance(found, dict) or name not in found:
-            return MISSING
-        found = cast("dict[str, Any]", found)[name]
-    return comparable(found)
+    if not isinstance(value, dict):
+        return MISSING
+    found = cast("dict[str, Any]", value)
+    if path in found:
+        return comparable(found[path])
+    first, dot, rest = path.partition(".")
+    return field(found.get(first), rest) if dot else MISSING
 
 
 def is_number(value: Any) -> bool:
@@ -90,7 +89,7 @@ def _equal(fold: Fold, path: str, one: Any, other: Any) -> bool:
     if limit is not None and is_number(one) and is_number(other):
         return math.isclose(one, other, rel_tol=0.0, abs_tol=limit)
     if not (isinstance(one, dict) and isinstance(other, dict)):
-        return canonical(one) == canonical(other)
+        return canonical(cast(object, one)) == canonical(other)
     mine, theirs = cast("dict[str, Any]", one), cast("dict[str, Any]", other)
     return mine.keys() == theirs.keys() and all(
         _equal(fold, f"{path}.{name}", mine[name], theirs[name]) for name in mine

@@ -2,7 +2,8 @@
 
 The same member ``ask`` serves every kind of responder: a model gets ``messages``, a program and a
 person the rest. A verifier sees what the primary saw and nothing of its answer; an auditor sees
-the folded answer; a judge sees two answers, in an order drawn from the run's seed (P16).
+the folded answer; a judge and a tiebreaker see two answers, in an order drawn from the run's seed
+(P16).
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ AGREEMENT = AnswerShape(
 TASKS: dict[str, str] = {
     "answer": "Answer the question.",
     "verify": "Answer the question.",
-    "tiebreak": "Answer the question.",
+    "tiebreak": "Two people answered the question differently. Give the right answer.",
     "judge": "Two people answered the same question. Say whether both answers mean the same.",
     "audit": "Check the answer to the question.",
 }
@@ -51,10 +52,10 @@ TASKS: dict[str, str] = {
 def messages(k: K, role: str, dial: Dial, show: Any = None) -> dict[str, Any]:
     """The member ``ask`` of a call: everything that its responder is told.
 
-    ``show`` is the folded answer for ``audit``, and two answers for ``judge``, which are put into
-    the order that the seed draws. Answers and verifiers are shown nothing (SEMANTICS §6, verify).
+    ``show`` is the folded answer for ``audit``, and two answers for ``judge`` and ``tiebreak``,
+    which are put into the order that the seed draws. Answers and verifiers are shown nothing (SEMANTICS §6, verify).
     """
-    shown = _drawn(k, show) if role == "judge" else show
+    shown = _drawn(k, show) if role in ("judge", "tiebreak") and show is not None else show
     if role in ("answer", "verify"):
         shown = None
     shape = shape_of(k, role)

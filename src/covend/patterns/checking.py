@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from covend.patterns import cel
+from covend.patterns.nesting import MAX_DEPTH
 from covend.patterns.reading import Problem
 from covend.patterns.shape import schema_of, schema_problem
 from covend.patterns.spec import (
@@ -26,9 +27,6 @@ from covend.patterns.spec import (
     Want,
     Waterfall,
 )
-
-MAX_DEPTH = 16
-"""How deep queries may be nested in triggers (SEMANTICS §6)."""
 
 MAX_TOP_K = 100
 MAX_ATTEMPTS = 100

@@ -145,7 +145,7 @@ def lacking_now(responder: Responder, want: Want, given: Any, now: int) -> str |
 def capabilities(responder: Responder) -> frozenset[str]:
     """What it can do; a model of this box is named by its capability."""
     local = responder.model if responder.kind == "llm" and not responder.endpoint else None
-    return frozenset(responder.capabilities) | ({local} if local else frozenset())
+    return frozenset((*responder.capabilities, local) if local else responder.capabilities)
 
 
 def relevance(k: K, wants: Sequence[Want], responder: Responder) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping
-from typing import Any, TypeAlias, Union, cast, get_args, get_origin
+from typing import Any, Final, TypeAlias, Union, cast, get_args, get_origin
 
 import msgspec
 
@@ -13,67 +13,80 @@ from covend.patterns.spec import Spec
 Problem: TypeAlias = dict[str, str]
 """``{"path": "$.fold.kind", "problem": "…"}``."""
 
+UNSOUND: Final = object()
+"""Data of which nothing can be used."""
 
-def misread(kind: Any, data: Any, path: str = "$") -> list[Problem]:
-    """Everything that keeps ``data`` from being a ``kind``; empty where it is one.
 
-    ``kind`` is a ``Spec``, a tuple or union of them, or whatever else msgspec converts to.
+def read(kind: Any, data: Any, path: str, problems: list[Problem]) -> Any:
+    """What is sound of ``data``, or ``UNSOUND``; all that is wrong with it goes on the list.
+
+    ``kind`` is a ``Spec``, a tuple or union of them, or whatever else msgspec converts to. Faulty
+    members are left out where a default takes their place, so that the rest can be checked too.
     """
     if isinstance(kind, type) and issubclass(kind, Spec):
-        return _struct(kind, data, path)
+        return _struct(kind, data, path, problems)
     origin = get_origin(kind)
     if origin is tuple and isinstance(data, list | tuple):
-        item_kind = get_args(kind)[0]
-        items = enumerate(cast("list[Any]", data))
-        return [one for i, item in items for one in misread(item_kind, item, f"{path}[{i}]")]
+        return _items(get_args(kind)[0], cast("list[Any]", data), path, problems)
     if origin in (Union, types.UnionType):
         specs = [one for one in get_args(kind) if isinstance(one, type) and issubclass(one, Spec)]
         if specs and data is not None:
-            return _one_of(specs, data, path)
-    return _leaf(kind, data, path)
+            return _one_of(specs, data, path, problems)
+    return _leaf(kind, data, path, problems)
 
 
-def _struct(kind: type[Spec], data: Any, path: str) -> list[Problem]:
+def _struct(kind: type[Spec], data: Any, path: str, problems: list[Problem]) -> Any:
     if not isinstance(data, Mapping):
-        return [{"path": path, "problem": f"must be an object, not {_named(data)}"}]
+        problems.append({"path": path, "problem": f"must be an object, not {_named(data)}"})
+        return UNSOUND
     given = cast("Mapping[str, Any]", data)
     fields = {one.encode_name: one for one in msgspec.structs.fields(kind)}
     tag = kind.__struct_config__.tag_field
-    found = [
-        {"path": f"{path}.{name}", "problem": f"is unknown; there are {', '.join(fields)}"}
-        for name in given
-        if name not in fields and name != tag
-    ]
+    sound: dict[str, Any] = {name: given[name] for name in given if name == tag}
+    for name in given:
+        if name not in fields and name != tag:
+            known = ", ".join(fields)
+            problems.append({"path": f"{path}.{name}", "problem": f"is unknown; there are {known}"})
+    usable = True
     for name, one in fields.items():
         if name in given:
-            found += misread(one.type, given[name], f"{path}.{name}")
+            found = read(one.type, given[name], f"{path}.{name}", problems)
+            if found is not UNSOUND:
+                sound[name] = found
         elif one.required:
-            found.append({"path": f"{path}.{name}", "problem": "is required"})
-    return found
+            problems.append({"path": f"{path}.{name}", "problem": "is required"})
+        usable = usable and (name in sound or not one.required)
+    return sound if usable else UNSOUND
 
 
-def _one_of(specs: list[type[Spec]], data: Any, path: str) -> list[Problem]:
+def _items(kind: Any, data: list[Any], path: str, problems: list[Problem]) -> Any:
+    """All or none of them: the others' places in the list must stay what they are."""
+    found = [read(kind, item, f"{path}[{index}]", problems) for index, item in enumerate(data)]
+    return UNSOUND if any(item is UNSOUND for item in found) else found
+
+
+def _one_of(specs: list[type[Spec]], data: Any, path: str, problems: list[Problem]) -> Any:
     """One of several structs, told apart by their tag."""
-    if len(specs) == 1:
-        return _struct(specs[0], data, path)
-    if not isinstance(data, Mapping):
-        return [{"path": path, "problem": f"must be an object, not {_named(data)}"}]
+    if len(specs) == 1 or not isinstance(data, Mapping):
+        return _struct(specs[0], data, path, problems)
     tag_field = str(specs[0].__struct_config__.tag_field)
     tag = cast("Mapping[str, Any]", data).get(tag_field)
     by_tag = {one.__struct_config__.tag: one for one in specs}
     if not isinstance(tag, str) or tag not in by_tag:
         known = ", ".join(str(name) for name in by_tag)
-        return [{"path": f"{path}.{tag_field}", "problem": f"must be one of {known}"}]
-    return _struct(by_tag[tag], data, path)
+        problems.append({"path": f"{path}.{tag_field}", "problem": f"must be one of {known}"})
+        return UNSOUND
+    return _struct(by_tag[tag], data, path, problems)
 
 
-def _leaf(kind: Any, data: Any, path: str) -> list[Problem]:
+def _leaf(kind: Any, data: Any, path: str, problems: list[Problem]) -> Any:
     try:
         msgspec.convert(data, kind)
     except msgspec.ValidationError as failed:
         problem, _, inner = str(failed).partition(" - at `$")
-        return [{"path": path + inner.rstrip("`"), "problem": problem}]
-    return []
+        problems.append({"path": path + inner.rstrip("`"), "problem": problem})
+        return UNSOUND
+    return data
 
 
 def _named(value: Any) -> str:

@@ -232,7 +232,7 @@ class Trigger(Spec, frozen=True, kw_only=True):
     join: Join | None = None
 
 
-class Query(Spec, kw_only=True):
+class Query(Spec, frozen=True, kw_only=True):
     """``infer.query.v1``: one question with everything that answering it may take (P7).
 
     ``min_quorum`` valid answers end a round early; unsaid, everybody asked is waited for and one

@@ -264,9 +264,8 @@ def _cost(responder: Responder, call_body: dict[str, Any], raw: Raw) -> float:
     price = responder.cost
     if responder.kind != "llm" or not (price.per_1k_input or price.per_1k_output):
         return price.per_call
-    usage: Any = (
-        cast("dict[str, Any]", raw.body).get("usage") if isinstance(raw.body, dict) else None
-    )
+    reply: Any = raw.body
+    usage = reply.get("usage") if hasattr(reply, "get") else None
     counts = [_count(usage, name) for name in ("prompt_tokens", "completion_tokens")]
     if counts[0] is None or counts[1] is None:
         return float(call_body["reserved"])
