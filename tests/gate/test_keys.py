@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from covend.config import Box, GateLimits, Key
 from covend.gate.errors import Refusal
 from covend.gate.keys import Keys, credential, effective_class, is_loopback
+from covend.gate.tally import Tally
 from covend.protocol import CLASSES
 
 
@@ -76,6 +80,42 @@ def test_a_keys_limits_hold_and_are_given_back() -> None:
     account.begin("chat-a", 60.0)
 
 
+def test_a_keys_limits_are_the_boxs_however_many_gates_it_has(tmp_path: Path) -> None:
+    """G7: what one gate has in hand counts at the other, until that gate is started anew."""
+    box = Box(gates=2, run_dir=str(tmp_path), key=(key(max_concurrent=2, per_minute=4),))
+    one, two = (Keys(box, gate=f"gate-{n}").account(b"k", loopback=False) for n in range(2))
+    assert one is not None and two is not None
+    one.begin("x", 10.5)
+    two.begin("x", 20.0)
+    for account in (one, two):
+        with pytest.raises(Refusal, match="has 2 requests in hand; its limit is 2"):
+            account.begin("x", 21.0)
+    one.end()
+    two.begin("x", 22.0)
+    reborn = Keys(box, gate="gate-1").account(b"k", loopback=False)
+    assert reborn is not None and one.tally.active == 0
+    reborn.begin("x", 23.0)
+    with pytest.raises(Refusal) as caught:
+        one.begin("x", 70.0)
+    assert (caught.value.code, caught.value.retry_after) == ("too_many_per_minute", 1.0)
+    one.begin("x", 71.0)
+
+
+@given(st.lists(st.floats(0.0, 40.0), max_size=40))
+def test_no_minute_ever_sees_more_than_its_limit(pauses: list[float]) -> None:
+    """G7: counted by seconds, and never one too many for it; a minute later all is forgotten."""
+    tally, now, times = Tally(None), 100.0, list[float]()
+    for pause in pauses:
+        now += pause
+        tally.note(now)
+        if tally.minute(now)[0] > 3:
+            tally.note(now, -1)
+        else:
+            times.append(now)
+    assert all(later - first >= 60 for first, later in zip(times, times[3:], strict=False))
+    assert tally.minute(now + 62)[0] == 0
+
+
 def test_a_reload_keeps_the_counts_of_keys_that_stay() -> None:
     """G10."""
     before = Keys(Box(key=(key(max_concurrent=1),)))
@@ -84,7 +124,7 @@ def test_a_reload_keeps_the_counts_of_keys_that_stay() -> None:
     account.begin("x", 0.0)
     after = Keys(Box(key=(key(max_concurrent=2), key("new"))), before)
     assert after.account(b"k", loopback=False) is account
-    assert account.key.max_concurrent == 2 and account.active == 1
+    assert account.key.max_concurrent == 2 and account.tally.active == 1
 
 
 def test_both_ways_to_send_a_key_are_understood() -> None:

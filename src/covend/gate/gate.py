@@ -56,7 +56,7 @@ class Gate:
         self.report = Reports(link, name, incarnation)
         self.desk = Desk(config.whim.sla, self.report.changed, self.report.signal)
         self.routing = Routing(config)
-        self.keys = Keys(config)
+        self.keys = Keys(config, gate=name)
         self.pools: dict[str, Pool] = {}
         self.retired: list[Pool] = []
         self.eta: dict[str, float] = {}

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from collections import deque
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 from covend.config import Box, Key
 from covend.gate.errors import Refusal
+from covend.gate.tally import Tally
 from covend.protocol import CLASSES
 
 RANK = {klass: rank for rank, klass in enumerate(CLASSES)}
 
 
 class Account:
-    """One key and what is going on under it; counts are this gate's own."""
+    """One key and what is going on under it, at all gates of the box."""
 
-    __slots__ = ("active", "key", "times")
+    __slots__ = ("key", "tally")
 
-    def __init__(self, key: Key) -> None:
+    def __init__(self, key: Key, tally: Tally) -> None:
         self.key = key
-        self.active = 0
-        self.times: deque[float] = deque(maxlen=key.per_minute)
+        self.tally = tally
 
     def begin(self, capability: str, now: float) -> None:
         """Count a request; raises ``Refusal`` (403, 429) where the key does not allow it (G7)."""
@@ -35,44 +35,60 @@ class Account:
                 f"it may ask for: {', '.join(key.capabilities)}",
                 where="$.model",
             )
-        if key.max_concurrent is not None and self.active >= key.max_concurrent:
+        tally = self.tally
+        tally.enter()
+        if key.max_concurrent is not None and tally.active > key.max_concurrent:
+            tally.leave()
             raise Refusal(
                 429,
                 "too_many_at_once",
-                f"the key {key.name!r} has {self.active} requests in hand; "
+                f"the key {key.name!r} has {tally.active} requests in hand; "
                 f"its limit is {key.max_concurrent}",
                 retry_after=1,
             )
         if key.per_minute is not None:
-            if len(self.times) == key.per_minute and now - self.times[0] < 60:
+            tally.note(now)
+            made, seconds = tally.minute(now)
+            if made > key.per_minute:
+                tally.note(now, -1)
+                tally.leave()
                 raise Refusal(
                     429,
                     "too_many_per_minute",
                     f"the key {key.name!r} may make {key.per_minute} requests a minute",
-                    retry_after=60 - (now - self.times[0]),
+                    retry_after=seconds,
                 )
-            self.times.append(now)
-        self.active += 1
 
     def end(self) -> None:
         """The request is over, however it ended."""
-        self.active -= 1
+        self.tally.leave()
 
 
 class Keys:
-    """The keys of one configuration; ``previous`` hands on the counts of keys that stay (G10)."""
+    """The keys of one configuration; ``previous`` hands on the counts of keys that stay (G10).
 
-    def __init__(self, box: Box, previous: Keys | None = None) -> None:
+    ``gate`` is the name of the gate that asks: where there are several, they count together.
+    """
+
+    def __init__(self, box: Box, previous: Keys | None = None, gate: str = "gate-0") -> None:
         self.require_on_loopback = box.gate.require_key_on_loopback
+        self.place = previous.place if previous else (Path(box.run_dir), box.gates, gate)
         known = previous.accounts if previous else {}
         self.accounts: dict[str, Account] = {}
         for key in box.key:
-            old = known.get(key.sha256)
-            if old is not None and old.key.per_minute == key.per_minute:
-                old.key = key
-                self.accounts[key.sha256] = old
-            else:
-                self.accounts[key.sha256] = Account(key)
+            account = known.get(key.sha256) or Account(key, self.tally(key, begins=not previous))
+            account.key = key
+            self.accounts[key.sha256] = account
+
+    def tally(self, key: Key, begins: bool) -> Tally:
+        """The counters of a key; a gate that begins has nothing in hand, whoever was there before."""
+        folder, gates, gate = self.place
+        number = int(gate.rpartition("-")[2])
+        path = folder / f"key-{key.sha256[:32]}.tally" if gates > 1 else None
+        tally = Tally(path, gates, number)
+        if begins:
+            tally.restart()
+        return tally
 
     def account(self, credential: bytes | None, loopback: bool) -> Account | None:
         """Whose request this is; None is anybody on this machine. Raises ``Refusal`` (401)."""
