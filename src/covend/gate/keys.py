@@ -81,7 +81,7 @@ class Keys:
             self.accounts[key.sha256] = account
 
     def tally(self, key: Key, begins: bool) -> Tally:
-        """The counters of a key; a gate that begins has nothing in hand, whoever was there before."""
+        """The counters of a key; a gate that begins has nothing in hand under it."""
         folder, gates, gate = self.place
         number = int(gate.rpartition("-")[2])
         path = folder / f"key-{key.sha256[:32]}.tally" if gates > 1 else None
