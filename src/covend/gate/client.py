@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 from covend.gate.errors import Refusal, as_json, headers
 from covend.gate.heads import own_head
 from covend.gate.keys import is_loopback
-from covend.gate.request import Request, RequestReader
+from covend.gate.request import Head, Request, RequestReader
 
 if TYPE_CHECKING:
     from covend.gate.exchange import Exchange
@@ -166,8 +166,8 @@ class Client(asyncio.Protocol):
     ) -> None:
         """The gate's own answer, with the headers that every answer carries (G5)."""
         head = own_head(request, status, len(body), extra or [], waited)
-        self.write(head if request.method == b"HEAD" else head + body)
-        self.finished(request, request.keep_alive, monotonic())
+        self.write(head if request.head.method == b"HEAD" else head + body)
+        self.finished(request, request.head.keep_alive, monotonic())
 
     def refuse(self, request: Request, refusal: Refusal, waited: float = 0.0) -> None:
         """Answer with the reason; the connection stays usable, its request was read to the end."""
@@ -184,7 +184,7 @@ class Client(asyncio.Protocol):
                 self._pause_reading()
             return
         self.busy = True
-        self.refuse(Request(self.gate.new_id()), refusal)
+        self.refuse(Request(self.gate.new_id(), Head()), refusal)
 
     def finished(self, request: Request, keep: bool, now: float) -> None:
         """The answer is written: take the next request, or close."""

@@ -16,7 +16,7 @@ from covend.gate.body import splice
 from covend.gate.errors import Refusal, as_event
 from covend.gate.heads import pending_head, status_line
 from covend.gate.routes import Target
-from covend.gate.upstream import Pool, Upstream
+from covend.gate.upstream import Pool, ResponseHead, Upstream
 from covend.gate.waiting import Wait
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Exchange(Ticket):
         """Write a comment into the stream of a client that waits, beginning the stream (G2)."""
         if not self.begun:
             self.begun = True
-            self.framing = CHUNKED if self.request.http11 else CLOSE
+            self.framing = CHUNKED if self.request.head.http11 else CLOSE
             self.client.write(pending_head(self.request, self.framing == CHUNKED))
         self.client.write(self._framed(sse.COMMENT))
 
@@ -130,12 +130,13 @@ class Exchange(Ticket):
         if self.client.write_paused:
             upstream.pause()
         request = self.request
+        method = request.head.method
         span = request.span
         if span is None or target.model == self.capability:
             body = request.body
         else:
             body = splice(request.body, span, target.spelled[request.is_form])
-        if body or request.method not in _BODILESS:
+        if body or method not in _BODILESS:
             end = b"Content-Length: %d\r\n\r\n" % len(body)
         else:
             end = b"\r\n"
@@ -143,8 +144,8 @@ class Exchange(Ticket):
             self,
             b"".join(
                 (
-                    request.method, target.before_path, self.path, target.after_path,
-                    *request.fields, end, body,
+                    method, target.before_path, self.path, target.after_path,
+                    request.lines, end, body,
                 )
             ),
         )  # fmt: skip
@@ -154,16 +155,16 @@ class Exchange(Ticket):
     @property
     def head_only(self) -> bool:
         """Whether the response has no body, whatever its head says."""
-        return self.request.method == b"HEAD"
+        return self.request.head.method == b"HEAD"
 
-    def on_head(self, upstream: Upstream) -> None:
+    def on_head(self, head: ResponseHead, length: bytes | None) -> None:
         """Make the client's head from the soulstone's: nearly raw, with ours behind it (G5)."""
-        status = self.status = upstream.status
+        status = self.status = head.status
         stone = self.stone
         assert stone is not None
         if stone.failures:
             stone.failures = 0
-        events = upstream.content_type[:17].lower() == b"text/event-stream"
+        events = head.content_type[:17].lower() == b"text/event-stream"
         if events:
             self.through = sse.Events()
         if self.begun:
@@ -174,30 +175,30 @@ class Exchange(Ticket):
             self.head = [self._framed(note.encode())]
             return
         request = self.request
-        head = [status_line(status), *upstream.headers]
+        lines = [status_line(status), head.lines]
         self.framing = LENGTH
-        if upstream.length is not None and not events:
-            head += (b"Content-Length: ", upstream.length, b"\r\n")
-        elif status in (204, 304) or request.method == b"HEAD":
+        if length is not None and not events:
+            lines += (b"Content-Length: ", length, b"\r\n")
+        elif status in (204, 304) or request.head.method == b"HEAD":
             pass
-        elif request.http11:
+        elif request.head.http11:
             self.framing = CHUNKED
-            head.append(b"Transfer-Encoding: chunked\r\n")
+            lines.append(b"Transfer-Encoding: chunked\r\n")
         else:
             self.framing = CLOSE
-        if not request.keep_alive or self.framing == CLOSE:
-            head.append(b"Connection: close\r\n")
-        elif not request.http11:
-            head.append(b"Connection: keep-alive\r\n")
+        if not request.head.keep_alive or self.framing == CLOSE:
+            lines.append(b"Connection: close\r\n")
+        elif not request.head.http11:
+            lines.append(b"Connection: keep-alive\r\n")
         waited = self.taken - self.arrived
-        head += (
+        lines += (
             b"X-Covend-Request: ",
             self.id.encode(),
             b"\r\n",
             self.gate.routing.mark(self.capability, stone.name),
             b"%.3f\r\n\r\n" % waited if waited else b"0.000\r\n\r\n",
         )
-        self.head = head
+        self.head = lines
 
     def on_data(self, pieces: list[bytes], complete: bool) -> None:
         """Pass on what one read brought, in one write; end with the last of it."""
@@ -246,7 +247,7 @@ class Exchange(Ticket):
         self._release_client(now)
 
     def _release_client(self, now: float) -> None:
-        keep = self.request.keep_alive and self.framing != CLOSE
+        keep = self.request.head.keep_alive and self.framing != CLOSE
         self.client.finished(self.request, keep, now)
 
     def _leave(self, now: float) -> None:

@@ -271,18 +271,19 @@ class Gate:
 
     def handle(self, client: Client, request: Request) -> None:
         """Serve one request, or raise ``Refusal``."""
-        target = request.target
+        head = request.head
+        target = head.target
         route = ROUTES.get(target) or ROUTES.get(target.partition(b"?")[0])
         if route is None:
             self._handle_other(client, request)
             return
-        if request.method != b"POST":
+        if head.method != b"POST":
             own.not_allowed(client, request, "POST, OPTIONS")
             return
         request.anthropic = route.anthropic
-        if request.content_type[:19].lower() == _FORM:
+        if head.content_type[:19].lower() == _FORM:
             request.is_form = True
-            model, request.span = bodies.read_multipart(request.body, request.content_type)
+            model, request.span = bodies.read_multipart(request.body, head.content_type)
         else:
             model, request.stream, request.span = bodies.read_json(request.body)
         self._begin(client, request, route.klass, model, target)
@@ -298,14 +299,14 @@ class Gate:
             account = self._account(client, request)
         if capability not in self.routing.serving:
             raise self.routing.unknown(capability)
-        special = request.special
+        special = request.head.special
         if special or account is not None:
             klass = effective_class(account, special.get(b"x-covend-class"), klass)
             if b"x-covend-timeout" in special:
                 timeout = _seconds(special[b"x-covend-timeout"])
             if account is None:
                 for name in _CREDENTIALS & special.keys():  # a key of this box stays here
-                    request.fields += (name, b": ", special[name], b"\r\n")
+                    request.lines += b"%b: %b\r\n" % (name, special[name])
         now = monotonic()
         if account is not None:
             account.begin(capability, now)
@@ -323,15 +324,15 @@ class Gate:
             exchange.begin_to_wait()
 
     def _account(self, client: Client, request: Request) -> Account | None:
-        special = request.special
+        special = request.head.special
         token = credential(special.get(b"authorization"), special.get(b"x-api-key"))
         return self.keys.account(token, client.loopback)
 
     def _handle_other(self, client: Client, request: Request) -> None:
         """Everything but the model routes: the passthrough and the gate's own answers."""
-        path, question, query = request.target.partition(b"?")
+        path, question, query = request.head.target.partition(b"?")
         if path.startswith(UPSTREAM):
-            if request.method in _CLOSED_METHODS:
+            if request.head.method in _CLOSED_METHODS:
                 raise Refusal(405, "method", "this method is not relayed", allow="GET, POST")
             name, rest = self.routing.upstream(path)
             self._begin(client, request, UPSTREAM_CLASS, name, rest + question + query)

@@ -44,7 +44,7 @@ def own_head(
         status_line(status).decode("ascii"),
         "Content-Type: application/json\r\n" if size else "",
         f"Content-Length: {size}\r\n" if status != 204 else "",
-        "Connection: close\r\n" if not request.keep_alive else "" if request.http11 else
+        "Connection: close\r\n" if not request.head.keep_alive else "" if request.head.http11 else
         "Connection: keep-alive\r\n",
         *(f"{name}: {value}\r\n" for name, value in extra),
         f"X-Covend-Request: {request.id}\r\nX-Covend-Soulstone: none\r\n",

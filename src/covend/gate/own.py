@@ -18,7 +18,7 @@ MODELS = b"/v1/models"
 
 def is_get(client: Client, request: Request) -> bool:
     """Whether to go on; any other method is answered here, or refused (405)."""
-    if request.method in (b"GET", b"HEAD"):
+    if request.head.method in (b"GET", b"HEAD"):
         return True
     not_allowed(client, request, "GET, HEAD, OPTIONS")
     return False
@@ -26,10 +26,10 @@ def is_get(client: Client, request: Request) -> bool:
 
 def not_allowed(client: Client, request: Request, allow: str) -> None:
     """Answer OPTIONS; raise ``Refusal`` (405) for every other method."""
-    if request.method == b"OPTIONS":
+    if request.head.method == b"OPTIONS":
         client.answer(request, 204, b"", [("Allow", allow)])
         return
-    method = request.method.decode("ascii", "replace")
+    method = request.head.method.decode("ascii", "replace")
     text = f"{method} is not possible here; there are: {allow}"
     raise Refusal(405, "method_not_allowed", text, where="request line", allow=allow)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import httptools
 
 from covend.gate.errors import Refusal
+from covend.gate.repeats import Repeat, learn
 
 if TYPE_CHECKING:
     from covend.gate.body import Span
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from covend.gate.gate import Gate
 
 MAX_HEADERS = 100
+MAX_LESSONS = 8
+"""So many heads of a connection are remembered, one after the other, for the next to repeat."""
 
 FORWARD, DROP, HOST, LENGTH, TYPE, OURS = range(6)
 _KINDS = {
@@ -49,52 +52,120 @@ def _kind(name: bytes) -> int:
     return kind
 
 
-class Request:
-    """One request. ``fields`` are the pieces of the header lines that go on to the soulstone;
-    ``special`` are the headers for the gate; the rest of the body's meaning is ``span`` (where the
-    model's name stands), ``stream``, ``is_form`` and ``anthropic``, found when it is routed."""
+class Head:
+    """The head of a request: ``lines`` go on to the soulstone, ``special`` is for the gate.
+
+    Complete once the parser has seen its end, and not changed after that: requests share it.
+    """
 
     __slots__ = (
-        "anthropic", "body", "content_type", "fields", "has_host", "http11", "id", "is_form",
-        "keep_alive", "method", "span", "special", "stream", "target",
+        "content_type", "has_host", "http11", "keep_alive", "length", "lines", "method", "special",
+        "target",
     )  # fmt: skip
 
-    def __init__(self, id: str) -> None:
-        self.id = id
-        self.method = self.target = self.content_type = self.body = b""
-        self.fields: list[bytes] = []
+    def __init__(self) -> None:
+        self.method = self.target = self.content_type = self.lines = b""
         self.special: dict[bytes, bytes] = {}
-        self.has_host = self.keep_alive = self.is_form = self.anthropic = self.stream = False
+        self.has_host = self.keep_alive = self.length = False
         self.http11 = True
+
+
+class Request:
+    """One request. What its body says is found when it is routed: ``span`` is where the model's
+    name stands, ``stream`` whether one is asked for. ``lines`` are the head's, or more (G7)."""
+
+    __slots__ = ("anthropic", "body", "head", "id", "is_form", "lines", "span", "stream")
+
+    def __init__(self, id: str, head: Head, body: bytes = b"") -> None:
+        self.id = id
+        self.head = head
+        self.body = body
+        self.lines = head.lines
+        self.is_form = self.anthropic = self.stream = False
         self.span: Span | None = None
 
 
 class RequestReader:
     """Makes requests of the bytes of one connection and hands each to ``client.take``.
 
-    What is wrong with the bytes ends up in ``refusal``; nothing is handed on after it.
+    What is wrong with the bytes ends up in ``refusal``; nothing is handed on after it. A head that
+    repeats the last one is not parsed again (``repeats``): the parser stays between two messages,
+    and ``owed`` counts what is still to come of the body.
     """
 
     __slots__ = (
-        "client", "gate", "head_bytes", "in_body", "in_message", "parser", "pieces", "received",
-        "refusal", "request", "size",
+        "begun", "client", "fields", "gate", "head", "head_bytes", "in_body", "in_message",
+        "lessons", "owed", "parser", "pieces", "received", "refusal", "repeat", "size",
     )  # fmt: skip
 
     def __init__(self, gate: Gate, client: Client) -> None:
         self.gate = gate
         self.client = client
         self.parser: Any = httptools.HttpRequestParser(self)
-        self.request = Request("")
         self.refusal: Refusal | None = None
+        self.head = Head()
+        self.fields: list[bytes] = []
+        self.pieces: list[bytes] = []
         self.in_message = False
         self.in_body = False
+        self.begun = 0
         self.head_bytes = 0
         self.received = 0
-        self.pieces: list[bytes] = []
         self.size = 0
+        self.owed = 0
+        self.repeat: Repeat[Head] | None = None
+        self.lessons = MAX_LESSONS
 
     def feed(self, data: bytes) -> None:
         """Read on. ``in_message`` says afterwards whether part of a request is still to come."""
+        if self.owed:
+            data = self._feed_body(data)
+        elif self.repeat is not None and not self.in_message and self._again(self.repeat, data):
+            return
+        if data:
+            self._parse(data)
+
+    def drop(self) -> None:
+        """Forget an unfinished body."""
+        self.gate.buffered -= self.size
+        self.size = 0
+        self.pieces = []
+
+    # ── a head that is known ────────────────────────────────────────────────────────────────
+
+    def _again(self, repeat: Repeat[Head], data: bytes) -> bool:
+        """Take a request that begins with the known head; False leaves ``data`` to the parser."""
+        found = repeat.match(data)
+        if found is None:
+            return False
+        start, length = found
+        here = len(data) - start
+        gate = self.gate
+        if here > length or length > gate.limits.max_body_bytes:
+            return False
+        self.head = repeat.head
+        if here == length and gate.buffered + length <= gate.max_buffered:
+            gate.buffered += length
+            self.client.take(Request(gate.new_id(), repeat.head, data[start:]))
+            return True
+        self.in_message = self.in_body = True
+        self.owed = length
+        if here or not length:
+            self._feed_body(data[start:])
+        return True
+
+    def _feed_body(self, data: bytes) -> bytes:
+        """Take what is owed of a body; returns what comes after it."""
+        part = data[: self.owed]
+        self.owed -= len(part)
+        self.on_body(part)
+        if not self.owed:
+            self.on_message_complete()
+        return data[len(part) :]
+
+    def _parse(self, data: bytes) -> None:
+        fresh = not self.in_message
+        begun = self.begun
         self.received = self.head_bytes + len(data)
         try:
             self.parser.feed_data(data)
@@ -108,22 +179,33 @@ class RequestReader:
             self.head_bytes += len(data)
             if self.head_bytes > self.gate.limits.max_header_bytes and self.refusal is None:
                 self.refusal = self._head_too_large()
+        elif fresh and self.lessons and self.begun == begun + 1 and self.refusal is None:
+            self._learn(data)
 
-    def drop(self) -> None:
-        """Forget an unfinished body."""
-        self.gate.buffered -= self.size
-        self.size = 0
-        self.pieces = []
+    def _learn(self, data: bytes) -> None:
+        """Remember a head that came in one piece at the beginning of ``data``, with a length.
+
+        A connection whose heads differ is not learnt from for ever. While the body of this very
+        request is still to come, the parser waits for it, so it is the next head that can match.
+        """
+        head = self.head
+        line = b"%b %b HTTP/1.1\r\n" % (head.method, head.target)
+        plain = head.length and head.keep_alive and b"expect" not in head.special
+        if plain and data.startswith(line):
+            self.lessons -= 1
+            self.repeat = learn(data, head)
 
     # ── httptools' side ─────────────────────────────────────────────────────────────────────
 
     def on_message_begin(self) -> None:
         self.in_message = True
         self.in_body = False
-        self.request = Request(self.gate.new_id())
+        self.begun += 1
+        self.head = Head()
+        self.fields = []
 
     def on_url(self, url: bytes) -> None:
-        self.request.target += url
+        self.head.target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.in_body:
@@ -132,31 +214,35 @@ class RequestReader:
         if kind is None:
             kind = _kind(name)
         if kind == FORWARD:
-            self.request.fields += (name, b": ", value, b"\r\n")
+            self.fields += (name, b": ", value, b"\r\n")
         elif kind == TYPE:
-            request = self.request
-            if request.content_type:
+            if self.head.content_type:
                 self._twice(name)
-            request.content_type = value
-            request.fields += (name, b": ", value, b"\r\n")
+            self.head.content_type = value
+            self.fields += (name, b": ", value, b"\r\n")
         elif kind == HOST:
-            if self.request.has_host:
+            if self.head.has_host:
                 self._twice(name)
-            self.request.has_host = True
+            self.head.has_host = True
         elif kind == LENGTH:
+            self.head.length = True
             if int(value) > self.gate.limits.max_body_bytes:
                 self.refusal = self._body_too_large()
         elif kind == OURS:
             lower = name.lower()
-            if lower in self.request.special:
+            if lower in self.head.special:
                 self._twice(name)
-            self.request.special[lower] = value
+            self.head.special[lower] = value
 
     def on_headers_complete(self) -> None:
         self.in_body = True
         self.head_bytes = 0
+        head, parser = self.head, self.parser
+        head.method = parser.get_method()
+        head.lines = b"".join(self.fields)
+        head.keep_alive = parser.should_keep_alive() and not parser.should_upgrade()
         if self.refusal is None:
-            self.refusal = self._check_head(self.request)
+            self.refusal = self._check_head(head)
 
     def on_body(self, data: bytes) -> None:
         if self.refusal is not None:
@@ -175,46 +261,40 @@ class RequestReader:
         self.in_message = self.in_body = False
         if self.refusal is not None:
             return
-        request = self.request
-        parser = self.parser
-        request.method = parser.get_method()
-        request.keep_alive = parser.should_keep_alive() and not parser.should_upgrade()
-        pieces = self.pieces
-        if pieces:
-            request.body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            self.pieces = []
-            self.size = 0  # counted with the request from here on
-        self.client.take(request)
+        pieces, self.pieces = self.pieces, []
+        self.size = 0  # counted with the request from here on
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        self.client.take(Request(self.gate.new_id(), self.head, body))
 
     # ── what is refused ─────────────────────────────────────────────────────────────────────
 
-    def _check_head(self, request: Request) -> Refusal | None:
+    def _check_head(self, head: Head) -> Refusal | None:
         """What the parser lets pass and the gate does not: one host, a version, few headers."""
         version = self.parser.get_http_version()
         if version != "1.1":
-            request.http11 = False
+            head.http11 = False
             if version != "1.0":
                 text = f"HTTP/{version} is not spoken here; HTTP/1.1 is right"
                 return Refusal(505, "http_version", text, where="request line")
-        elif not request.has_host:
+        elif not head.has_host:
             return Refusal(400, "no_host", "HTTP/1.1 needs a Host header", where="Host")
-        fields = request.fields
-        if len(fields) // 4 + len(request.special) > MAX_HEADERS:
+        fields = self.fields
+        if len(fields) // 4 + len(head.special) > MAX_HEADERS:
             return self._head_too_large()
         limit = self.gate.limits.max_header_bytes
-        if self.received > limit and sum(map(len, fields)) + len(request.target) > limit:
+        if self.received > limit and sum(map(len, fields)) + len(head.target) > limit:
             return self._head_too_large()
-        return self._check_special(request) if request.special else None
+        return self._check_special(head) if head.special else None
 
-    def _check_special(self, request: Request) -> Refusal | None:
-        encoding = request.special.get(b"transfer-encoding")
-        if encoding is not None and (encoding.lower() != b"chunked" or not request.http11):
+    def _check_special(self, head: Head) -> Refusal | None:
+        encoding = head.special.get(b"transfer-encoding")
+        if encoding is not None and (encoding.lower() != b"chunked" or not head.http11):
             return Refusal(
                 501, "transfer_encoding",
                 "Transfer-Encoding: only chunked, and only in HTTP/1.1, is understood",
                 where="Transfer-Encoding",
             )  # fmt: skip
-        if request.http11 and request.special.get(b"expect", b"").lower() == b"100-continue":
+        if head.http11 and head.special.get(b"expect", b"").lower() == b"100-continue":
             self.client.expects_continue()
         return None
 
@@ -234,7 +314,7 @@ class RequestReader:
 
     def _malformed(self, error: Exception) -> None:
         if self.refusal is None:
-            begun = self.in_message and self.request.target
+            begun = self.in_message and self.head.target
             where = "body" if self.in_body else "headers" if begun else "request line"
             text = f"{where}: this is not valid HTTP/1.1: {error}"
             self.refusal = Refusal(400, "malformed_http", text, where=where)

@@ -11,6 +11,7 @@ from typing import Any, Protocol, cast
 
 import httptools
 
+from covend.gate.repeats import Repeat, learn
 from covend.gate.routes import Target
 
 CONNECT_SECONDS = 5.0
@@ -28,6 +29,7 @@ _KINDS = {
         DROP,
     ),
 }
+_OK = b"HTTP/1.1 200 "
 _spelled: dict[bytes, int] = {}
 _MAX_SPELLINGS = 2000
 
@@ -40,6 +42,18 @@ def _kind(name: bytes) -> int:
     return kind
 
 
+class ResponseHead:
+    """The head of a response; ``lines`` go on to the client. Responses may share one."""
+
+    __slots__ = ("chunked", "content_type", "length", "lines", "status")
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.lines = self.content_type = b""
+        self.length: bytes | None = None
+        self.chunked = False
+
+
 class Receiver(Protocol):
     """What a connection tells the exchange that uses it."""
 
@@ -48,8 +62,8 @@ class Receiver(Protocol):
         """Whether the response has no body, whatever its head says."""
         ...
 
-    def on_head(self, upstream: Upstream) -> None:
-        """Status and headers are there."""
+    def on_head(self, head: ResponseHead, length: bytes | None) -> None:
+        """Status and headers are there; ``length`` is that of the body where it was stated."""
         ...
 
     def on_data(self, pieces: list[bytes], complete: bool) -> None:
@@ -65,9 +79,9 @@ class Upstream(asyncio.Protocol):
     """One connection to a soulstone."""
 
     __slots__ = (
-        "chunked", "complete", "content_type", "extra", "got", "head_bytes", "head_done", "headers",
-        "keep_alive", "length", "parser", "paused", "pieces", "pool", "receiver", "reused",
-        "status", "transport", "until_close",
+        "chunked", "complete", "extra", "fields", "got", "head", "head_bytes", "head_done",
+        "keep_alive", "parser", "paused", "pieces", "pool", "receiver", "repeat", "reused",
+        "transport", "until_close",
     )  # fmt: skip
 
     def __init__(self, pool: Pool) -> None:
@@ -80,8 +94,8 @@ class Upstream(asyncio.Protocol):
         self.extra = False
         self.keep_alive = False
         self.until_close = False
-        self.status = 0
         self.head_bytes = 0
+        self.repeat: Repeat[ResponseHead] | None = None
         self._clear()
 
     def _clear(self) -> None:
@@ -91,10 +105,8 @@ class Upstream(asyncio.Protocol):
         self._clear_head()
 
     def _clear_head(self) -> None:
-        self.headers: list[bytes] = []
-        self.length: bytes | None = None
-        self.content_type = b""
-        self.chunked = False
+        self.head = ResponseHead()
+        self.fields: list[bytes] = []
 
     def send(self, receiver: Receiver, request: bytes) -> None:
         """Begin an exchange: write a whole request."""
@@ -130,6 +142,8 @@ class Upstream(asyncio.Protocol):
         if receiver is None:
             self.abort()  # nobody asked: whatever this is, it answers no request of ours
             return
+        if self.repeat is not None and not self.got and self._again(self.repeat, receiver, data):
+            return
         self.got = True
         begins = not self.head_done
         try:
@@ -144,13 +158,28 @@ class Upstream(asyncio.Protocol):
                 self._more_head(len(data))
                 return
             self.head_bytes = 0
-            receiver.on_head(self)
+            receiver.on_head(self.head, self.head.length)
+            if self.complete and self.keep_alive and data.startswith(_OK):
+                self.repeat = learn(data, self.head)
         pieces = self.pieces
         if self.complete:
             self._completed(receiver, pieces)
         elif pieces or begins:
             self.pieces = []
             receiver.on_data(pieces, False)
+
+    def _again(self, repeat: Repeat[ResponseHead], receiver: Receiver, data: bytes) -> bool:
+        """Pass on a whole response whose head is that of the last one; False where it is not."""
+        found = repeat.match(data)
+        if found is None or receiver.head_only:
+            return False
+        start, length = found
+        if len(data) - start != length:
+            return False
+        receiver.on_head(repeat.head, b"%d" % length)
+        self._free()
+        receiver.on_data([data[start:]], True)
+        return True
 
     def _more_head(self, received: int) -> None:
         self.head_bytes += received
@@ -170,15 +199,20 @@ class Upstream(asyncio.Protocol):
 
     def _completed(self, receiver: Receiver, pieces: list[bytes]) -> None:
         """Free the connection first, so that whoever gets the slot finds it."""
-        self.receiver = None
         if self.keep_alive and not self.extra:
-            self.reused = True
             self._clear()
-            self.resume()
-            self.pool.put(self)
-        elif self.transport is not None:
-            self.transport.close()
+            self._free()
+        else:
+            self.receiver = None
+            if self.transport is not None:
+                self.transport.close()
         receiver.on_data(pieces, True)
+
+    def _free(self) -> None:
+        self.receiver = None
+        self.reused = True
+        self.resume()
+        self.pool.put(self)
 
     def _died(self, reason: str) -> None:
         receiver, self.receiver = self.receiver, None
@@ -201,14 +235,14 @@ class Upstream(asyncio.Protocol):
         if kind is None:
             kind = _kind(name)
         if kind == FORWARD:
-            self.headers += (name, b": ", value, b"\r\n")
+            self.fields += (name, b": ", value, b"\r\n")
         elif kind == TYPE:
-            self.content_type = value
-            self.headers += (name, b": ", value, b"\r\n")
+            self.head.content_type = value
+            self.fields += (name, b": ", value, b"\r\n")
         elif kind == LENGTH:
-            self.length = value
+            self.head.length = value
         elif kind == ENCODING:
-            self.chunked = True
+            self.head.chunked = True
 
     def on_headers_complete(self) -> None:
         if self.head_done:
@@ -219,12 +253,14 @@ class Upstream(asyncio.Protocol):
             return
         receiver = self.receiver
         assert receiver is not None
-        self.status = status
+        head = self.head
+        head.status = status
+        head.lines = b"".join(self.fields)
         self.head_done = True
         self.keep_alive = False
         if receiver.head_only:
             self.complete = True  # the parser waits for a body: this connection is done
-        framed = self.chunked or self.length is not None or status in (204, 304)
+        framed = head.chunked or head.length is not None or status in (204, 304)
         self.until_close = not (framed or receiver.head_only)
 
     def on_body(self, data: bytes) -> None:
