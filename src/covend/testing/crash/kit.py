@@ -1,0 +1,129 @@
+"""What to run, what to do to it, and what was seen; the tracer itself is a process of its own."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Literal, get_args
+
+import msgspec
+
+Damage = Literal["none", "kill", "kill_after", "torn", "full", "slow"]
+"""``kill`` comes before the call, ``kill_after`` when it is done, ``torn`` after half of a write.
+``full``: from that call on every write fails for want of space. ``slow``: syncs take ``seconds``.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing to go wrong at the ``at``-th call (from 1); ``seconds`` is for ``slow``."""
+
+    damage: Damage
+    at: int = 0
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.damage not in get_args(Damage):
+            raise ValueError(f"damage is {self.damage!r}: one of {', '.join(get_args(Damage))}")
+        if self.damage not in ("none", "slow") and self.at < 1:
+            raise ValueError(f"{self.damage} needs the number of a call, from 1, not {self.at}")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A program, and which of its I/O counts: files below ``folders``, and sockets.
+
+    ``sockets`` also counts what it says over TCP, to a provider or a server; unix sockets, pipes and
+    its log do not count.
+    """
+
+    argv: Sequence[str]
+    folders: Sequence[Path | str]
+    sockets: bool = True
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One I/O call that was seen: its number, the system call, and the file or ``tcp``."""
+
+    number: int
+    name: str
+    what: str
+
+
+class Run(msgspec.Struct, frozen=True):
+    """One run of a target: its calls, how it ended, and whether the fault was reached."""
+
+    calls: tuple[Call, ...]
+    status: int | None
+    struck: bool
+    output: str = ""
+
+    def gaps(self) -> Iterator[int]:
+        """The number of every call: a kill before each of them is a kill in every gap."""
+        return iter(range(1, len(self.calls) + 1))
+
+
+def survey(target: Target, seconds: float = 60.0) -> Run:
+    """Run it undisturbed and see its calls; raises ``RuntimeError`` if it does not end well."""
+    run = crash(target, Fault("none"), seconds)
+    if run.status != 0:
+        raise RuntimeError(f"{target.argv}: undisturbed it ended with {run.status}:\n{run.output}")
+    return run
+
+
+def crash(target: Target, fault: Fault, seconds: float = 60.0) -> Run:
+    """Run it with one fault; blocks until everything it started has ended.
+
+    Raises ``TimeoutError`` when it has not after ``seconds``: then all of it is killed.
+    """
+    with tempfile.TemporaryDirectory(prefix="covend-crash-") as folder:
+        report = Path(folder, "report.json")
+        plan = {
+            "argv": [str(part) for part in target.argv],
+            "folders": [os.path.realpath(folder) for folder in target.folders],
+            "sockets": target.sockets,
+            "damage": fault.damage,
+            "at": fault.at,
+            "seconds": fault.seconds,
+            "report": str(report),
+        }
+        with tempfile.TemporaryFile() as output:
+            tracer = subprocess.Popen(
+                [sys.executable, "-m", "covend.testing.crash.tracer"],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, **target.env},
+            )
+            try:
+                tracer.communicate(msgspec.json.encode(plan), timeout=seconds)
+            except subprocess.TimeoutExpired:
+                tracer.kill()  # and the kernel kills all that it traced (PTRACE_O_EXITKILL)
+                tracer.wait()
+                raise TimeoutError(f"{target.argv} did not end within {seconds:g} s") from None
+            output.seek(0)
+            text = output.read().decode(errors="replace")
+        if not report.exists():
+            raise RuntimeError(f"the tracer failed:\n{text}")
+        run = msgspec.json.decode(report.read_bytes(), type=Run)
+        return msgspec.structs.replace(run, output=text)
+
+
+@cache
+def traceable() -> str:
+    """Why programs cannot be traced on this machine; empty when they can."""
+    if platform.machine() != "x86_64" or sys.platform != "linux":
+        return f"the crash kit knows the registers of x86_64 Linux, not of {platform.machine()}"
+    try:
+        survey(Target([sys.executable, "-c", "pass"], folders=[]), seconds=20.0)
+    except (RuntimeError, TimeoutError) as error:
+        return f"ptrace is not allowed here: {error}"
+    return ""
