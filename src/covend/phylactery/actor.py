@@ -11,6 +11,7 @@ from covend.phylactery.errors import Conflict, StoreError
 from covend.phylactery.messages import (
     Append,
     Due,
+    Find,
     Latest,
     NextDue,
     OpenCalls,
@@ -19,6 +20,7 @@ from covend.phylactery.messages import (
     Tasks,
     Thread,
     Threads,
+    Unfinished,
 )
 from covend.phylactery.store import Store, open_store
 from covend.phylactery.writer import MAX_BATCH, Done, GroupCommit
@@ -191,8 +193,14 @@ def _read(store: Store, message: object) -> object:
             return store.latest(kind, thread)
         case Thread(name=name):
             return store.thread(name)
-        case Threads(state=state, parent=parent, after=after, limit=limit):
-            return store.threads(state=state, parent=parent, after=after, limit=limit)
+        case Threads(state=state, parent=parent, after=after, limit=limit, newest_first=newest):
+            return store.threads(
+                state=state, parent=parent, after=after, limit=limit, newest_first=newest
+            )
+        case Unfinished(kinds=kinds):
+            return store.unfinished(kinds)
+        case Find(id=name):
+            return store.find(name)
         case Tasks(did=did, state=state, after=after, limit=limit):
             return store.tasks(did=did, state=state, after=after, limit=limit)
         case OpenCalls(thread=thread, after=after, limit=limit):

@@ -40,6 +40,12 @@ class Latest(Message, frozen=True):
     thread: str
 
 
+class Find(Message, frozen=True):
+    """Answered with the record of this id, or None."""
+
+    id: str
+
+
 class Thread(Message, frozen=True):
     """Answered with the row of this run as in ``Threads``, or None."""
 
@@ -47,16 +53,26 @@ class Thread(Message, frozen=True):
 
 
 class Threads(Message, frozen=True):
-    """Answered with runs, oldest first, as plain dicts.
+    """Answered with runs, oldest first unless told otherwise, as plain dicts.
 
     They have ``seq``, ``id``, ``state`` (``open`` or ``ended``), ``opened``, ``ended``,
-    ``parent``, ``pattern`` and ``know``.
+    ``parent``, ``pattern`` and ``know``. Newest first, ``after`` is the ``seq`` to come before.
     """
 
     state: str | None = None
     parent: str | None = None
     after: int = 0
     limit: int | None = None
+    newest_first: bool = False
+
+
+class Unfinished(Message, frozen=True):
+    """Answered with the ids of open runs whose last record is one of these kinds (P4).
+
+    With the kinds that come from outside, these are the runs of which something may be missing.
+    """
+
+    kinds: list[str]
 
 
 class Tasks(Message, frozen=True):

@@ -65,10 +65,11 @@ class Store(Views):
         A record that is there already is passed over (D1). Raises ``Conflict``, ``BadRecord``,
         ``StoreFull`` or ``StoreError``.
         """
-        outcome = self.append_all([records])[0]
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+        rows = [to_row(record) for record in records]
+        with self._db.transaction():
+            new = self._write(rows, [Entry(0, record, False) for record in records])
+        self.commits += 1
+        return new
 
     def append_all(self, batches: Sequence[Sequence[Record]]) -> list[Outcome]:
         """Store several batches in one durable transaction; says of each how it went.
@@ -112,6 +113,11 @@ class Store(Views):
         """The newest record of this kind in this thread, or None."""
         found = self.query(kind=kind, thread=thread, limit=1)
         return found[0] if found else None
+
+    def find(self, name: str) -> dict[str, Any] | None:
+        """The record with this id, or None."""
+        sql = f"SELECT {COLUMNS} FROM record WHERE id = ?"
+        return next((entry.as_dict() for entry in self._entries(sql, [name])), None)
 
     def clock_of(self, name: str) -> int | None:
         """The clock of the record with this id, or None if it is not here."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from covend.phylactery.database import Database, Value
@@ -27,9 +28,24 @@ class Views:
         parent: str | None = None,
         after: int = 0,
         limit: int | None = None,
+        newest_first: bool = False,
     ) -> list[dict[str, Any]]:
         """Runs, oldest first: ``id``, ``state`` (``open`` or ``ended``), clocks, ``parent``, …"""
-        return self._page("thread", _THREAD, {"state": state, "parent": parent}, after, limit)
+        wanted = {"state": state, "parent": parent}
+        if newest_first:
+            return self._page("thread", _THREAD, wanted, 0, limit, "seq < ?", after or NO_LIMIT)
+        return self._page("thread", _THREAD, wanted, after, limit)
+
+    def unfinished(self, kinds: Sequence[str]) -> list[str]:
+        """Open runs whose last record is of one of these kinds, oldest first (P4)."""
+        marks = ", ".join("?" * len(kinds))
+        rows = self._db.rows(
+            "SELECT id FROM thread WHERE state = 'open' AND (SELECT kind FROM record"
+            f" WHERE record.thread = thread.id ORDER BY seq DESC LIMIT 1) IN ({marks})"
+            " ORDER BY seq",
+            kinds,
+        )
+        return [str(row[0]) for row in rows]
 
     def thread(self, name: str) -> dict[str, Any] | None:
         """One run, or None."""
@@ -80,11 +96,14 @@ class Views:
         after: int,
         limit: int | None,
         condition: str = "seq > 0",
+        before: int | None = None,
     ) -> list[dict[str, Any]]:
         given = {column: value for column, value in wanted.items() if value is not None}
         where = " AND ".join([condition, "seq > ?", *(f"{column} = ?" for column in given)])
-        values: list[Value] = [after, *given.values(), _bound(limit)]
-        sql = f"SELECT {', '.join(columns)} FROM {table} WHERE {where} ORDER BY seq LIMIT ?"
+        start: list[Value] = [after] if before is None else [before, after]
+        values = [*start, *given.values(), _bound(limit)]
+        order = "seq" if before is None else "seq DESC"
+        sql = f"SELECT {', '.join(columns)} FROM {table} WHERE {where} ORDER BY {order} LIMIT ?"
         return [dict(zip(columns, row, strict=True)) for row in self._db.rows(sql, values)]
 
 
