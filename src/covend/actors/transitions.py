@@ -62,6 +62,8 @@ class Transitions:
         """Start the transition that a decision asks for; a revival's target is open (W26)."""
         move = self.plan(decision.target, decision.evict, decision.reason)
         self.attempt[move.target] = self.attempt.get(move.target, 0) + 1
+        if not self.residency.waits_for(move.target):
+            forced = True  # decided though nobody waits (a larger tier, W6): nothing can vanish
         passage = Passage(*self.setting(move), reset=reset, revival=revival, forced=forced)
         self.launch(passage, decision.explain())
 

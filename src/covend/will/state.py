@@ -34,8 +34,8 @@ class Queue(msgspec.Struct, frozen=True):
 
     ``weight`` is Σ weight and ``moment`` Σ weight·arrival, so that demand at any time is
     ``weight·now − moment``; ``prefixes`` holds (Σ weight, Σ service) up to the end of each class,
-    highest class first; ``top`` is the weight of the highest class; ``aged`` is set where an ingest
-    signal arrived, the oldest one's arrival (W16).
+    highest class first; ``top`` is the weight of the highest class; ``ingest_oldest`` is the
+    arrival of the oldest ingest signal, where there is one (W16).
     """
 
     classes: tuple[ClassQueue, ...]
