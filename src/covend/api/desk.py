@@ -1,0 +1,85 @@
+"""The API's way to the core: asks of ``desk@core`` with a deadline, over a core that restarts."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from covend.api.problems import Problem
+from covend.runtime import (
+    ActorDead,
+    ActorError,
+    Answer,
+    AskTimeout,
+    MailboxFull,
+    Message,
+    RemoteError,
+    ReplyError,
+    System,
+)
+from covend.runtime.frames import FrameError
+
+ADDRESS = "desk@core"
+ASK_SECONDS = 10.0
+PAUSE_SECONDS = 0.1
+"""Between two attempts while the core is away; a restarted core answers within a second or two."""
+RETRY_AFTER = 1.0
+
+
+class Desk:
+    """Asks the core's desk. Use it in the loop that serves; no thread is ever held by an ask."""
+
+    def __init__(self, system: System) -> None:
+        self._address = system.address(ADDRESS)
+
+    async def ask(self, message: Message, seconds: float = ASK_SECONDS) -> dict[str, Any]:
+        """The desk's answer within ``seconds``, asked again while the core restarts.
+
+        So a message must bear being heard twice: give a submission an idempotency key.
+        Raises ``Problem``: the desk's refusal, 400 for what cannot be stored, 503 for no answer.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while True:
+            try:
+                answer = await self._once(message, deadline - loop.time())
+                break
+            except (ActorDead, MailboxFull) as error:
+                if loop.time() + PAUSE_SECONDS >= deadline:
+                    raise _away(f"the core is away: {error}") from error
+                await asyncio.sleep(PAUSE_SECONDS)
+            except AskTimeout as error:
+                raise _away(f"the core did not answer within {seconds:g} s") from error
+            except FrameError as error:
+                text = f"this cannot be sent to the core: {error}"
+                raise Problem(400, "not_storable", text) from error
+            except (ReplyError, RemoteError, ActorError) as error:
+                raise Problem(500, "core_failed", f"the core failed at this: {error}") from error
+        if "refused" in answer:
+            raise Problem.refused(answer["refused"])
+        return answer
+
+    async def _once(self, message: Message, seconds: float) -> Any:
+        loop = asyncio.get_running_loop()
+        settled: asyncio.Future[Answer] = loop.create_future()
+
+        def on_done(answer: Answer) -> None:
+            try:
+                loop.call_soon_threadsafe(_give, settled, answer)
+            except RuntimeError:
+                return  # the loop is closed: the process leaves, and nobody waits any more
+
+        self._address.ask_later(message, seconds).on_done(on_done)
+        answer = await settled
+        if answer.error is not None:
+            raise answer.error
+        return answer.value
+
+
+def _give(settled: asyncio.Future[Answer], answer: Answer) -> None:
+    if not settled.done():
+        settled.set_result(answer)
+
+
+def _away(text: str) -> Problem:
+    return Problem(503, "core_away", text, retry_after=RETRY_AFTER)

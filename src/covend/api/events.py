@@ -1,0 +1,115 @@
+"""Server-sent events: a query's records, and what changes in an inbox.
+
+A stream is a loop of asks, so it outlives a core that restarts; a comment now and then shows both
+ends that the other is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+from litestar import Response
+from litestar import response as responses
+
+from covend.api.desk import Desk
+from covend.api.problems import Problem
+from covend.api.shapes import task_of, tasks_of
+from covend.client.models import Event, Task
+from covend.questions import ListTasks, RecordsOf, ShowTask
+
+WAIT_SECONDS = 15.0
+"""How long one ask waits for something new; a comment follows where nothing came."""
+INBOX_SECONDS = 5.0
+"""As long for an inbox, where only a new task ends the wait and a change of an old one does not."""
+ASK_SECONDS = WAIT_SECONDS + 10.0
+RESTING_SECONDS = 1.0
+"""Between two looks at an inbox, however much happens in it, and before asking a core again."""
+MAX_TASKS = 500
+COMMENT = b":\n\n"
+LAST_KIND = "know"
+WAITING = ("open", "accepted")
+NOTHING_YET: dict[str, Any] = {"records": [], "ended": False}
+
+
+def frame(name: str, value: msgspec.Struct, number: int | None = None) -> bytes:
+    """One event; its number is what ``Last-Event-ID`` resumes after."""
+    head = f"event: {name}\n" if number is None else f"id: {number}\nevent: {name}\n"
+    return head.encode() + b"data: " + msgspec.json.encode(value) + b"\n\n"
+
+
+def stream(events: AsyncIterator[bytes]) -> Response[Any]:
+    """A response that lasts as long as its events and its client."""
+    return responses.Stream(
+        events,
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def of_query(
+    desk: Desk, name: str, after: int, found: dict[str, Any]
+) -> AsyncIterator[bytes]:
+    """Every record after sequence ``after``, to the one that ends the query.
+
+    ``found`` is the desk's first answer, so that an unknown query is refused with a status.
+    """
+    while True:
+        for entry in found["records"]:
+            event = msgspec.convert(entry, Event)
+            yield frame(event.kind, event, event.seq)
+            if event.kind == LAST_KIND:
+                return
+            after = event.seq
+        if not found["records"]:
+            if found["ended"]:
+                return
+            yield COMMENT
+        try:
+            found = await desk.ask(RecordsOf(id=name, after=after, wait=WAIT_SECONDS), ASK_SECONDS)
+        except Problem as problem:
+            await _rest(problem)
+            found = NOTHING_YET
+
+
+async def of_inbox(desk: Desk, did: str | None) -> AsyncIterator[bytes]:
+    """Every task that waits for its person, and each again whenever it has changed (P18)."""
+    known: dict[str, Task] = {}
+    while True:
+        try:
+            now, after = await _waiting(desk, did)
+            for task in [*now.values(), *await _gone(desk, known.keys() - now.keys())]:
+                if known.get(task.id) != task:
+                    yield frame("task", task)
+            known = now
+            await asyncio.sleep(RESTING_SECONDS)
+            news = ListTasks(did=did, after=after, limit=1, wait=INBOX_SECONDS)
+            await desk.ask(news, INBOX_SECONDS + ASK_SECONDS)
+        except Problem as problem:
+            await _rest(problem)
+        yield COMMENT
+
+
+async def _waiting(desk: Desk, did: str | None) -> tuple[dict[str, Task], int]:
+    """The tasks that are open or accepted, and after what sequence a new one comes."""
+    found: dict[str, Task] = {}
+    after = 0
+    for state in WAITING:
+        page = await desk.ask(ListTasks(did=did, state=state, limit=MAX_TASKS))
+        after = max([after, *(int(task.get("seq", 0)) for task in page["tasks"])])
+        found.update((task.id, task) for task in tasks_of(page))
+    return found, after
+
+
+async def _gone(desk: Desk, names: set[str]) -> list[Task]:
+    """What became of tasks that wait no more."""
+    return [task_of(await desk.ask(ShowTask(id=name))) for name in names]
+
+
+async def _rest(problem: Problem) -> None:
+    """Wait before the next ask of a core that is away; anything else ends the stream."""
+    if problem.status != 503:
+        raise problem
+    await asyncio.sleep(RESTING_SECONDS)

@@ -1,0 +1,109 @@
+"""``/api/inbox``: what people are asked, and their word on it (P18)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Response
+from litestar.handlers import HTTPRouteHandler
+
+from covend.api import events
+from covend.api.operations import Call, Nothing, Stream, operation, reply
+from covend.api.queries import After, Limit
+from covend.api.shapes import shaped, task_of
+from covend.client.models import (
+    Accept,
+    ProblemDetails,
+    Refuse,
+    Submission,
+    Task,
+    TaskPage,
+    TaskState,
+)
+from covend.patterns.spec import Spec
+from covend.questions import ActOnTask, ListTasks, ShowTask
+
+WORD = {200: Task, 404: ProblemDetails, 409: ProblemDetails, 422: ProblemDetails}
+"""How a person's word may be answered: 409 once the task has had its last."""
+
+
+class ListParams(Spec, frozen=True, kw_only=True):
+    """Whose tasks, in which state; everybody's if nobody is named."""
+
+    did: str | None = None
+    state: TaskState | None = None
+    limit: Limit = 50
+    after: After = 0
+
+
+class FollowParams(Spec, frozen=True, kw_only=True):
+    """Whose tasks; everybody's if nobody is named."""
+
+    did: str | None = None
+
+
+@operation("GET", "/api/inbox", "The tasks of one person, or of all",
+           params=ListParams, answers={200: TaskPage})  # fmt: skip
+async def listing(call: Call[ListParams, Nothing]) -> Response[Any]:
+    """One page of tasks, oldest first."""
+    params = call.params
+    question = ListTasks(params.did, params.state, params.limit, params.after)
+    return reply(shaped(await call.desk.ask(question), TaskPage))
+
+
+@operation("GET", "/api/inbox/events", "Tasks as they come and change",
+           params=FollowParams, answers={200: Stream(Task)})  # fmt: skip
+async def follow(call: Call[FollowParams, Nothing]) -> Response[Any]:
+    """A stream without end: first every task that waits, then each that is new or changes."""
+    await call.desk.ask(ListTasks(call.params.did, limit=1))
+    return events.stream(events.of_inbox(call.desk, call.params.did))
+
+
+@operation("GET", "/api/inbox/{task}", "One task",
+           answers={200: Task, 404: ProblemDetails})  # fmt: skip
+async def show(call: Call[Nothing, Nothing]) -> Response[Any]:
+    """One task."""
+    return reply(task_of(await call.desk.ask(ShowTask(call.part("task")))))
+
+
+@operation("POST", "/api/inbox/{task}/accept", "Take a task on", body=Accept, answers=WORD)
+async def accept(call: Call[Nothing, Accept]) -> Response[Any]:
+    """Accept, perhaps with an eta, which extends the wait."""
+    word = call.body
+    return await _act(
+        call, ActOnTask(call.part("task"), "accept", word.did, eta_secs=word.eta_secs)
+    )
+
+
+@operation("POST", "/api/inbox/{task}/decline", "Decline a task for good",
+           body=Refuse, answers=WORD)  # fmt: skip
+async def decline(call: Call[Nothing, Refuse]) -> Response[Any]:
+    """Decline, with a reason."""
+    word = call.body
+    message = ActOnTask(
+        call.part("task"), "decline", word.did, reason=word.reason, rationale=word.note
+    )
+    return await _act(call, message)
+
+
+@operation("POST", "/api/inbox/{task}/submit", "Answer a task", body=Submission, answers=WORD)
+async def submit(call: Call[Nothing, Submission]) -> Response[Any]:
+    """Submit an answer, which must have the shape that was asked for."""
+    word = call.body
+    message = ActOnTask(
+        call.part("task"),
+        "submit",
+        word.did,
+        value=word.value,
+        confidence=word.confidence,
+        rationale=word.rationale,
+    )
+    return await _act(call, message)
+
+
+async def _act(call: Call[Nothing, Any], message: ActOnTask) -> Response[Any]:
+    await call.desk.ask(message)
+    return reply(task_of(await call.desk.ask(ShowTask(message.id))))
+
+
+ROUTES: tuple[HTTPRouteHandler, ...] = (listing, follow, show, accept, decline, submit)

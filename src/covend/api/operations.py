@@ -1,0 +1,191 @@
+"""Operations: a route, what it takes and everything it may answer, said once.
+
+From the same ``Operation`` a request is read and the OpenAPI document is written, so neither can
+say what the other does not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar, cast
+from urllib.parse import urlsplit
+
+import msgspec
+from litestar import Request, Response
+from litestar.handlers import HTTPRouteHandler
+
+from covend.api.desk import Desk
+from covend.api.problems import Problem, malformed
+from covend.patterns.spec import Spec
+
+Method = Literal["GET", "POST", "PUT", "DELETE"]
+KEY_HEADER = "x-covend-key"
+"""Who asks, as the gate checked it: the name of an API key. A client's own is never passed on."""
+MAX_KEY = 200
+
+
+class Nothing(Spec, frozen=True):
+    """No parameters, or no body."""
+
+
+P = TypeVar("P", bound=msgspec.Struct)
+B = TypeVar("B", bound=msgspec.Struct)
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An answer of server-sent events, each with this type as its data."""
+
+    event: type[msgspec.Struct]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one path; ``answers`` has every status it may give, but the common ones."""
+
+    method: Method
+    path: str
+    summary: str
+    params: type[msgspec.Struct]
+    body: type[msgspec.Struct]
+    body_required: bool
+    headers: Mapping[str, str]
+    answers: Mapping[int, type[msgspec.Struct] | Stream | None]
+    returns: Mapping[str, str]
+
+
+class Call(Generic[P, B]):
+    """One request that holds: its parameters and body are read, its sender may ask."""
+
+    def __init__(self, request: Request[Any, Any, Any], params: P, body: B) -> None:
+        self.request = request
+        self.desk = cast("Desk", request.app.state.desk)
+        self.params = params
+        self.body = body
+
+    def part(self, name: str) -> str:
+        """A part of the path."""
+        return str(self.request.path_params[name])
+
+    def header(self, name: str) -> str | None:
+        """A header's value, or None."""
+        return self.request.headers.get(name)
+
+    @property
+    def who(self) -> str:
+        """The name of the API key, empty for whoever is on this machine and needs none."""
+        return self.header(KEY_HEADER) or ""
+
+    def idempotency_key(self) -> str | None:
+        """The client's ``Idempotency-Key``, made the sender's own; raises ``Problem`` (400)."""
+        given = self.header("idempotency-key")
+        if given is None:
+            return None
+        if not 0 < len(given) <= MAX_KEY or not given.isascii() or not given.isprintable():
+            text = f"Idempotency-Key: 1 to {MAX_KEY} printable ASCII characters are right"
+            raise Problem(400, "idempotency_key", text)
+        return hashlib.sha256(f"{self.who}\n{given}".encode()).hexdigest()
+
+
+def operation(
+    method: Method,
+    path: str,
+    summary: str,
+    *,
+    answers: Mapping[int, type[msgspec.Struct] | Stream | None],
+    params: type[P] = Nothing,
+    body: type[B] = Nothing,
+    body_required: bool = True,
+    headers: Mapping[str, str] | None = None,
+    returns: Mapping[str, str] | None = None,
+) -> Callable[[Callable[[Call[P, B]], Awaitable[Response[Any]]]], HTTPRouteHandler]:
+    """Make a Litestar route of a function from ``Call`` to response."""
+    said = Operation(
+        method, path, summary, params, body, body_required, headers or {}, answers, returns or {}
+    )
+
+    def decorate(function: Callable[[Call[P, B]], Awaitable[Response[Any]]]) -> HTTPRouteHandler:
+        async def handle(request: Request[Any, Any, Any]) -> Response[Any]:
+            _check_origin(request)
+            given = _params(request, params)
+            return await function(Call(request, given, await _body(request, said, body)))
+
+        template = path.replace("}", ":str}")
+        # 200 only so that Litestar accepts it: every response brings its own status.
+        route = HTTPRouteHandler(
+            template, http_method=method, status_code=200, opt={"operation": said}
+        )
+        return route(handle)
+
+    return decorate
+
+
+def reply(value: msgspec.Struct, status: int = 200, **headers: str) -> Response[bytes]:
+    """A response with a JSON body."""
+    return Response(
+        msgspec.json.encode(value),
+        status_code=status,
+        media_type="application/json",
+        headers={name.replace("_", "-"): text for name, text in headers.items()},
+    )
+
+
+def _params(request: Request[Any, Any, Any], wanted: type[P]) -> P:
+    given: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name in given:
+            raise Problem(400, "malformed", f"the parameter {name[:50]!r} comes more than once")
+        given[name] = value
+    try:
+        return msgspec.convert(given, wanted, strict=False)
+    except msgspec.MsgspecError as error:
+        raise malformed(error, "query string") from error
+
+
+async def _body(request: Request[Any, Any, Any], said: Operation, wanted: type[B]) -> B:
+    if said.body is Nothing:
+        return wanted()
+    content = await request.body()
+    if not content and not said.body_required:
+        return wanted()
+    kind = (request.headers.get("content-type") or "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        # Browsers send other types across origins without asking; this one they must ask for.
+        text = f"Content-Type is {kind[:50]!r}: application/json is right"
+        raise Problem(415, "unsupported_media_type", text)
+    try:
+        return msgspec.json.decode(content, type=wanted)
+    except msgspec.MsgspecError as error:
+        raise malformed(error, "body") from error
+    except UnicodeDecodeError as error:
+        raise Problem(400, "malformed", f"the body is no UTF-8: {error}") from error
+
+
+def _check_origin(request: Request[Any, Any, Any]) -> None:
+    """Whoever needs no key is on this machine; a web page of elsewhere, open there, is not.
+
+    ``Host`` must be no name that could be rebound to this address, and the page, where there is
+    one (``Origin``), must be of this very host. Raises ``Problem`` (403).
+    """
+    if request.headers.get(KEY_HEADER):
+        return
+    host = request.headers.get("host", "")
+    if not _is_safe(host):
+        text = f"Host: {host[:100]!r} may be anybody's name; use localhost, or an API key"
+        raise Problem(403, "foreign_host", text)
+    origin = request.headers.get("origin")
+    if origin is not None and origin.partition("://")[2] != host:
+        text = f"Origin: pages of {origin[:100]!r} need an API key of this box"
+        raise Problem(403, "foreign_origin", text)
+
+
+def _is_safe(host: str) -> bool:
+    """Whether a host can only be this machine: the local name, or an address and no name."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or bool(ipaddress.ip_address(name))
+    except ValueError:
+        return False

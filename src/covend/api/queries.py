@@ -1,0 +1,195 @@
+"""``/api/queries``: ask, wait, list, cancel, follow."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import secrets
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Response
+from litestar.handlers import HTTPRouteHandler
+from msgspec import Meta
+
+from covend.api import events
+from covend.api.operations import Call, Nothing, Stream, operation, reply
+from covend.api.problems import Problem
+from covend.api.shapes import shaped, view_of
+from covend.client.models import (
+    Answer,
+    Cancel,
+    Event,
+    ProblemDetails,
+    QueryPage,
+    QueryView,
+    RecordPage,
+    State,
+    Ticket,
+)
+from covend.patterns.spec import Query, Spec
+from covend.questions import CancelQuery, ListQueries, RecordsOf, ShowQuery, SubmitQuery
+
+MAX_WAIT = 3600.0
+CANCEL_SECONDS = 30.0
+MAX_CLOCK = 2**53 - 1
+
+Wait = Annotated[float, Meta(ge=0, le=MAX_WAIT, description="Seconds to wait for it.")]
+After = Annotated[int, Meta(ge=0, le=MAX_CLOCK, description="Only what comes after this.")]
+Limit = Annotated[int, Meta(ge=1, le=500, description="At most so many.")]
+
+
+class SubmitParams(Spec, frozen=True, kw_only=True):
+    """How long to wait for the answer; at once with where it will be if this is left out."""
+
+    wait: Wait = 0.0
+
+
+class ListParams(Spec, frozen=True, kw_only=True):
+    """Which queries."""
+
+    state: State | None = None
+    parent: str | None = None
+    limit: Limit = 50
+    after: After = 0
+
+
+class RecordParams(Spec, frozen=True, kw_only=True):
+    """Which records."""
+
+    after: After = 0
+    wait: Wait = 0.0
+
+
+class EventParams(Spec, frozen=True, kw_only=True):
+    """Where to begin; ``Last-Event-ID`` wins."""
+
+    after: After = 0
+
+
+@operation(
+    "POST",
+    "/api/queries",
+    "Ask a question; with `wait` for its answer",
+    params=SubmitParams,
+    body=Query,
+    headers={"Idempotency-Key": "The same key is the same query, never a second one."},
+    answers={200: Answer, 202: Ticket, 409: ProblemDetails, 422: ProblemDetails},
+    returns={"Location": "Where the query is."},
+)
+async def submit(call: Call[SubmitParams, Query]) -> Response[Any]:
+    """Admit a query durably; 200 with its end if that came within ``wait``, else 202 (P7)."""
+    # Without a key of the client's it gets one of ours: the core may have to be asked twice.
+    key = call.idempotency_key() or secrets.token_hex(32)
+    query = msgspec.to_builtins(call.body)
+    deadline = asyncio.get_running_loop().time() + seconds(call.params.wait)
+    ticket = shaped(await call.desk.ask(SubmitQuery(query=query, key=key)), Ticket)
+    where = f"/api/queries/{ticket.id}"
+    if call.params.wait:
+        end = await _until_ended(call, ticket, deadline)
+        if end is not None:
+            return reply(end, 200, Location=where)
+    return reply(ticket, 202, Location=where)
+
+
+async def _until_ended(
+    call: Call[SubmitParams, Query], ticket: Ticket, deadline: float
+) -> Answer | None:
+    """The end of a query, or None where it has none by the deadline or the core is away."""
+    loop = asyncio.get_running_loop()
+    state, after = ticket.state, 0
+    try:
+        while state != "ended":
+            left = deadline - loop.time()
+            if left <= 0:
+                return None
+            wait = min(left, events.WAIT_SECONDS)
+            page = await call.desk.ask(RecordsOf(ticket.id, after, wait), wait + 10.0)
+            after = page["records"][-1]["seq"] if page["records"] else after
+            state = "ended" if page["ended"] else "open"
+        return view_of(await call.desk.ask(ShowQuery(ticket.id))).know
+    except Problem as problem:
+        if problem.status == 503:
+            return None  # it is admitted and durable: the client can look for it later
+        raise
+
+
+def seconds(value: float) -> float:
+    """A number of seconds; raises ``Problem`` (400) for what is none, which bounds let pass."""
+    if math.isnan(value):
+        raise Problem(400, "malformed", "wait: a number of seconds is right")
+    return value
+
+
+@operation("GET", "/api/queries", "The queries, newest first",
+           params=ListParams, answers={200: QueryPage})  # fmt: skip
+async def listing(call: Call[ListParams, Nothing]) -> Response[Any]:
+    """One page of queries."""
+    params = call.params
+    question = ListQueries(params.state, params.parent, params.limit, params.after)
+    return reply(shaped(await call.desk.ask(question), QueryPage))
+
+
+@operation("GET", "/api/queries/{id}", "One query, and its end once it has one",
+           answers={200: QueryView, 404: ProblemDetails})  # fmt: skip
+async def show(call: Call[Nothing, Nothing]) -> Response[Any]:
+    """One query."""
+    return reply(view_of(await call.desk.ask(ShowQuery(call.part("id")))))
+
+
+@operation("POST", "/api/queries/{id}/cancel", "Cancel a query",
+           body=Cancel, body_required=False,
+           answers={200: QueryView, 404: ProblemDetails, 409: ProblemDetails})  # fmt: skip
+async def cancel(call: Call[Nothing, Cancel]) -> Response[Any]:
+    """Cancel, and say what it ended as: its answer, if that was there first (P14)."""
+    return await _cancel(call, call.body.reason)
+
+
+@operation("DELETE", "/api/queries/{id}", "Cancel a query",
+           answers={200: QueryView, 404: ProblemDetails, 409: ProblemDetails})  # fmt: skip
+async def delete(call: Call[Nothing, Nothing]) -> Response[Any]:
+    """The same as ``cancel``, without a reason."""
+    return await _cancel(call, "")
+
+
+async def _cancel(call: Call[Nothing, Any], reason: str) -> Response[Any]:
+    name = call.part("id")
+    await call.desk.ask(CancelQuery(name, reason), CANCEL_SECONDS)
+    return reply(view_of(await call.desk.ask(ShowQuery(name))))
+
+
+@operation("GET", "/api/queries/{id}/records", "What happened, record by record",
+           params=RecordParams, answers={200: RecordPage, 404: ProblemDetails})  # fmt: skip
+async def records(call: Call[RecordParams, Nothing]) -> Response[Any]:
+    """The records after a sequence number, waiting for the first if there is none."""
+    wait = min(seconds(call.params.wait), events.WAIT_SECONDS)
+    question = RecordsOf(call.part("id"), call.params.after, wait)
+    return reply(shaped(await call.desk.ask(question, wait + 10.0), RecordPage))
+
+
+@operation("GET", "/api/queries/{id}/events", "What happens, as it happens",
+           params=EventParams,
+           headers={"Last-Event-ID": "The sequence number to go on after."},
+           answers={200: Stream(Event), 204: None, 404: ProblemDetails})  # fmt: skip
+async def follow(call: Call[EventParams, Nothing]) -> Response[Any]:
+    """Every record as an event, up to the end; 204 tells a client that has seen it to stop."""
+    name, after = call.part("id"), last_event(call) or call.params.after
+    found = await call.desk.ask(RecordsOf(name, after))
+    if found["ended"] and not found["records"]:
+        return Response(None, status_code=204)
+    return events.stream(events.of_query(call.desk, name, after, found))
+
+
+def last_event(call: Call[Any, Any]) -> int | None:
+    """The number in ``Last-Event-ID``; raises ``Problem`` (400) for what is none."""
+    given = call.header("last-event-id")
+    if not given:
+        return None
+    if not (given.isascii() and given.isdecimal() and int(given[:17]) <= MAX_CLOCK):
+        raise Problem(400, "last_event_id", "Last-Event-ID: a sequence number is right")
+    return int(given[:17])
+
+
+ROUTES: tuple[HTTPRouteHandler, ...] = (
+    submit, listing, show, cancel, delete, records, follow,
+)  # fmt: skip

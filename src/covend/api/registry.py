@@ -1,0 +1,73 @@
+"""``/api/responders``: who can be asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from litestar import Response
+from litestar.handlers import HTTPRouteHandler
+
+from covend.api.operations import Call, Nothing, operation, reply
+from covend.api.problems import Problem
+from covend.api.shapes import shaped
+from covend.client.models import Fault, ProblemDetails, Responders
+from covend.patterns.responder import Responder
+from covend.questions import ListResponders, PutResponder, RemoveResponder
+
+FILE_ONLY = {
+    "command": "commands are run as the box's user",
+    "api_key_env": "a variable of the box would be sent to an endpoint",
+}
+"""What only the configuration file may say of a responder, and why."""
+
+
+@operation("GET", "/api/responders", "Who can be asked", answers={200: Responders})
+async def listing(call: Call[Nothing, Nothing]) -> Response[Any]:
+    """Every responder, with trust and delays as learned."""
+    return reply(shaped(await call.desk.ask(ListResponders()), Responders))
+
+
+@operation("GET", "/api/responders/{id}", "One responder",
+           answers={200: Responder, 404: ProblemDetails})  # fmt: skip
+async def show(call: Call[Nothing, Nothing]) -> Response[Any]:
+    """One responder."""
+    return reply(await _find(call))
+
+
+@operation("PUT", "/api/responders/{id}", "Register or change a responder", body=Responder,
+           answers={200: Responder, 409: ProblemDetails, 422: ProblemDetails})  # fmt: skip
+async def put(call: Call[Nothing, Responder]) -> Response[Any]:
+    """Register a responder, or change what is registered under its id (P8)."""
+    name, wanted = call.part("id"), call.body
+    faults = [
+        Fault(path=f"$.{member}", problem=f"only the configuration file may set it: {why}")
+        for member, why in FILE_ONLY.items()
+        if getattr(wanted, member)
+    ]
+    if wanted.id != name:
+        faults.append(Fault(path="$.id", problem=f"it must be {name!r}, as in the path"))
+    if faults:
+        raise Problem(422, "responder_invalid", "this responder cannot be registered", faults)
+    await call.desk.ask(PutResponder(msgspec.to_builtins(wanted)))
+    return reply(await _find(call))
+
+
+@operation("DELETE", "/api/responders/{id}", "Retire a responder",
+           answers={204: None, 404: ProblemDetails, 409: ProblemDetails})  # fmt: skip
+async def remove(call: Call[Nothing, Nothing]) -> Response[Any]:
+    """Ask it no more; runs that asked it already go on."""
+    await call.desk.ask(RemoveResponder(call.part("id")))
+    return Response(None, status_code=204)
+
+
+async def _find(call: Call[Any, Any]) -> Responder:
+    name = call.part("id")
+    known = shaped(await call.desk.ask(ListResponders()), Responders).responders
+    found = next((responder for responder in known if responder.id == name), None)
+    if found is None:
+        raise Problem(404, "no_such_responder", f"{name[:100]!r} is no responder of this box")
+    return found
+
+
+ROUTES: tuple[HTTPRouteHandler, ...] = (listing, show, put, remove)

@@ -1,0 +1,257 @@
+"""``covend.AsyncClient``: a box from Python, for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+
+from covend.client import requests
+from covend.client.errors import ApiError, StillRunning, Unavailable
+from covend.client.models import (
+    Answer,
+    Decline,
+    Event,
+    QueryPage,
+    QueryView,
+    State,
+    Task,
+    TaskPage,
+    TaskState,
+    Ticket,
+)
+from covend.client.requests import DEFAULT_URL, Request
+from covend.client.stream import EventReader
+from covend.patterns.responder import Responder
+from covend.patterns.spec import Query
+
+T = TypeVar("T")
+
+TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+"""A stream brings a comment every 15 s at least, so silence of a minute is a dead connection."""
+
+
+class AsyncClient:
+    """A box, over HTTP. Use it in one loop; close it, or use it in an ``async with`` block.
+
+    ``patience`` is how many seconds a box that restarts is waited for, per request. Every method
+    raises ``QueryInvalid``, ``NotFound``, ``Conflict``, ``Unavailable``, or another ``ApiError``.
+    """
+
+    def __init__(
+        self, url: str = DEFAULT_URL, key: str | None = None, *, patience: float = 30.0
+    ) -> None:
+        self.patience = patience
+        self._http = httpx.AsyncClient(
+            base_url=url,
+            headers=requests.base_headers(key),
+            timeout=TIMEOUT,
+            trust_env=not requests.is_local(url),
+        )
+
+    # ── queries ─────────────────────────────────────────────────────────────────────────────
+
+    async def query(
+        self,
+        query: Query | Mapping[str, Any],
+        *,
+        wait: float | None = None,
+        on_progress: Callable[[Event], None] | None = None,
+        key: str | None = None,
+    ) -> Answer:
+        """Ask, and wait for the end, at most ``wait`` seconds; a query's own limits always end it.
+
+        ``on_progress`` gets every record as it comes, in this loop. Raises ``StillRunning``.
+        """
+        deadline = None if wait is None else time.monotonic() + wait
+        ticket = await self.submit(query, key=key)
+        async for event in self._follow(ticket.id, 0, deadline):
+            if on_progress is not None:
+                on_progress(event)
+        end = (await self.get(ticket.id)).know
+        if end is None:
+            raise StillRunning(ticket.id, wait or 0.0)
+        return end
+
+    async def submit(self, query: Query | Mapping[str, Any], *, key: str | None = None) -> Ticket:
+        """Admit a query and do not wait; ``key`` makes the same call again the same query (P7)."""
+        return await self._send(requests.submit(query, key))
+
+    async def get(self, id: str) -> QueryView:
+        """One query: what was asked, and its end once it has one."""
+        return await self._send(requests.get(id))
+
+    async def queries(
+        self, state: State | None = None, parent: str | None = None, limit: int = 50, after: int = 0
+    ) -> QueryPage:
+        """A page of queries, newest first; ``next`` is the ``after`` of the following one."""
+        return await self._send(requests.queries(state, parent, limit, after))
+
+    async def cancel(self, id: str, reason: str = "") -> QueryView:
+        """Cancel a query; one that has its end keeps it (P14)."""
+        return await self._send(requests.cancel(id, reason))
+
+    def events(self, id: str, after: int = 0) -> AsyncIterator[Event]:
+        """Every record of a query as it comes, to its end, over lost connections and restarts."""
+        return self._follow(id, after, None)
+
+    # ── people ──────────────────────────────────────────────────────────────────────────────
+
+    async def inbox(
+        self,
+        did: str | None = None,
+        state: TaskState | None = None,
+        limit: int = 50,
+        after: int = 0,
+    ) -> TaskPage:
+        """A page of tasks, oldest first: of one person, or of all."""
+        return await self._send(requests.inbox(did, state, limit, after))
+
+    async def task(self, id: str) -> Task:
+        """One task."""
+        return await self._send(requests.task(id))
+
+    async def accept(self, id: str, did: str, eta_secs: float | None = None) -> Task:
+        """Take a task on, perhaps with an eta, which extends the wait (P18)."""
+        return await self._send(requests.accept(id, did, eta_secs))
+
+    async def decline(
+        self, id: str, did: str, reason: Decline = "other", note: str | None = None
+    ) -> Task:
+        """Decline a task for good (P18)."""
+        return await self._send(requests.decline(id, did, reason, note))
+
+    async def answer(
+        self,
+        id: str,
+        did: str,
+        value: Any,
+        *,
+        confidence: float | None = None,
+        rationale: str | None = None,
+    ) -> Task:
+        """Submit a person's answer, which must have the shape that was asked for (P18)."""
+        return await self._send(requests.answer(id, did, value, confidence, rationale))
+
+    # ── responders ──────────────────────────────────────────────────────────────────────────
+
+    async def responders(self) -> tuple[Responder, ...]:
+        """Who can be asked."""
+        return await self._send(requests.responders())
+
+    async def put_responder(self, responder: Responder) -> Responder:
+        """Register a responder, or change what is registered under its id (P8)."""
+        return await self._send(requests.put_responder(responder))
+
+    async def remove_responder(self, id: str) -> None:
+        """Retire a responder: it is asked no more."""
+        await self._send(requests.remove_responder(id))
+
+    # ── sending ─────────────────────────────────────────────────────────────────────────────
+
+    async def _send(self, request: Request[T]) -> T:
+        deadline = time.monotonic() + self.patience
+        attempt = 0
+        while True:
+            try:
+                return await self._once(request)
+            except Unavailable as error:
+                attempt += 1
+                pause = requests.pause(attempt, error)
+                if not request.repeatable or time.monotonic() + pause > deadline:
+                    raise
+                await asyncio.sleep(pause)
+
+    async def _once(self, request: Request[T]) -> T:
+        headers = dict(request.headers)
+        if request.body is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            response = await self._http.request(
+                request.method,
+                request.path,
+                params=dict(request.params),
+                content=request.body,
+                headers=headers,
+            )
+        except httpx.TransportError as error:
+            raise requests.unreachable(error) from error
+        if not response.is_success:
+            raise _failure(response)
+        return request.read(response.content)
+
+    async def _follow(self, id: str, after: int, deadline: float | None) -> AsyncIterator[Event]:
+        reader = EventReader(after)
+        heard, attempt = time.monotonic(), 0
+        while not reader.ended:
+            error = Unavailable("the stream of events was cut")
+            try:
+                async for event in self._stream(id, reader, deadline):
+                    heard, attempt = time.monotonic(), 0
+                    yield event
+                if reader.ended:
+                    return
+            except httpx.TransportError as broken:
+                error = requests.unreachable(broken)
+            except Unavailable as away:
+                error = away
+            if deadline is not None and time.monotonic() >= deadline:
+                return
+            attempt += 1
+            pause = requests.pause(attempt, error)
+            if time.monotonic() + pause > heard + self.patience:
+                raise error
+            await asyncio.sleep(pause)
+
+    async def _stream(
+        self, id: str, reader: EventReader, deadline: float | None
+    ) -> AsyncIterator[Event]:
+        """One connection's events; sets ``reader.ended`` where there are no more at all."""
+        reader.begin_again()
+        silence = TIMEOUT.read or 0.0
+        if deadline is not None:
+            silence = max(0.01, min(silence, deadline - time.monotonic()))
+        async with self._http.stream(
+            "GET",
+            requests.events_path(id),
+            headers={"Last-Event-ID": str(reader.after)},
+            timeout=httpx.Timeout(silence, connect=TIMEOUT.connect),
+        ) as response:
+            if response.status_code == 204:
+                reader.ended = True
+                return
+            if not response.is_success:
+                await response.aread()
+                raise _failure(response)
+            async for data in response.aiter_bytes():
+                for event in reader.feed(data):
+                    yield event
+                if reader.ended or (deadline is not None and time.monotonic() >= deadline):
+                    return
+
+    # ── leaving ─────────────────────────────────────────────────────────────────────────────
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+
+def _failure(response: httpx.Response) -> ApiError:
+    return requests.failure(
+        response.status_code, response.headers.get("retry-after"), response.content
+    )

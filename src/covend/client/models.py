@@ -1,0 +1,222 @@
+"""What the HTTP API answers, as types: the API writes them and the client reads them.
+
+Clocks are microseconds since 1970. Members that a newer box adds are dropped when read.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from covend.patterns.responder import Responder
+from covend.patterns.spec import AnswerShape
+
+Status: TypeAlias = Literal[
+    "fulfilled", "degraded", "unfulfilled", "unresolved", "rejected", "error", "cancelled"
+]
+"""How a query ended; only ``fulfilled`` is an answer without reservation."""
+
+State: TypeAlias = Literal["open", "ended"]
+TaskState: TypeAlias = Literal["open", "accepted", "submitted", "declined", "expired", "withdrawn"]
+Decline: TypeAlias = Literal["out_of_domain", "overbooked", "conflict_of_interest", "other"]
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """What every answer of the API has in common."""
+
+
+class Spent(Model, frozen=True, kw_only=True):
+    """US dollars: settled by answers, still reserved by open calls, and spent over the limit."""
+
+    settled: float = 0.0
+    reserved: float = 0.0
+    overrun: float = 0.0
+
+
+class Part(Model, frozen=True, kw_only=True):
+    """What one responder said, whether or not it went into the answer."""
+
+    call: str
+    responder: str = ""
+    status: str = ""
+    value: Any = None
+    problem: Any = None
+
+
+class Answer(Model, frozen=True, kw_only=True):
+    """The end of a query: its answer, or the code and the reason why there is none.
+
+    ``folded`` names the calls the answer was made of; ``partial`` is what the others said.
+    ``audit``, ``advisory`` and ``disagreement`` are what the patterns of those names add.
+    """
+
+    id: str = ""
+    status: Status
+    answer: Any = None
+    confidence: float | None = None
+    code: str | None = None
+    reason: str | None = None
+    folded: tuple[str, ...] = ()
+    partial: tuple[Part, ...] = ()
+    cost: Spent = Spent()
+    audit: Any = None
+    advisory: Any = None
+    disagreement: Any = None
+
+
+class Ticket(Model, frozen=True, kw_only=True):
+    """A query that was admitted and is durable, and where it stands."""
+
+    id: str
+    state: State = "open"
+
+
+class QueryLine(Model, frozen=True, kw_only=True):
+    """One query in a list."""
+
+    id: str
+    state: State
+    opened: int = 0
+    ended: int | None = None
+    question: str | None = None
+    pattern: str | None = None
+    parent: str | None = None
+    status: str | None = None
+
+
+class QueryPage(Model, frozen=True, kw_only=True):
+    """Queries, newest first; ``next`` is the ``after`` of the following page."""
+
+    queries: tuple[QueryLine, ...]
+    next: int | None = None
+
+
+class QueryView(Model, frozen=True, kw_only=True):
+    """One query: what was asked, whom it called, and its end once it has one."""
+
+    id: str
+    state: State
+    query: dict[str, Any] | None = None
+    opened: int = 0
+    ended: int | None = None
+    know: Answer | None = None
+    calls: tuple[dict[str, Any], ...] = ()
+    spent: Spent = Spent()
+
+
+class Event(Model, frozen=True, kw_only=True):
+    """One record of a query's thread: what happened, in ``seq`` order."""
+
+    seq: int
+    id: str
+    thread: str
+    kind: str
+    act: str
+    actor: str
+    clock: int
+    body: dict[str, Any]
+    parents: tuple[str, ...] = ()
+
+
+class RecordPage(Model, frozen=True, kw_only=True):
+    """Records after a sequence number; ``ended`` once the query has its end."""
+
+    records: tuple[Event, ...]
+    ended: bool
+
+
+class Task(Model, frozen=True, kw_only=True):
+    """What a person was asked: the question, what it is about, and what an answer looks like.
+
+    ``due`` is when it expires; ``eta`` when the person who accepted it means to be done.
+    """
+
+    id: str
+    did: str
+    state: TaskState
+    thread: str | None = None
+    question: str = ""
+    input: Any = None
+    answer_shape: AnswerShape = AnswerShape()
+    role: str | None = None
+    show: Any = None
+    due: int | None = None
+    eta: int | None = None
+    opened: int = 0
+
+
+class TaskPage(Model, frozen=True, kw_only=True):
+    """Tasks, oldest first; ``next`` is the ``after`` of the following page."""
+
+    tasks: tuple[Task, ...]
+    next: int | None = None
+
+
+class Responders(Model, frozen=True, kw_only=True):
+    """Who can be asked, with trust and delays as learned."""
+
+    responders: tuple[Responder, ...]
+
+
+class Accept(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A person takes a task on; ``eta_secs`` counts from now and extends the wait (P18)."""
+
+    did: str
+    eta_secs: float | None = None
+
+
+class Refuse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A person declines a task for good; ``note`` is for people (P18)."""
+
+    did: str
+    reason: Decline = "other"
+    note: str | None = None
+
+
+class Submission(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A person's answer, how sure they are (0 to 1), and why."""
+
+    did: str
+    value: Any
+    confidence: float | None = None
+    rationale: str | None = None
+
+
+class Cancel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why a query is cancelled."""
+
+    reason: str = ""
+
+
+class Fault(Model, frozen=True, kw_only=True):
+    """One thing that is wrong with a request, by its JSON path."""
+
+    path: str
+    problem: str
+
+
+class ProblemDetails(Model, frozen=True, kw_only=True):
+    """An error as RFC 9457 has it; ``code`` is for programs, ``detail`` for people."""
+
+    type: str = "about:blank"
+    title: str = ""
+    status: int
+    detail: str = ""
+    code: str = ""
+    errors: tuple[Fault, ...] = ()
+
+
+class GateErrorBody(Model, frozen=True, kw_only=True):
+    """What the gate says is wrong."""
+
+    message: str
+    type: str = ""
+    param: str | None = None
+    code: str | None = None
+
+
+class GateError(Model, frozen=True, kw_only=True):
+    """An error of the gate, which stands before the API: keys, limits, the API being away."""
+
+    error: GateErrorBody

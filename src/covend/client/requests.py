@@ -1,0 +1,213 @@
+"""Every request of the API as data, and how its answers are read. Pure: both clients send these."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from covend.client.errors import ApiError, Conflict, NotFound, QueryInvalid, Unavailable
+from covend.client.models import (
+    Accept,
+    Cancel,
+    Decline,
+    GateError,
+    ProblemDetails,
+    QueryPage,
+    QueryView,
+    RecordPage,
+    Refuse,
+    Responders,
+    State,
+    Submission,
+    Task,
+    TaskPage,
+    TaskState,
+    Ticket,
+)
+from covend.patterns.responder import Responder
+from covend.patterns.spec import Query
+
+T = TypeVar("T")
+
+DEFAULT_URL = "http://127.0.0.1:7878"
+KEY_VARIABLE = "COVEND_API_KEY"
+PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)
+"""Seconds before each attempt but the first; the last for all that follow."""
+
+_ERRORS: dict[int, type[ApiError]] = {
+    400: QueryInvalid, 404: NotFound, 409: Conflict, 413: QueryInvalid, 415: QueryInvalid,
+    422: QueryInvalid, 429: Unavailable, 502: Unavailable, 503: Unavailable, 504: Unavailable,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Request(Generic[T]):
+    """One request; ``repeatable`` if the box may hear it twice without doing it twice."""
+
+    method: str
+    path: str
+    read: Callable[[bytes], T]
+    params: Mapping[str, str] = field(default_factory=dict[str, str])
+    body: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    repeatable: bool = True
+
+
+def base_headers(key: str | None) -> dict[str, str]:
+    """What every request carries: the API key given, or the one in ``COVEND_API_KEY``."""
+    key = key or os.environ.get(KEY_VARIABLE)
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def is_local(url: str) -> bool:
+    """Whether a box is on this machine, so that no proxy is asked for it."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def failure(status: int, retry_after: str | None, content: bytes) -> ApiError:
+    """The error of an answer that is none, whether the API or the gate before it said so."""
+    message, code, errors = f"the box answered {status}", "", ()
+    try:
+        problem = msgspec.json.decode(content, type=ProblemDetails)
+        message, code, errors = problem.detail or problem.title, problem.code, problem.errors
+    except msgspec.MsgspecError:
+        try:
+            said = msgspec.json.decode(content, type=GateError).error
+            message, code = said.message, said.code or ""
+        except msgspec.MsgspecError:
+            pass  # neither's form: the status is all there is
+    kind = _ERRORS.get(status, ApiError)
+    if kind is Unavailable:
+        seconds = float(retry_after) if retry_after and retry_after.isdecimal() else None
+        return Unavailable(message, status, code, errors, seconds)
+    return kind(message, status, code, errors)
+
+
+def unreachable(error: Exception) -> Unavailable:
+    """The error of a request that got no answer."""
+    return Unavailable(f"the box cannot be reached: {error or type(error).__name__}")
+
+
+def pause(attempt: int, error: Unavailable) -> float:
+    """Seconds before the next attempt, of which ``attempt`` failed."""
+    own = PAUSES[min(attempt, len(PAUSES)) - 1]
+    return max(own, error.retry_after or 0.0)
+
+
+# ── the requests ─────────────────────────────────────────────────────────────────────────────
+
+
+def submit(query: Query | Mapping[str, Any], key: str | None) -> Request[Ticket]:
+    """Admit a query; with a key, so that it may be sent again."""
+    body = msgspec.json.encode(query)
+    headers = {"Idempotency-Key": key or secrets.token_hex(16)}
+    return Request("POST", "/api/queries", _reader(Ticket), body=body, headers=headers)
+
+
+def get(id: str) -> Request[QueryView]:
+    """One query."""
+    return Request("GET", f"/api/queries/{_part(id)}", _reader(QueryView))
+
+
+def queries(state: State | None, parent: str | None, limit: int, after: int) -> Request[QueryPage]:
+    """A page of queries."""
+    params = _params(state=state, parent=parent, limit=limit, after=after)
+    return Request("GET", "/api/queries", _reader(QueryPage), params)
+
+
+def cancel(id: str, reason: str) -> Request[QueryView]:
+    """Cancel a query; one that has its end keeps it."""
+    path = f"/api/queries/{_part(id)}/cancel"
+    return Request(
+        "POST", path, _reader(QueryView), body=msgspec.json.encode(Cancel(reason=reason))
+    )
+
+
+def records(id: str, after: int, wait: float) -> Request[RecordPage]:
+    """Records of a query."""
+    path = f"/api/queries/{_part(id)}/records"
+    return Request("GET", path, _reader(RecordPage), _params(after=after, wait=wait))
+
+
+def events_path(id: str) -> str:
+    """Where a query's events are."""
+    return f"/api/queries/{_part(id)}/events"
+
+
+def inbox(did: str | None, state: TaskState | None, limit: int, after: int) -> Request[TaskPage]:
+    """A page of tasks."""
+    params = _params(did=did, state=state, limit=limit, after=after)
+    return Request("GET", "/api/inbox", _reader(TaskPage), params)
+
+
+def task(id: str) -> Request[Task]:
+    """One task."""
+    return Request("GET", f"/api/inbox/{_part(id)}", _reader(Task))
+
+
+def accept(id: str, did: str, eta_secs: float | None) -> Request[Task]:
+    """A person takes a task on."""
+    return _word(id, "accept", Accept(did=did, eta_secs=eta_secs))
+
+
+def decline(id: str, did: str, reason: Decline, note: str | None) -> Request[Task]:
+    """A person declines a task."""
+    return _word(id, "decline", Refuse(did=did, reason=reason, note=note))
+
+
+def answer(
+    id: str, did: str, value: Any, confidence: float | None, rationale: str | None
+) -> Request[Task]:
+    """A person answers a task."""
+    word = Submission(did=did, value=value, confidence=confidence, rationale=rationale)
+    return _word(id, "submit", word)
+
+
+def responders() -> Request[tuple[Responder, ...]]:
+    """Who can be asked."""
+
+    def read(content: bytes) -> tuple[Responder, ...]:
+        return msgspec.json.decode(content, type=Responders).responders
+
+    return Request("GET", "/api/responders", read)
+
+
+def put_responder(responder: Responder) -> Request[Responder]:
+    """Register or change a responder."""
+    path = f"/api/responders/{_part(responder.id)}"
+    return Request("PUT", path, _reader(Responder), body=msgspec.json.encode(responder))
+
+
+def remove_responder(id: str) -> Request[None]:
+    """Retire a responder."""
+    return Request("DELETE", f"/api/responders/{_part(id)}", lambda _: None, repeatable=False)
+
+
+def _word(id: str, act: str, word: msgspec.Struct) -> Request[Task]:
+    """A person's word is not sent twice: the second would be refused as a second word."""
+    path = f"/api/inbox/{_part(id)}/{act}"
+    body = msgspec.json.encode(word)
+    return Request("POST", path, _reader(Task), body=body, repeatable=False)
+
+
+def _reader(kind: type[T]) -> Callable[[bytes], T]:
+    return lambda content: msgspec.json.decode(content, type=kind)
+
+
+def _part(name: str) -> str:
+    return quote(name, safe="")
+
+
+def _params(**given: str | float | None) -> dict[str, str]:
+    return {name: str(value) for name, value in given.items() if value is not None}

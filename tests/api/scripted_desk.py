@@ -1,0 +1,217 @@
+"""A desk that answers from memory, as the core's does, and can be told what happens next."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, ClassVar
+
+from covend.questions import (
+    ActOnTask,
+    CancelQuery,
+    ListQueries,
+    ListResponders,
+    ListTasks,
+    PutResponder,
+    RecordsOf,
+    RemoveResponder,
+    ShowQuery,
+    ShowTask,
+    SubmitQuery,
+)
+from covend.runtime import Actor, MailboxSpec, Promise
+
+ANSWER = {
+    "status": "fulfilled",
+    "answer": "42",
+    "confidence": 0.9,
+    "folded": ["c-1"],
+    "partial": [],
+    "cost": {"settled": 0.01, "reserved": 0.0, "overrun": 0.0},
+}
+SHAPE = {"kind": "json", "required_fields": ["verdict"]}
+
+
+class Woken:
+    """Goes to the desk when a wait of one of its askers is over."""
+
+
+class Happen:
+    """Tells the desk what happens to a query: one more record."""
+
+    def __init__(self, id: str, kind: str, body: dict[str, Any]) -> None:
+        self.id, self.kind, self.body = id, kind, body
+
+
+class NewTask:
+    """Tells the desk of a task that a person gets."""
+
+    def __init__(self, **task: Any) -> None:
+        self.task = task
+
+
+class ScriptedDesk(Actor):
+    """``desk`` of a core that keeps nothing. A question ``no`` is refused, ``now`` is answered."""
+
+    mailbox: ClassVar[MailboxSpec] = MailboxSpec(bound=1000, policy="reject")
+
+    def __init__(self) -> None:
+        self.queries: dict[str, dict[str, Any]] = {}
+        self.keys: dict[str, str] = {}
+        self.records: dict[str, list[dict[str, Any]]] = {}
+        self.tasks: dict[str, dict[str, Any]] = {}
+        self.responders: dict[str, dict[str, Any]] = {}
+        self.waiting: list[tuple[float, RecordsOf | ListTasks, Promise]] = []
+        self.seq = 0
+        self.heard: list[object] = []
+
+    def on_receive(self, message: object) -> object:
+        self.heard.append(message)
+        match message:
+            case Happen():
+                return self.record(message.id, message.kind, message.body)
+            case NewTask():
+                self.seq += 1
+                self.tasks[message.task["id"]] = {"seq": self.seq, **message.task}
+            case SubmitQuery():
+                return self.submit(message)
+            case ShowQuery():
+                return self.queries.get(message.id) or refused(404, "no_such_query")
+            case ListQueries():
+                return self.page(message)
+            case CancelQuery():
+                return self.cancel(message)
+            case RecordsOf() if message.id not in self.records:
+                return refused(404, "no_such_query")
+            case RecordsOf() | ListTasks():
+                return self.now_or_later(message)
+            case ShowTask():
+                return self.tasks.get(message.id) or refused(404, "no_such_task")
+            case ActOnTask():
+                return self.act(message)
+            case ListResponders():
+                return {"responders": list(self.responders.values())}
+            case PutResponder():
+                self.responders[message.responder["id"]] = message.responder
+                return {"id": message.responder["id"]}
+            case RemoveResponder():
+                if self.responders.pop(message.id, None) is None:
+                    return refused(404, "no_such_responder")
+                return {"id": message.id}
+            case _:
+                pass
+        self.settle()
+        return None
+
+    # ── queries ─────────────────────────────────────────────────────────────────────────────
+
+    def submit(self, message: SubmitQuery) -> dict[str, Any]:
+        question = message.query["question"]
+        if question == "no":
+            fault = {"path": "$.responders[0].kind", "problem": "nobody is of this kind"}
+            return refused(422, "invalid_query", [fault])
+        id = self.keys.get(message.key or "")
+        if id is None:
+            id = f"q-{len(self.queries) + 1}"
+            self.keys[message.key or id] = id
+            self.queries[id] = {"id": id, "state": "open", "query": message.query,
+                                "opened": clock(), "ended": None, "know": None, "calls": [],
+                                "spent": {"settled": 0.0, "reserved": 0.0}}  # fmt: skip
+            self.records[id] = []
+            self.record(id, "intend", {"query": message.query})
+            if question == "now":
+                self.record(id, "know", ANSWER)
+        return {"id": id, "state": self.queries[id]["state"]}
+
+    def record(self, id: str, kind: str, body: dict[str, Any]) -> int:
+        self.seq += 1
+        self.records[id].append(
+            {"seq": self.seq, "id": f"r-{self.seq}", "thread": id, "kind": kind,
+             "act": kind.upper(), "actor": "execution", "clock": clock(), "body": body,
+             "parents": []}
+        )  # fmt: skip
+        if kind == "know":
+            self.queries[id] |= {"state": "ended", "ended": clock(), "know": body}
+        self.settle()
+        return self.seq
+
+    def page(self, message: ListQueries) -> dict[str, Any]:
+        found = [
+            {"id": query["id"], "state": query["state"], "opened": query["opened"],
+             "question": query["query"]["question"]}
+            for query in reversed(self.queries.values())
+            if message.state in (None, query["state"])
+        ]  # fmt: skip
+        rest = found[message.after : message.after + message.limit]
+        after = message.after + len(rest)
+        return {"queries": rest, "next": after if after < len(found) else None}
+
+    def cancel(self, message: CancelQuery) -> dict[str, Any]:
+        query = self.queries.get(message.id)
+        if query is None:
+            return refused(404, "no_such_query")
+        if query["state"] == "open":
+            cancelled = {"status": "cancelled", "code": "cancelled", "reason": message.reason}
+            self.record(message.id, "know", cancelled)
+        return query["know"]
+
+    # ── people ──────────────────────────────────────────────────────────────────────────────
+
+    def act(self, message: ActOnTask) -> dict[str, Any]:
+        task = self.tasks.get(message.id)
+        if task is None:
+            return refused(404, "no_such_task")
+        if task["state"] not in ("open", "accepted"):
+            return refused(409, "task_closed")
+        if message.act == "submit" and task["answer_shape"].get("kind") == "json":
+            missing = [] if "verdict" in dict(message.value or {}) else ["verdict"]
+            if missing:
+                fault = {"path": "$.verdict", "problem": "it is needed"}
+                return refused(422, "answer_shape_mismatch", [fault])
+        states = {"accept": "accepted", "decline": "declined", "submit": "submitted"}
+        task["state"] = states[message.act]
+        self.settle()
+        return task
+
+    # ── waiting ─────────────────────────────────────────────────────────────────────────────
+
+    def now_or_later(self, message: RecordsOf | ListTasks) -> object:
+        found, some = self.look(message)
+        if some or message.wait <= 0:
+            return found
+        promise = self.ctx.later()
+        self.waiting.append((self.ctx.now() + message.wait, message, promise))
+        self.ctx.timer(f"wait {id(promise)}", message.wait, Woken())
+        return promise
+
+    def look(self, message: RecordsOf | ListTasks) -> tuple[dict[str, Any], bool]:
+        if isinstance(message, RecordsOf):
+            found = [entry for entry in self.records[message.id] if entry["seq"] > message.after]
+            ended = self.queries[message.id]["state"] == "ended"
+            return {"records": found, "ended": ended}, bool(found) or ended
+        tasks = [
+            task
+            for task in self.tasks.values()
+            if message.did in (None, task["did"])
+            and message.state in (None, task["state"])
+            and task["seq"] > message.after
+        ]
+        return {"tasks": tasks[: message.limit], "next": None}, bool(tasks)
+
+    def settle(self) -> None:
+        still: list[tuple[float, RecordsOf | ListTasks, Promise]] = []
+        for until, message, promise in self.waiting:
+            found, some = self.look(message)
+            if some or self.ctx.now() >= until:
+                promise.reply(found)
+            else:
+                still.append((until, message, promise))
+        self.waiting = still
+
+
+def refused(status: int, code: str, errors: list[dict[str, str]] | None = None) -> dict[str, Any]:
+    return {"refused": {"status": status, "code": code, "message": f"refused: {code}",
+                        "errors": errors or []}}  # fmt: skip
+
+
+def clock() -> int:
+    return time.time_ns() // 1000

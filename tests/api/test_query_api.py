@@ -1,0 +1,297 @@
+"""Queries over HTTP: asked, waited for, listed, cancelled, followed (issue 3 §4, P7, P14)."""
+
+import json
+import threading
+
+import httpx
+import msgspec
+import pytest
+from tests.api.scripted_desk import ANSWER, Happen
+from tests.api.served import QUERY
+
+from covend.client.models import ProblemDetails
+from covend.questions import RecordsOf, SubmitQuery
+
+
+def problem(response: httpx.Response) -> ProblemDetails:
+    """An error must be a problem document whose status is the response's."""
+    assert response.headers["content-type"] == "application/problem+json"
+    found = msgspec.json.decode(response.content, type=ProblemDetails)
+    assert found.status == response.status_code
+    assert found.detail and found.title
+    return found
+
+
+def frames(text: str) -> list[dict[str, str]]:
+    """Server-sent events by their fields, comments left out."""
+    found = [
+        dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
+        for block in text.split("\n\n")
+    ]
+    return [frame for frame in found if frame]
+
+
+def test_a_query_is_admitted_and_says_where_it_is(api):
+    """P7: 202 and a Location once it is durable."""
+    response = api.submit()
+    assert response.status_code == 202
+    assert response.json() == {"id": "q-1", "state": "open"}
+    assert response.headers["location"] == "/api/queries/q-1"
+    shown = api.client.get(response.headers["location"]).json()
+    assert shown["state"] == "open" and shown["know"] is None
+    assert shown["query"]["question"] == "what is it?"
+
+
+def test_a_query_that_is_waited_for_is_answered(api):
+    """200 with the answer where it comes within `wait`."""
+    response = api.submit("now", wait=5)
+    assert response.status_code == 200
+    answer = response.json()
+    assert answer["id"] == "q-1" and answer["status"] == "fulfilled" and answer["answer"] == "42"
+    assert answer["cost"]["settled"] == 0.01
+
+
+def test_an_answer_that_comes_during_the_wait_ends_it(api):
+    """The wait is for the end, whatever happens before it."""
+    found: list[httpx.Response] = []
+    asker = threading.Thread(target=lambda: found.append(api.submit(wait=20)))
+    asker.start()
+    api.heard(RecordsOf)
+    api.tell(Happen("q-1", "call", {"slot": "primary/0"}))
+    api.heard(RecordsOf, 2)
+    api.tell(Happen("q-1", "know", ANSWER))
+    asker.join(10)
+    assert found[0].status_code == 200 and found[0].json()["answer"] == "42"
+
+
+def test_a_wait_that_is_over_says_where_the_answer_will_be(api):
+    """202: the query goes on."""
+    response = api.submit(wait=0.05)
+    assert response.status_code == 202
+    assert response.headers["location"] == "/api/queries/q-1"
+
+
+def test_the_same_idempotency_key_is_the_same_query(api):
+    """Issue 3 §4: a client may send again what it got no answer to; keys of others are not its."""
+
+    def submit(**headers):
+        return api.client.post("/api/queries", json=QUERY, headers=headers).json()["id"]
+
+    first = submit(**{"Idempotency-Key": "mine"})
+    assert submit(**{"Idempotency-Key": "mine"}) == first
+    assert submit(**{"Idempotency-Key": "another"}) != first
+    assert submit(**{"Idempotency-Key": "mine", "X-Covend-Key": "somebody"}) != first
+    assert submit() != submit()
+
+
+@pytest.mark.parametrize("key", ["", "x" * 201])
+def test_an_idempotency_key_that_is_none_is_refused(api, key):
+    response = api.client.post("/api/queries", json=QUERY, headers={"Idempotency-Key": key})
+    assert problem(response).code == "idempotency_key"
+    assert response.status_code == 400
+
+
+def test_what_the_core_refuses_comes_with_every_fault(api):
+    """P7: every error named with its path."""
+    found = problem(api.submit("no"))
+    assert found.status == 422 and found.code == "invalid_query"
+    assert found.errors[0].path == "$.responders[0].kind"
+    assert found.errors[0].problem == "nobody is of this kind"
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        (b"{", "$"),
+        (b"\xff", "$"),
+        (b"[]", "$"),
+        (b"{}", "$"),
+        (b'{"question": 1, "responders": []}', "$.question"),
+        (b'{"question": "x", "responders": [{"kind": "fox"}]}', "$.responders[0].kind"),
+        (b'{"question": "x", "responders": [], "fold": {"kinds": 1}}', "$.fold"),
+        (b'{"question": "x", "responders": [], "relevance": {"top_k": 1.5}}', "$.relevance.top_k"),
+    ],
+)
+def test_a_body_that_is_no_query_is_refused_by_its_path(api, body, path):
+    """400 names what is wrong and where; nothing reaches the core."""
+    response = api.client.post(
+        "/api/queries", content=body, headers={"Content-Type": "application/json"}
+    )
+    found = problem(response)
+    assert response.status_code == 400
+    assert found.errors[0].path == path, found
+    assert not any(isinstance(message, SubmitQuery) for message in api.actor.heard)
+
+
+def test_a_body_of_another_type_is_refused(api):
+    """415: what a page of elsewhere can send without asking is not JSON."""
+    response = api.client.post(
+        "/api/queries", content=json.dumps(QUERY), headers={"Content-Type": "text/plain"}
+    )
+    assert problem(response).code == "unsupported_media_type"
+
+
+def test_a_body_beyond_the_limit_is_refused(api):
+    """413 (G8)."""
+    body = {**QUERY, "question": "x" * (1 << 20)}
+    assert problem(api.client.post("/api/queries", json=body)).status == 413
+
+
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        ("/api/queries", "limit=0"),
+        ("/api/queries", "limit=501"),
+        ("/api/queries", "after=-1"),
+        ("/api/queries", "after=x"),
+        ("/api/queries", "state=gone"),
+        ("/api/queries", "limit=1&limit=2"),
+        ("/api/queries", "colour=red"),
+        ("/api/queries/q-1/records", "wait=nan"),
+        ("/api/queries/q-1/records", "wait=-1"),
+    ],
+)
+def test_parameters_that_make_no_sense_are_refused(api, path, query):
+    api.submit()
+    response = api.client.get(f"{path}?{query}")
+    assert response.status_code == 400
+    assert query.split("=", maxsplit=1)[0] in response.text
+
+
+def test_the_queries_come_in_pages(api):
+    for _ in range(5):
+        api.submit()
+    first = api.client.get("/api/queries", params={"limit": 2}).json()
+    assert [query["id"] for query in first["queries"]] == ["q-5", "q-4"]
+    rest = api.client.get("/api/queries", params={"limit": 9, "after": first["next"]}).json()
+    assert [query["id"] for query in rest["queries"]] == ["q-3", "q-2", "q-1"]
+    assert rest["next"] is None
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/queries/q-9", "/api/queries/q-9/records", "/api/queries/q-9/events"]
+)
+def test_an_unknown_query_is_not_found(api, path):
+    assert problem(api.client.get(path)).code == "no_such_query"
+
+
+def test_a_path_or_method_that_does_not_exist_is_a_problem_document(api):
+    assert problem(api.client.get("/api/nothing")).status == 404
+    response = api.client.put("/api/queries", json=QUERY)
+    assert problem(response).status == 405
+    assert "POST" in response.headers["allow"]
+
+
+def test_cancelling_says_what_the_query_ended_as(api):
+    """P14: one that has its answer keeps it."""
+    open_, done = api.submit().json()["id"], api.submit("now").json()["id"]
+    cancelled = api.client.post(f"/api/queries/{open_}/cancel", json={"reason": "enough"}).json()
+    assert cancelled["know"]["status"] == "cancelled" and cancelled["know"]["reason"] == "enough"
+    assert api.client.delete(f"/api/queries/{done}").json()["know"]["status"] == "fulfilled"
+    assert problem(api.client.post("/api/queries/q-9/cancel")).status == 404
+
+
+def test_events_are_the_records_to_the_end(api):
+    """Every record is an event, its id the sequence number; the stream ends with the know."""
+    id = api.submit("now").json()["id"]
+    response = api.client.get(f"/api/queries/{id}/events")
+    assert response.headers["content-type"].startswith("text/event-stream")
+    found = frames(response.text)
+    assert [frame["event"] for frame in found] == ["intend", "know"]
+    assert json.loads(found[1]["data"])["body"]["answer"] == "42"
+    records = api.client.get(f"/api/queries/{id}/records").json()
+    assert [int(frame["id"]) for frame in found] == [r["seq"] for r in records["records"]]
+    assert records["ended"] is True
+
+
+def test_a_stream_resumes_after_the_last_event(api):
+    """Last-Event-ID: nothing twice, nothing missed; 204 once there is nothing more."""
+    id = api.submit("now").json()["id"]
+    path = f"/api/queries/{id}/events"
+    first, last = frames(api.client.get(path).text)
+    resumed = frames(api.client.get(path, headers={"Last-Event-ID": first["id"]}).text)
+    assert resumed == [last]
+    assert api.client.get(path, headers={"Last-Event-ID": last["id"]}).status_code == 204
+    assert problem(api.client.get(path, headers={"Last-Event-ID": "x"})).status == 400
+
+
+def test_events_come_as_they_happen(api):
+    id = api.submit().json()["id"]
+    with api.client.stream("GET", f"/api/queries/{id}/events") as response:
+        parts = response.iter_text()
+        assert "event: intend" in next(parts)
+        api.heard(RecordsOf, 2)
+        api.tell(Happen(id, "call", {"slot": "primary/0"}))
+        assert "event: call" in next(parts)
+        api.tell(Happen(id, "know", ANSWER))
+        assert "event: know" in "".join(parts)
+
+
+def test_a_stream_goes_on_over_a_core_that_restarts(api):
+    """Issue 3 §4: a restarted core is caught up with; the client sees a pause and no end."""
+    id = api.submit().json()["id"]
+    with api.client.stream("GET", f"/api/queries/{id}/events") as response:
+        parts = response.iter_text()
+        assert "event: intend" in next(parts)
+        api.heard(RecordsOf, 2)
+        state = api.core_dies()
+        api.core_starts(state)
+        api.tell(Happen(id, "know", ANSWER))
+        text = "".join(parts)
+        assert text.count("event: know") == 1 and "event: intend" not in text
+
+
+def test_a_request_waits_for_a_core_that_restarts(api):
+    """Within its own deadline a request is asked again; a submission is heard as one query."""
+    state = api.core_dies()
+    found: list[httpx.Response] = []
+    asker = threading.Thread(target=lambda: found.append(api.submit()))
+    asker.start()
+    api.core_starts(state)
+    asker.join(10)
+    assert found[0].status_code == 202
+    assert len(api.actor.queries) == 1
+
+
+def test_a_core_that_stays_away_is_a_503_with_a_time(api, monkeypatch):
+    monkeypatch.setattr("covend.api.desk.ASK_SECONDS", 0.2)
+    monkeypatch.setattr("covend.api.desk.Desk.ask.__defaults__", (0.2,))
+    api.core_dies()
+    response = api.submit()
+    assert problem(response).code == "core_away"
+    assert response.status_code == 503
+    assert int(response.headers["retry-after"]) >= 1
+
+
+def test_a_failure_of_the_core_is_told_without_its_insides(api, monkeypatch):
+    """500: the core's words, no trace of calls."""
+
+    def fail(self, message):
+        from covend.runtime import ReplyError
+
+        raise ReplyError("the disk is full")
+
+    monkeypatch.setattr("tests.api.scripted_desk.ScriptedDesk.page", fail)
+    found = problem(api.client.get("/api/queries"))
+    assert found.status == 500 and "the disk is full" in found.detail
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({"Host": "evil.example"}, "foreign_host"),
+        ({"Origin": "http://evil.example"}, "foreign_origin"),
+        ({"Origin": "null"}, "foreign_origin"),
+        ({"Origin": "http://127.0.0.1:1"}, "foreign_origin"),
+    ],
+)
+def test_pages_of_elsewhere_cannot_use_a_box_without_keys(api, headers, code):
+    """Without an API key only pages of the box itself may ask (forged requests, rebound names)."""
+    assert problem(api.client.post("/api/queries", json=QUERY, headers=headers)).code == code
+    keyed = {**headers, "X-Covend-Key": "ada"}
+    assert api.client.post("/api/queries", json=QUERY, headers=keyed).status_code == 202
+
+
+def test_the_box_s_own_page_may_ask(api):
+    response = api.client.post("/api/queries", json=QUERY, headers={"Origin": api.url})
+    assert response.status_code == 202
