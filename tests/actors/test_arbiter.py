@@ -268,6 +268,21 @@ def test_the_third_failure_quarantines_refuses_and_tells_the_operator(stage):
     assert stage.phase() is None
 
 
+def test_a_new_core_opens_nothing_before_a_dead_one_s_intent_is_done(monkeypatch, tmp_path):
+    """W25: its soulstone lives, and the reactor, slow or stopped, is about to end it."""
+    intents = Folders.open(tmp_path / "run", tmp_path / "state").intents
+    (intents / "i-1.claimed").touch()
+    (intents / "i-2.intent").touch()
+    with SimSystem(node="core", start=1000.0) as system:
+        stage = Stage(system, monkeypatch, tmp_path, alive=("a",))
+        assert list(intents.iterdir()) == [intents / "i-1.claimed"], "what was not begun is taken"
+        assert heard(stage.dispatcher, SetOpen) == []
+        del stage.alive["a"]
+        (intents / "i-1.claimed").unlink()
+        system.advance(SETTLE_SECONDS + 0.2)
+        assert stage.open() == set()
+
+
 def test_a_target_that_dies_while_it_loads_brings_the_previous_coven_back(stage):
     """W24: compensated."""
     stage.swap_to_b()

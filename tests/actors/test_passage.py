@@ -37,6 +37,7 @@ class Recorded:
         self.log = []
         self.alive = {"lex": 1}
         self.short = None
+        self.idle = True
         self.pids = itertools.count(100)
 
     def observe(self):
@@ -45,6 +46,10 @@ class Recorded:
     def write_intent(self, target, reset):
         self.log.append(("intent", target, reset))
         return f"i-{len(self.log)}"
+
+    def withdraw(self):
+        self.log.append(("withdraw",))
+        return self.idle
 
     def soft_stop(self, coven, epoch, stones, deadline):
         self.log.append(("soft_stop", coven, stones))
@@ -199,6 +204,20 @@ def test_a_target_that_dies_while_loading_brings_the_previous_coven_back():
     stage.look()
     assert stage.phase == table.FAILED
     assert set(stage.residency.open) == {"A"} and "a" in stage.residency.routable()
+
+
+def test_nothing_is_reopened_while_the_reactor_has_the_intent_in_hand():
+    """W24: the previous coven looks untouched, and is about to be stopped."""
+    stage = Stage()
+    stage.drain()
+    stage.hands.idle = False
+    stage.passage.feed("late")
+    stage.ready()
+    stage.look()
+    assert stage.phase == table.COMPENSATING and "a" not in stage.residency.routable()
+    stage.hands.idle = True
+    stage.look()
+    assert stage.phase == table.FAILED and "a" in stage.residency.routable()
 
 
 def test_a_refused_intent_changes_nothing():

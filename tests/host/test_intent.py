@@ -16,11 +16,13 @@ from covend.host.intent import (
     MAX_BYTES,
     Intent,
     IntentError,
+    claim,
     new_intent,
     pending,
     read_intent,
     seal,
     unseal,
+    withdraw,
     write_intent,
 )
 
@@ -42,6 +44,20 @@ def test_pending_intents_come_oldest_first_without_those_being_written(tmp_path:
         write_private(tmp_path / name, b"")
         os.utime(tmp_path / name, ns=(number, number))
     assert [path.name for path in pending(tmp_path)] == ["b.intent", "a.intent"]
+
+
+def test_an_intent_is_either_claimed_or_withdrawn_never_both(tmp_path: Path) -> None:
+    """W22, W25: who withdrew first is told that nothing is in hand; who claimed first, keeps it."""
+    path = write_intent(tmp_path, INTENT, KEY)
+    assert withdraw(tmp_path)
+    assert claim(path) is None
+    claimed = claim(write_intent(tmp_path, INTENT, KEY))
+    assert claimed is not None
+    assert not withdraw(tmp_path)
+    assert read_intent(claimed, KEY) == INTENT
+    assert pending(tmp_path) == []
+    claimed.unlink()
+    assert withdraw(tmp_path)
 
 
 def link(path: Path) -> None:

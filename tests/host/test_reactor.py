@@ -16,7 +16,7 @@ import pytest
 
 from covend.config import Box, ConfigErrors
 from covend.host import reactor
-from covend.host.intent import Intent, new_intent, seal, write_intent
+from covend.host.intent import Intent, claim, new_intent, seal, withdraw, write_intent
 from covend.host.oculus import Oculus, Reading
 from covend.host.reactor import Reactor, StopAll
 from covend.host.units import observe, present
@@ -302,6 +302,34 @@ def test_the_new_starts_only_when_the_memory_is_measured_free(stage: Stage) -> N
     assert arbiter.hint(intent.id) == WorldChanged(reason="carried out", intent=intent.id)
     assert ups(stage, 2) == ["a", "b"]
     arbiter.stop()
+
+
+def test_what_the_reactor_has_in_hand_cannot_be_withdrawn_any_more(stage: Stage) -> None:
+    """W22, W25: a new core knows by it that the world it sees may change yet."""
+    oculus = LateDriver()
+    oculus.foreign = 100 * MIB
+    arbiter = Arbiter(stage, stage.box(stage.stone("a")), oculus)
+    intent = arbiter.intent("a")
+    write_intent(stage.folders.intents, intent, arbiter.key)
+    arbiter.reactor.tell(IntentPosted(id=intent.id))
+    eventually(lambda: oculus.reads > 3, what="the reactor waits for memory")
+    assert not withdraw(stage.folders.intents)
+    oculus.foreign = 0
+    assert arbiter.hint(intent.id) == WorldChanged(reason="carried out", intent=intent.id)
+    assert withdraw(stage.folders.intents)
+    arbiter.stop()
+
+
+def test_a_claim_of_which_the_ledger_knows_nothing_is_removed(
+    stage: Stage, arbiter: Arbiter
+) -> None:
+    """Or every later core would wait for its end."""
+    arbiter.stop()
+    path = write_intent(stage.folders.intents, arbiter.intent("a"), arbiter.key)
+    assert claim(path) is not None
+    arbiter.start()
+    eventually(lambda: withdraw(stage.folders.intents), what="it is removed")
+    assert arbiter.present() == {}
 
 
 def test_memory_that_never_comes_free_is_a_failure_with_the_figures(stage: Stage) -> None:

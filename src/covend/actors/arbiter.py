@@ -75,6 +75,7 @@ class Arbiter(Actor):
         self.box = box
         self.folders = folders
         self.strategy = strategy
+        self.recovered = False
         self.settled = False
         self.wanted: Box | None = None
         self.retry_at = 0.0
@@ -161,9 +162,15 @@ class Arbiter(Actor):
         if any(self.ctx.system.find(name) is None for name in TRUSTED):
             self.ctx.timer("recover", 0.01, Tick("recover"))
             return
+        if not self.hands.withdraw():
+            # A dead core's intent is being carried out, within the reactor's own deadline: what is
+            # alive now may be stopped yet.
+            self.ctx.timer("recover", 0.05, Tick("recover"))
+            return
         for name in TRUSTED:
             self.ctx.monitor(name)
         recover(self)
+        self.recovered = True
         self.ctx.timer("settle", SETTLE_SECONDS, Tick("settle"))
         self.settle_if_ready()
 
@@ -183,7 +190,9 @@ class Arbiter(Actor):
 
         An intent written before would find another world than it expects, and be refused.
         """
-        if self.settled or self.hands.observe().alive.keys() != self.present_world():
+        if self.settled or not self.recovered:
+            return
+        if self.hands.observe().alive.keys() != self.present_world():
             return
         needed = frozenset[str]().union(
             *(self.residency.managed(coven) for coven in self.residency.open)

@@ -16,7 +16,7 @@ from covend.actors.soulstone import Look, SoulstoneActor
 from covend.actors.watchdog import WatchdogActor
 from covend.config import Box, Soulstone, Watchdog
 from covend.host.folders import Folders
-from covend.host.intent import new_intent, write_intent
+from covend.host.intent import new_intent, withdraw, write_intent
 from covend.host.units import observe, present
 from covend.protocol import IntentPosted, ReloadConfig
 from covend.runtime.actor import Context
@@ -99,6 +99,10 @@ class BoxHands:
         )
         self.ctx.tell(self.ctx.system.address(REACTOR), IntentPosted(id=name))
         return name
+
+    def withdraw(self) -> bool:
+        """Take back intents that the reactor has not begun; True when it has none in hand."""
+        return withdraw(self.folders.intents)
 
     def soft_stop(self, coven: str, epoch: int, stones: tuple[str, ...], deadline: float) -> None:
         self.start(f"tree/{coven}", coven_tree(coven))  # a refit's is not there yet

@@ -35,6 +35,10 @@ class Hands(Protocol):
         """Write one intent file and hint the reactor; returns the intent's id (W22)."""
         ...
 
+    def withdraw(self) -> bool:
+        """Take back intents that the reactor has not begun; True when it has none in hand."""
+        ...
+
     def soft_stop(self, coven: str, epoch: int, stones: tuple[str, ...], deadline: float) -> None:
         """SIG_SOFT_STOP to a coven's actor (S17)."""
         ...
@@ -159,7 +163,7 @@ class Passage:
                 missing = self.target_stones - alive.keys()
                 if missing:
                     self.feed("died", f"{', '.join(sorted(missing))} ended while loading")
-            case table.COMPENSATING:
+            case table.COMPENSATING if self.hands.withdraw():
                 seen = table.observe(self.target_stones, self.previous, alive.keys(), ready)
                 self.feed(seen)
             case table.RESTORING if self.previous <= alive.keys() & ready:
@@ -259,11 +263,13 @@ class Passage:
             self.feed("restored")
 
     def do_settle(self) -> None:
-        """Open what is whole and ready, leave the rest closed."""
+        """Open what is whole, ready and not about to be stopped, leave the rest closed."""
+        safe = None if self.hands.withdraw() else self.goal
         alive = self.hands.observe().alive
         for coven in (*self.move.evict, self.move.target):
             stones = self.residency.managed(coven)
-            if stones and stones <= alive.keys() & self.residency.ready:
+            whole = stones and stones <= alive.keys() & self.residency.ready
+            if whole and (safe is None or stones <= safe):
                 self.residency.closed -= stones
                 self.residency.open.setdefault(coven, self.now())
             else:

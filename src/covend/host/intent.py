@@ -20,6 +20,9 @@ import msgspec
 from covend.host.folders import FolderError, read_private, replace_private
 
 SUFFIX = ".intent"
+CLAIMED = ".claimed"
+"""The suffix of an intent that the reactor has in hand: its writer cannot take it back any more."""
+
 MAX_BYTES = 64 * 1024
 _MAGIC = b"covend-intent-1 "
 _MAC_HEX = 64
@@ -121,11 +124,32 @@ def read_intent(path: Path, key: bytes) -> Intent:
     return intent
 
 
+def claim(path: Path) -> Path | None:
+    """Take an intent out of its writer's reach; None if it was withdrawn. One of the two wins."""
+    taken = path.with_suffix(CLAIMED)
+    try:
+        path.rename(taken)
+    except FileNotFoundError:
+        return None
+    return taken
+
+
+def withdraw(folder: Path) -> bool:
+    """Take back every intent not yet claimed; True when none is in the reactor's hand either.
+
+    Who reopens what an intent may still stop must hear True first (W24, W25).
+    """
+    for path in folder.glob(f"*{SUFFIX}"):
+        path.unlink(missing_ok=True)
+    # Looked for in a second pass: a claim during the first one may have hidden both its names.
+    return not any(folder.glob(f"*{CLAIMED}"))
+
+
 def pending(folder: Path) -> list[Path]:
-    """What lies in the intent folder, oldest first; files still being written are left out."""
+    """What lies in the intent folder, oldest first, but for what is claimed or being written."""
     found: list[tuple[int, str]] = []
     for entry in os.scandir(folder):
-        if entry.name.startswith("."):
+        if entry.name.startswith(".") or entry.name.endswith(CLAIMED):
             continue
         try:
             found.append((entry.stat(follow_symlinks=False).st_mtime_ns, entry.name))

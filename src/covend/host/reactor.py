@@ -19,7 +19,16 @@ from typing import ClassVar
 from covend.config import Box, ConfigErrors, load
 from covend.host.driver import Driver, DriverError, OnExit
 from covend.host.folders import Folders
-from covend.host.intent import SUFFIX, Intent, IntentError, StaleIntent, pending, read_intent
+from covend.host.intent import (
+    CLAIMED,
+    SUFFIX,
+    Intent,
+    IntentError,
+    StaleIntent,
+    claim,
+    pending,
+    read_intent,
+)
 from covend.host.ledger import NonceLedger
 from covend.host.oculus import Oculus
 from covend.host.plan import Plan, judge
@@ -103,6 +112,7 @@ class Reactor(Actor):
         adoption = self.driver.adopt()
         _log.info("adopted %s, reaped %s", adoption.adopted, adoption.reaped)
         self.tell_core(WorldChanged(reason="reactor started"))
+        self.drop_unknown()
         self.resume()
         self.look()
 
@@ -150,13 +160,27 @@ class Reactor(Actor):
         except IntentError as error:
             self.refuse(path, str(error), isinstance(error, StaleIntent))
             return False
-        self.begin(intent, path, plan)
+        claimed = claim(path)
+        if claimed is None:
+            self.ledger.end(intent.nonce)  # its writer took it back while we read it
+            return False
+        self.begin(intent, claimed, plan)
         return True
+
+    def drop_unknown(self) -> None:
+        """Remove claimed files that the ledger knows nothing of: nobody would ever end them."""
+        known = {f"{fact.id}{CLAIMED}" for fact in self.ledger.interrupted}
+        for path in self.folders.intents.glob(f"*{CLAIMED}"):
+            if path.name not in known:
+                _log.warning("%s is of no intent that was accepted: removed", path.name)
+                path.unlink(missing_ok=True)
 
     def resume(self) -> None:
         """Finish what an earlier reactor accepted and a crash interrupted (W25)."""
         for fact in self.ledger.interrupted:
             path = self.folders.intents / f"{fact.id}{SUFFIX}"
+            claim(path)  # where the crash came between accepting and claiming
+            path = path.with_suffix(CLAIMED)
             try:
                 intent = read_intent(path, self.key)
                 if intent.nonce != fact.nonce:
@@ -164,6 +188,7 @@ class Reactor(Actor):
                 plan = judge(intent, self.driver.observe(), self.box, time.time(), resumed=True)
             except IntentError as error:
                 _log.warning("the interrupted intent %s is dropped: %s", fact.id, error)
+                path.unlink(missing_ok=True)
                 self.ledger.end(fact.nonce)
                 self.tell_core(WorldChanged(reason=f"interrupted: {error}", intent=fact.id))
                 continue

@@ -40,8 +40,8 @@ class Fault:
 class Target:
     """A program, and which of its I/O counts: files below ``folders``, and sockets.
 
-    ``sockets`` also counts what it says over TCP, to a provider or a server; unix sockets, pipes and
-    its log do not count.
+    ``sockets`` also counts what it says over TCP, to a provider or a server; unix sockets, pipes
+    and its log do not count.
     """
 
     argv: Sequence[str]
