@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from covend.config import GIB, MIB, Box, ConfigErrors, load, parse
-from covend.config.structs import INERTIA, SLA, WEIGHTS
+from covend.config.sections import INERTIA, SLA, WEIGHTS
 
 from .documents import ENVIRON, GOOD
 

@@ -9,22 +9,17 @@ from covend.config.lastgood import load_or_last_good, remember
 from covend.config.loading import load, parse
 from covend.config.queries import OfficeHours, Price, Queries, Records, ResponderEntry
 from covend.config.schema import schema_text
-from covend.config.structs import (
+from covend.config.sections import (
     Alerts,
-    Box,
-    Coven,
-    Device,
     GateLimits,
     IngestWindow,
-    Key,
     Oculus,
     Reactor,
-    Role,
-    Soulstone,
     TransitionLimits,
     Watchdog,
     Whim,
 )
+from covend.config.structs import Box, Coven, Device, Key, Role, Soulstone
 from covend.config.types import GIB, KIB, MIB
 from covend.config.units import parse_seconds, parse_size, show_seconds, show_size
 

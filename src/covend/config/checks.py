@@ -13,7 +13,8 @@ from covend.config.convert import Converter, Report
 from covend.config.errors import Path, did_you_mean
 from covend.config.folders import MAX_RUN_DIR
 from covend.config.queries import ResponderEntry
-from covend.config.structs import INERTIA, SLA, WEIGHTS, Box, Coven
+from covend.config.sections import INERTIA, SLA, WEIGHTS
+from covend.config.structs import Box, Coven
 from covend.config.units import show_size
 
 ENDPOINT = re.compile(r"http://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")

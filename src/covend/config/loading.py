@@ -18,7 +18,8 @@ from covend.config.errors import ConfigError, ConfigErrors, Path, show_path
 from covend.config.folders import default_run_dir, default_state_dir
 from covend.config.locate import line_at, lines_of
 from covend.config.placeholders import PlaceholderError, expand, plain_values
-from covend.config.structs import INERTIA, SLA, WEIGHTS, Box, Coven, Soulstone
+from covend.config.sections import INERTIA, SLA, WEIGHTS
+from covend.config.structs import Box, Coven, Soulstone
 
 MAX_FILE_BYTES = 1024 * 1024
 """A larger box file is a mistake: refused before it is parsed."""
