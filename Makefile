@@ -1,5 +1,6 @@
 # `make demo` and `make test` set up everything they need in .venv.
-# Debian packages are needed by `make bench` alone: nginx-light and wrk (see `make bench-deps`).
+# Debian packages are needed by `make bench` (nginx-light and wrk, see `make bench-deps`) and by
+# `make test-real` (postgresql, which it installs itself); nothing else needs any.
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
@@ -25,8 +26,16 @@ test: .venv ## every quality gate and the whole fast test suite (under 10 minute
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not chaos"
 
-test-real: .venv ## all tests on the real language models
+test-real: .venv postgresql-deps ## all tests on the real language models and a PostgreSQL server
 	$(BIN)/python -m pytest -m real
+	$(BIN)/python -m pytest tests/phylactery
+
+# Only the server's programs: no cluster is made or started; each test run starts one of its own.
+postgresql-deps: ## the Debian package that `make test-real` needs (as root, if it is not there)
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || { \
+	  mkdir -p /etc/postgresql-common/createcluster.d && \
+	  echo "create_main_cluster = false" > /etc/postgresql-common/createcluster.d/covend.conf && \
+	  apt-get update -qq && apt-get install -y --no-install-recommends postgresql; }
 
 chaos: .venv ## long seeded fault runs, checked by an outside observer
 	$(BIN)/python -m pytest -m chaos -s
@@ -44,4 +53,4 @@ lock: ## resolve the lock file anew (needs uv)
 clean: ## remove the environment and every build product
 	rm -rf .venv dist build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
-.PHONY: help demo test test-real chaos bench bench-deps lock clean
+.PHONY: help demo test test-real postgresql-deps chaos bench bench-deps lock clean

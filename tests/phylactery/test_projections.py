@@ -67,6 +67,8 @@ REFUSED: dict[str, tuple[list[Record], Record, str]] = {
     "a call after the end": (ENDED, call(slot="z"), KNOW.id),
     "a learn after the end": (ENDED, made("q", "learn"), KNOW.id),
     "a run without an intend": ([FIRST], call("other"), "no intend"),
+    "an answer without its call": ([FIRST, CALL], do(attempt=1), "no call"),
+    "an accept without its call": ([FIRST], do(status="accepted"), "no call"),
     "a know without an intend": ([FIRST], made("other", "know"), "no intend"),
 }
 
@@ -93,6 +95,7 @@ STORED: dict[str, tuple[list[Record], Record]] = {
     "a late answer": ([FIRST, CALL, DO], do(late=True)),
     "a late answer after the end": (ENDED, do(late=True)),
     "a first answer after the end": ([FIRST, CALL, KNOW], do()),
+    "an answer to nothing after the end": (ENDED, do(slot="z")),
     "an answer kept as a conflict": ([FIRST, CALL, DO], do(conflict=True)),
     "a cancel after the end": (ENDED, made("q", "cancel")),
     "a tick after the end": (ENDED, made("q", "tick", name="x")),
@@ -332,6 +335,8 @@ class Model:
         if kind == "call":
             return (body["slot"], body["attempt"]) not in self.claimed("call")
         if kind == "do":
+            if (body["slot"], body["attempt"]) not in self.claimed("call"):
+                return "know" in kinds
             free = (body["slot"], body["attempt"]) not in self.claimed("do")
             return free or bool(body.get("late") or body.get("conflict"))
         return True

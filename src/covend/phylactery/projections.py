@@ -17,6 +17,7 @@ from covend.phylactery.schema import PROJECTION_TABLES, WORKING_KINDS
 ACCEPTED = "accepted"
 TASK_ENDS = {"ok": "submitted", "declined": "declined", "timeout": "expired"}
 """What a human's answer makes of his task; any other answer withdraws it."""
+_PLACE = "WHERE thread = ? AND slot = ? AND attempt = ?"
 _NOT_AFTER_KNOW = frozenset({"call", "learn", "know"})
 
 
@@ -47,7 +48,7 @@ def project(db: Database, seq: int, entry: Record) -> None:
 
 
 class Orphan(Conflict):
-    """A record of a thread that nothing opened."""
+    """A record of a thread that nothing opened, or an answer to what nobody called."""
 
 
 def clear(db: Database) -> None:
@@ -85,13 +86,12 @@ def _call(db: Database, seq: int, entry: Record) -> None:
     place = (entry.thread, body.slot, body.attempt)
     claimed = db.change(
         "INSERT INTO attempt (thread, slot, attempt, seq, call, responder, due, key, open)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT (thread, slot, attempt) DO UPDATE SET"
-        " seq = excluded.seq, call = excluded.call, responder = excluded.responder,"
-        " due = excluded.due, key = excluded.key WHERE attempt.call IS NULL",
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT (thread, slot, attempt) DO NOTHING",
         (*place, seq, entry.id, body.responder.kind, body.deadline, body.key),
     )
     if not claimed:
-        raise _taken(db, entry, "call", place)
+        other = db.first(f"SELECT call FROM attempt {_PLACE}", place)
+        raise _taken(entry, place, _first(other))
     if body.responder.kind == "actor":
         db.change(
             "INSERT INTO task (thread, slot, attempt, seq, did, state, due, opened)"
@@ -105,29 +105,25 @@ def _do(db: Database, seq: int, entry: Record) -> None:
     """Claim the slot's answer; a human's ``accepted`` only says that one will come (P12, P18)."""
     body = read(entry, Do)
     place = (entry.thread, body.slot, body.attempt)
-    if body.status == ACCEPTED:
-        answered = db.first(
-            "SELECT answer FROM attempt WHERE thread = ? AND slot = ? AND attempt = ?"
-            " AND answer IS NOT NULL",
-            place,
+    attempt = db.first(f"SELECT answer FROM attempt {_PLACE}", place)
+    if attempt is None:
+        if _has_ended(db, entry.thread):
+            return  # a late one, and its call is purged
+        raise Orphan(
+            f"{_named(entry)}: slot {body.slot!r}, attempt {body.attempt} of {entry.thread!r} has "
+            "no call: append that before it is dispatched"
         )
-        state = None if answered else ACCEPTED
-    else:
-        claimed = db.change(
-            "INSERT INTO attempt (thread, slot, attempt, seq, answer, open)"
-            " VALUES (?, ?, ?, ?, ?, 0) ON CONFLICT (thread, slot, attempt) DO UPDATE SET"
-            " answer = excluded.answer, open = 0 WHERE attempt.answer IS NULL",
-            (*place, seq, entry.id),
-        )
-        state = TASK_ENDS.get(body.status or "", "withdrawn") if claimed else None
-    if state is not None:
-        db.change(
-            "UPDATE task SET state = ? WHERE thread = ? AND slot = ? AND attempt = ?"
-            " AND state IN ('open', 'accepted')",
-            (state, *place),
-        )
-    elif not body.late and not body.conflict:
-        raise _taken(db, entry, "answer", place)
+    if attempt[0] is not None:
+        if body.late or body.conflict:
+            return
+        raise _taken(entry, place, attempt[0])
+    state = ACCEPTED
+    if body.status != ACCEPTED:
+        db.change(f"UPDATE attempt SET answer = ?, open = 0 {_PLACE}", (entry.id, *place))
+        state = TASK_ENDS.get(body.status or "", "withdrawn")
+    db.change(
+        f"UPDATE task SET state = ? {_PLACE} AND state IN ('open', 'accepted')", (state, *place)
+    )
 
 
 def _tick(db: Database, seq: int, entry: Record) -> None:
@@ -179,14 +175,15 @@ def _set_timers(db: Database, entry: Record, body: Timers) -> None:
         )
 
 
-def _taken(db: Database, entry: Record, column: str, place: tuple[str, str, int]) -> Conflict:
-    other = db.first(
-        f"SELECT {column} FROM attempt WHERE thread = ? AND slot = ? AND attempt = ?", place
-    )
+def _has_ended(db: Database, thread: str) -> bool:
+    return db.first("SELECT 1 FROM thread WHERE id = ? AND know IS NOT NULL", (thread,)) is not None
+
+
+def _taken(entry: Record, place: tuple[str, str, int], other: object) -> Conflict:
     thread, slot, attempt = place
     return Conflict(
         f"{_named(entry)}: slot {slot!r}, attempt {attempt} of {thread!r} has the "
-        f"{entry.kind} {_first(other)}"
+        f"{entry.kind} {other}"
     )
 
 

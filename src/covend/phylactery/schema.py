@@ -65,7 +65,7 @@ PROJECTION_TABLES = {
   slot TEXT NOT NULL,
   attempt INTEGER NOT NULL,
   seq INTEGER NOT NULL,
-  call TEXT,
+  call TEXT NOT NULL,
   answer TEXT,
   responder TEXT,
   due INTEGER,

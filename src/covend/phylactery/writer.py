@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from covend.phylactery.canonical import NotCanonical
 from covend.phylactery.errors import StoreError
-from covend.phylactery.records import Record
+from covend.phylactery.records import BadRecord, Record
 from covend.phylactery.store import Store
 
 Done = Callable[[int | Exception], None]
@@ -46,23 +47,28 @@ class GroupCommit:
         large harms no other.
         """
         group, self._waiting, self._records = self._waiting, [], 0
-        if not group:
-            return
+        match group:
+            case []:
+                return
+            case [(records, done)]:
+                self._alone(records, done)
+                return
+            case _:
+                self._together(group)
+
+    def _together(self, group: list[tuple[Sequence[Record], Done]]) -> None:
         try:
             outcomes = self.store.append_all([records for records, _ in group])
-        except StoreError as error:
-            if len(group) == 1:
-                group[0][1](error)
-            else:
-                for records, done in group:
-                    self._alone(records, done)
+        except StoreError:
+            for records, done in group:
+                self._alone(records, done)
             return
         for (_, done), outcome in zip(group, outcomes, strict=True):
             done(outcome)
 
     def _alone(self, records: Sequence[Record], done: Done) -> None:
         try:
-            outcome: int | Exception = self.store.append_all([records])[0]
-        except StoreError as error:
+            outcome: int | Exception = self.store.append(records)
+        except (StoreError, BadRecord, NotCanonical) as error:
             outcome = error
         done(outcome)
