@@ -8,7 +8,8 @@ import pytest
 from tests.actors.stage import MIB, Ear, Store, StubWire, heard, small_box
 
 from covend.actors import hands
-from covend.actors.arbiter import REFIT_RETRY_SECONDS, SETTLE_SECONDS, Arbiter
+from covend.actors.arbiter import SETTLE_SECONDS, Arbiter
+from covend.actors.configuring import RETRY_SECONDS
 from covend.actors.coven import SoftStopCoven
 from covend.actors.messages import (
     Alert,
@@ -392,7 +393,7 @@ def test_a_drain_that_is_late_for_a_new_configuration_cuts_nothing_and_is_tried_
     )
     stage.tell(NewConfig(box), stage.box.transition.drain + 1.0)
     assert stage.phase() is None and stage.open() == {"a"} and stage.intents == []
-    stage.system.advance(REFIT_RETRY_SECONDS)
+    stage.system.advance(RETRY_SECONDS)
     assert stage.phase() == "draining"
     stage.confirm(REFIT)
     assert stage.intents[-1].target == ()

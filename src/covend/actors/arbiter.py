@@ -14,11 +14,11 @@ import time
 from typing import Any, ClassVar
 
 from covend.actors.catalog import Catalog
+from covend.actors.configuring import Configuring, limits_of
 from covend.actors.failures import Failures, Revive
 from covend.actors.hands import BoxHands
 from covend.actors.messages import (
     Alert,
-    ConfigInForce,
     CovenDrained,
     DemandChanged,
     Event,
@@ -37,7 +37,6 @@ from covend.actors.modelling import model_of
 from covend.actors.orders import SwapOrders
 from covend.actors.passage import Passage
 from covend.actors.recovery import recover
-from covend.actors.refit import kept, outdated, unwanted
 from covend.actors.residency import Residency
 from covend.actors.snapshot import arbiter_snapshot
 from covend.actors.transitions import Tick, Transitions
@@ -52,12 +51,10 @@ from covend.will.decision import Decision, Stay, Swap
 from covend.will.ingestion import Window, window_open
 from covend.will.residency import Reading
 from covend.will.strategies import Guarded, ordered
-from covend.will.transition import Limits, Transition
+from covend.will.transition import Transition
 
 SETTLE_SECONDS = 3.0
 """How long a new arbiter waits for what it adopted to answer, before it says what is open."""
-REFIT_RETRY_SECONDS = 30.0
-"""After a drain that was late, or a soulstone that would not go."""
 TRUSTED = ("covens", "dispatcher", "console")
 """Started after the arbiter; all it hears comes through them, so it ends when one of them does."""
 
@@ -77,8 +74,6 @@ class Arbiter(Actor):
         self.strategy = strategy
         self.recovered = False
         self.settled = False
-        self.wanted: Box | None = None
-        self.retry_at = 0.0
         self.orders = SwapOrders()
         self.failures = Failures(self)
         self.decision: Decision | None = None
@@ -92,6 +87,7 @@ class Arbiter(Actor):
         self.hands = BoxHands(self.ctx, self.box, self.folders, self)
         self.limits = limits_of(self.box)
         self.transitions = Transitions(self)
+        self.configuring = Configuring(self)
         self.ctx.tell(self.ctx.me, Tick("recover"))
 
     @property
@@ -127,8 +123,7 @@ class Arbiter(Actor):
             case SwapRequest():
                 return self.swap_requested(message)
             case NewConfig():
-                self.wanted = message.box
-                self.retry_at = 0.0
+                self.configuring.want(message.box)
                 self.consider()
             case Snapshot():
                 return arbiter_snapshot(self)
@@ -205,8 +200,7 @@ class Arbiter(Actor):
             self.settled = True
             self.ctx.cancel("settle")
             self.push_admission()
-            if self.wanted is None and outdated(self.box, self.hands.running):
-                self.wanted = self.box  # it changed while there was no core
+            self.configuring.look_back()
             self.consider()
 
     # ── learning ────────────────────────────────────────────────────────────────────────────
@@ -236,7 +230,7 @@ class Arbiter(Actor):
         """Ask the strategy what the hardware should be next, and begin it."""
         if self.passage is not None or not self.settled:
             return
-        if self.reconfigure() or self.begin_ordered():
+        if self.configuring.begin() or self.begin_ordered():
             return
         now = self.ctx.now()
         state = self.residency.state(now, window=self.ingesting())
@@ -336,52 +330,7 @@ class Arbiter(Actor):
             ended = ReplyError(f"{move.id} ended {move.phase}: see `covend why {move.id}`")
             self.orders.answer(move.target, ended)
 
-    # ── a new configuration (G10) ───────────────────────────────────────────────────────────
-
-    def reconfigure(self) -> bool:
-        """Take up the configuration that is wanted; true where a transition began for it.
-
-        What it takes away or starts otherwise is drained first, under the one in force; what is
-        unchanged is not touched (G10).
-        """
-        box = self.wanted
-        if box is None or self.ctx.now() < self.retry_at:
-            return False
-        alive, resident = self.hands.observe().alive, self.residency.open
-        outgoing = unwanted(model_of(box), resident, alive) | outdated(box, self.hands.running)
-        if outgoing:
-            self.transitions.refit(box, outgoing)
-        else:
-            self.take_up(box)
-            self.refitted(done=True)
-            self.failures.mend()
-            self.push_admission()
-        return self.passage is not None
-
-    def take_up(self, box: Box) -> frozenset[str]:
-        """From now on this configuration is in force; returns who is always resident by it."""
-        self.wanted = None
-        self.box, self.catalog, self.model = box, Catalog(box), model_of(box)
-        self.limits = limits_of(box)
-        stay = kept(self.model, self.residency.open)
-        for coven in [coven for coven in self.residency.open if coven not in stay]:
-            self.residency.shut(coven, self.ctx.now())
-            self.hands.stop_tree(coven)
-        self.residency.configure(self.model)
-        self.judge = Guarded(self.model, self.strategy(self.model))
-        self.hands.configure(box)
-        self.hands.tell_reactor(box.source)
-        self.ctx.tell("console", ConfigInForce(box))
-        return self.always()
-
-    def refitted(self, done: bool) -> None:
-        """A configuration is taken up as a whole, or is to be tried again in a while."""
-        if done:
-            self.hands.start_always()
-            return
-        self.wanted = self.wanted or self.box
-        self.retry_at = self.ctx.now() + REFIT_RETRY_SECONDS
-        self.ctx.timer("config", REFIT_RETRY_SECONDS, Tick("consider"))
+    # ── others' parts ───────────────────────────────────────────────────────────────────────
 
     def keep(self, thread: str, kind: str, act: Act, body: dict[str, Any]) -> None:
         """Make a record durable; a store that fails is an alert, not the end of service."""
@@ -393,12 +342,6 @@ class Arbiter(Actor):
 
     def event(self, kind: str, text: str, data: dict[str, Any] | None = None) -> None:
         self.ctx.tell("console", Event(kind, self.ctx.now(), text, data or {}))
-
-
-def limits_of(box: Box) -> Limits:
-    """The deadlines of transitions, in the will's own words."""
-    limits = box.transition
-    return Limits(limits.drain, limits.host_action, limits.awaken, limits.attempts)
 
 
 def is_open(coven: str, id: str | None = None, seconds: float = 0.0) -> dict[str, Any]:

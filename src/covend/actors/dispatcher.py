@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from covend.actors.catalog import Catalog
-from covend.actors.gates import GateDrain, GateEntry, Refusal, usage
+from covend.actors.gates import GateDrain, GateEntry, Refusal, grants, usage
 from covend.actors.messages import (
     CapabilitiesOpen,
     DemandChanged,
@@ -26,7 +26,7 @@ from covend.actors.messages import (
     Snapshot,
     Traffic,
 )
-from covend.actors.slots import fair_share, safe_grant
+from covend.actors.snapshot import dispatcher_snapshot
 from covend.protocol import (
     Admission,
     Announce,
@@ -113,7 +113,7 @@ class Dispatcher(Actor):
             case Tick():
                 self.report()
             case Snapshot():
-                return self.snapshot()
+                return dispatcher_snapshot(self)
             case _:
                 pass
         return None
@@ -289,42 +289,16 @@ class Dispatcher(Actor):
         """
         if not self.told_to_open:
             return
-        grants = self.grants()
+        allowed = grants(self.gates, self.open, self.catalog)
         for name, entry in self.gates.items():
             latest = entry.sent.get(max(entry.sent, default=-1))
-            if force or latest != grants[name]:
-                self.send_admission(name, entry, grants[name])
+            if force or latest != allowed[name]:
+                self.send_admission(name, entry, allowed[name])
 
     def send_admission(self, gate: str, entry: GateEntry, grant: dict[str, int]) -> None:
         self.epoch += 1
         entry.sent[self.epoch] = grant
         self.tell_gate(gate, Admission(epoch=self.epoch, open=grant, eta=self.eta))
-
-    def grants(self) -> dict[str, dict[str, int]]:
-        grants: dict[str, dict[str, int]] = {name: {} for name in self.gates}
-        if not grants:
-            return grants
-        for soulstone in sorted(self.open):
-            spec = self.catalog.soulstones.get(soulstone)
-            if spec is None:
-                continue
-            for gate, slots in self.grant(soulstone, spec.slots).items():
-                grants[gate][soulstone] = slots
-        return grants
-
-    def grant(self, soulstone: str, total: int) -> dict[str, int]:
-        if len(self.gates) == 1:
-            return dict.fromkeys(self.gates, total)
-        in_use = {name: entry.uses(soulstone) for name, entry in self.gates.items()}
-        wants = {
-            name: sum(
-                soulstone in self.catalog.serving.get(note.capability, ())
-                for note in entry.signals.values()
-            )
-            for name, entry in self.gates.items()
-        }
-        believed = {name: entry.believes(soulstone, total) for name, entry in self.gates.items()}
-        return safe_grant(total, fair_share(total, in_use, wants), believed)
 
     # ── draining ────────────────────────────────────────────────────────────────────────────
 
@@ -348,7 +322,7 @@ class Dispatcher(Actor):
         order = drain.order
         drain.waiting.add(gate)
         entry = self.gates[gate]
-        self.send_admission(gate, entry, self.grants()[gate])
+        self.send_admission(gate, entry, grants(self.gates, self.open, self.catalog)[gate])
         self.tell_gate(
             gate,
             PauseAdmission(
@@ -417,30 +391,3 @@ class Dispatcher(Actor):
 
     def tell_gate(self, gate: str, message: object) -> None:
         self.ctx.tell(self.ctx.system.address(f"gate@{gate}"), message)
-
-    def snapshot(self) -> dict[str, Any]:
-        """The dispatcher's part of ``covend status``: the queue, and slots in use and waiting."""
-        now = self.ctx.now()
-        queue: dict[tuple[str, str], list[float]] = {}
-        notes = [note for entry in self.gates.values() for note in entry.signals.values()]
-        waiting: dict[str, int] = {}
-        for note in [*notes, *self.jobs.values()]:
-            queue.setdefault((note.capability, note.klass), []).append(note.arrived)
-            for stone in self.catalog.serving.get(note.capability, ()):
-                waiting[stone] = waiting.get(stone, 0) + 1
-        return {
-            "queue": [
-                {
-                    "capability": name,
-                    "class": klass,
-                    "count": len(times),
-                    "oldest": now - min(times),
-                }
-                for (name, klass), times in sorted(queue.items())
-            ],
-            "in_use": {
-                name: sum(counts.values()) for name, counts in usage(self.gates.values())[0].items()
-            },
-            "waiting": waiting,
-            "gates": sorted(self.gates),
-        }

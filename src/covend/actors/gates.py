@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from covend.actors.catalog import Catalog
 from covend.actors.messages import DrainGates
+from covend.actors.slots import fair_share, safe_grant
 from covend.protocol import InUse, SignalNote
 
 
@@ -55,6 +57,36 @@ class Refusal:
 
     reason: str
     until: float
+
+
+def grants(
+    gates: Mapping[str, GateEntry], open: Iterable[str], catalog: Catalog
+) -> dict[str, dict[str, int]]:
+    """The slots of each open soulstone that each gate may use now (W8)."""
+    granted: dict[str, dict[str, int]] = {name: {} for name in gates}
+    for soulstone in sorted(open):
+        spec = catalog.soulstones.get(soulstone)
+        if spec is not None:
+            for gate, slots in divide(gates, soulstone, spec.slots, catalog).items():
+                granted[gate][soulstone] = slots
+    return granted
+
+
+def divide(
+    gates: Mapping[str, GateEntry], soulstone: str, total: int, catalog: Catalog
+) -> dict[str, int]:
+    """One soulstone's slots per gate: where they are used, then where requests wait for them."""
+    if len(gates) < 2:
+        return dict.fromkeys(gates, total)
+    in_use = {name: entry.uses(soulstone) for name, entry in gates.items()}
+    wants = {
+        name: sum(
+            soulstone in catalog.serving.get(note.capability, ()) for note in entry.signals.values()
+        )
+        for name, entry in gates.items()
+    }
+    believed = {name: entry.believes(soulstone, total) for name, entry in gates.items()}
+    return safe_grant(total, fair_share(total, in_use, wants), believed)
 
 
 def usage(

@@ -1,13 +1,15 @@
-"""The arbiter's part of ``covend status``, as plain data."""
+"""What ``covend status`` shows of the arbiter and the dispatcher, as plain data."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from covend.actors.gates import usage
 from covend.will import transition as table
 
 if TYPE_CHECKING:
     from covend.actors.arbiter import Arbiter
+    from covend.actors.dispatcher import Dispatcher
 
 
 def arbiter_snapshot(arbiter: Arbiter) -> dict[str, Any]:
@@ -97,4 +99,25 @@ def transition_part(arbiter: Arbiter) -> dict[str, Any] | None:
         "since": now - (move.history[-1].at if move.history else move.planned_at),
         "attempt": arbiter.transitions.attempt.get(move.target, 1),
         "left": move.deadline - now if move.deadline is not None else None,
+    }
+
+
+def dispatcher_snapshot(dispatcher: Dispatcher) -> dict[str, Any]:
+    """The queue, and slots in use and waited for. Runs in the dispatcher's thread."""
+    now, gates = dispatcher.ctx.now(), dispatcher.gates.values()
+    queue: dict[tuple[str, str], list[float]] = {}
+    notes = [note for entry in gates for note in entry.signals.values()]
+    waiting: dict[str, int] = {}
+    for note in [*notes, *dispatcher.jobs.values()]:
+        queue.setdefault((note.capability, note.klass), []).append(note.arrived)
+        for stone in dispatcher.catalog.serving.get(note.capability, ()):
+            waiting[stone] = waiting.get(stone, 0) + 1
+    return {
+        "queue": [
+            {"capability": name, "class": klass, "count": len(times), "oldest": now - min(times)}
+            for (name, klass), times in sorted(queue.items())
+        ],
+        "in_use": {name: sum(counts.values()) for name, counts in usage(gates)[0].items()},
+        "waiting": waiting,
+        "gates": sorted(dispatcher.gates),
     }

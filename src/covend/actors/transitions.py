@@ -75,7 +75,7 @@ class Transitions:
             *self.setting(self.plan(REFIT, tuple(covens), why)),
             forced=True,
             outgoing=outgoing,
-            take_up=lambda: self.arbiter.take_up(box),
+            take_up=lambda: self.arbiter.configuring.take_up(box),
         )
         self.launch(passage, {"reason": why})
 
@@ -223,7 +223,7 @@ class Transitions:
         self.ctx.cancel("late")
         self.ctx.cancel("look")
         if isinstance(passage, Refit):
-            self.arbiter.refitted(move.phase == table.OPEN)
+            self.arbiter.configuring.ended(done=move.phase == table.OPEN)
         else:
             self.learn(passage, now)
         self.residency.quarantined = self.arbiter.failures.quarantined()
