@@ -1,0 +1,189 @@
+"""`covend check`, `export`, `import`, `replay` and `salvage`: the store of records by hand (D5)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from covend.cli.shared import (
+    ConfigOption,
+    JsonOption,
+    Status,
+    config_path,
+    fail,
+    load_box,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from covend.patterns.step import Replayed
+    from covend.phylactery.store import Store
+
+StoreOption = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        help="The store: a path or a postgresql:// address; left out: as the box file says.",
+        show_default=False,
+    ),
+]
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="A query's id, or any thread's.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    for command in (check, export, replay, salvage):
+        app.command()(command)
+    app.command("import")(import_)
+
+
+def check(
+    store: StoreOption = None, config: ConfigOption = None, as_json: JsonOption = False
+) -> None:
+    """Verify every record: hashes, parents, clocks, and what is derived from them."""
+    with opened(store, config) as box:
+        problems = box.verify()
+    if as_json:
+        print_json({"store": box.where, "problems": problems})
+    else:
+        typer.echo("\n".join(problems) or f"{box.where}: all records and projections are intact")
+    if problems:
+        raise typer.Exit(int(Status.FAILED))
+
+
+def export(
+    id_: IdArgument,
+    children: Annotated[bool, typer.Option(help="With the queries it triggered.")] = True,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A new file.")] = None,
+    store: StoreOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Write a thread as lines of JSON, to be taken up by another box."""
+    with opened(store, config) as box:
+        lines = [line + "\n" for line in box.export(id_, children=children)]
+    if output is None:
+        sys.stdout.writelines(lines)
+        return
+    try:
+        with output.open("x", encoding="utf-8") as file:
+            file.writelines(lines)
+    except OSError as error:
+        fail(f"{output} cannot be written: {error.strerror}", Status.WRONG)
+    typer.echo(f"{len(lines)} records written to {output}")
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(help="What `covend export` wrote; `-` for stdin.")],
+    store: StoreOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Take up an exported thread, whole or not at all. The box must not be running."""
+    try:
+        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        fail(f"{file} cannot be read: {error}", Status.WRONG)
+    if store is None:
+        refuse_while_running(config)
+    with opened(store, config, write=True) as box:
+        new = box.import_(text.splitlines())
+    typer.echo(f"{new} records are new in {box.where}")
+
+
+def replay(
+    id_: Annotated[str | None, typer.Argument(metavar="ID", help="Left out: every query.")] = None,
+    store: StoreOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Rebuild queries from their records, and compare all that follows from them byte for byte."""
+    found: list[dict[str, Any]] = []
+    with opened(store, config) as box:
+        for name in [id_] if id_ else [row["id"] for row in box.threads()]:
+            found.append(replayed(box, name))
+    if as_json:
+        print_json(found)
+    else:
+        for line in found:
+            typer.echo(f"{line['id']}: {line['records']} records, {line['stands']}")
+    if any(line["differs"] for line in found):
+        raise typer.Exit(int(Status.FAILED))
+
+
+def salvage(
+    damaged: Annotated[str, typer.Argument(help="The damaged store; it is only read.")],
+    into: Annotated[str, typer.Argument(help="A new store.")],
+) -> None:
+    """Copy every record that is still whole out of a damaged store."""
+    from covend.phylactery.errors import StoreError
+    from covend.phylactery.store import salvage as copy_intact
+
+    try:
+        copied, problem = copy_intact(damaged, into)
+    except StoreError as error:
+        fail(str(error), Status.FAILED)
+    typer.echo(f"{copied} records copied to {into}" + (f"; {problem}" if problem else ""))
+
+
+@contextmanager
+def opened(store: str | None, config: Path | None, write: bool = False) -> Generator[Store]:
+    """The store that was named, or the box's; what goes wrong with it ends the command."""
+    from covend.phylactery.errors import Conflict, StoreError
+    from covend.phylactery.records import BadRecord
+    from covend.phylactery.store import open_store
+
+    try:
+        box = open_store(store or where(config), read_only=not write)
+        try:
+            yield box
+        finally:
+            box.close()
+    except (StoreError, Conflict, BadRecord) as error:
+        fail(str(error), Status.FAILED)
+
+
+def where(config: Path | None) -> str | Path:
+    """Where the box of a file keeps its records."""
+    box = load_box(config_path(config))
+    return box.phylactery.dsn or Path(box.state_dir, "phylactery.db")
+
+
+def refuse_while_running(config: Path | None) -> None:
+    """Only one may write a store, and a running box does."""
+    from covend.cli.client import BoxNotRunning, read_identity
+
+    try:
+        identity = read_identity(Path(load_box(config_path(config)).run_dir))
+    except BoxNotRunning:
+        return
+    fail(f"the box is running (pid {identity.pid}): `covend stop` it first", Status.FAILED)
+
+
+def replayed(box: Store, name: str) -> dict[str, Any]:
+    """Where a query stands by its records, or where these differ from what follows from them."""
+    from covend.patterns.step import Entry, Quarantined, replay
+
+    entries = list(box.entries(name))
+    told: dict[str, Any] = {"id": name, "records": len(entries), "differs": False}
+    if not entries:
+        return told | {"stands": "there is no such thread", "differs": True}
+    if any(entry.purged for entry in entries):
+        return told | {"stands": "its working records were purged; its answer is kept"}
+    steps = (Entry(e.record.kind, e.record.body, e.record.clock) for e in entries)
+    try:
+        return told | {"stands": standing(replay(name, steps))}
+    except (Quarantined, ValueError) as error:
+        return told | {"stands": str(error), "differs": True}
+
+
+def standing(run: Replayed) -> str:
+    """One line: how it ended, or what it waits for."""
+    if run.k.ended is not None:
+        return str(run.k.ended["status"])
+    waits = [call.id for call in run.k.calls.values() if call.status == "open"]
+    after = f"; {len(run.missing)} records still to be written" if run.missing else ""
+    return f"waits for {', '.join(waits) or 'nothing'}{after}"
