@@ -296,12 +296,32 @@ class WhyQuery(Message, frozen=True):
 
 @message("console.submit")
 class SubmitJob(Message, frozen=True):
-    """Queue a ghoul job; answered with its id once it is durable."""
+    """Queue a ghoul job; answered with its id once it is durable.
+
+    ``tell`` is the address that hears its end (``JobFinished``), also where it has ended already.
+    """
 
     capability: str
     steps: list[Step]
     klass: str = "ritual"
     id: str | None = None
+    tell: str | None = None
+
+
+@message("job.finished")
+class JobFinished(Message, frozen=True):
+    """A job that was submitted with an address has ended, with these results or this error."""
+
+    id: str
+    error: str | None
+    results: list[dict[str, Any]]
+
+
+@message("job.cancel")
+class CancelJob(Message, frozen=True):
+    """End a job that nobody works on; one that a ghoul has goes on, and is heard of."""
+
+    id: str
 
 
 @message("console.job")

@@ -14,9 +14,11 @@ from covend.actors.catalog import Catalog
 from covend.actors.ghoul import Ghoul, StepResult
 from covend.actors.messages import CapabilitiesOpen, DrainGhouls, Reopen, Snapshot
 from covend.protocol import (
+    CancelJob,
     Drained,
     GhoulHello,
     Job,
+    JobFinished,
     JobQuery,
     ParkJob,
     RunJob,
@@ -340,3 +342,54 @@ def test_however_parking_and_working_cross_every_step_is_made_once(moves, schedu
         assert sorted(calls.begun) == every
         assert [stage.show(job)["status"] for job in ("j0", "j1", "j2")] == ["done"] * 3
         assert {one for one, _ in stage.drained()} == set(range(1, epoch + 1))
+
+
+# ── who waits for a job ──────────────────────────────────────────────────────────────────────
+
+
+def listening(stage, name="waiter"):
+    told = []
+    stage.system.spawn(Ear, told, name=name)
+    return told
+
+
+def order(name="j", steps=1, tell="waiter@core"):
+    return SubmitJob("a", [Step("/v1/x", {}) for _ in range(steps)], id=name, tell=tell)
+
+
+def test_whoever_submits_a_job_with_an_address_hears_its_end_once(stage):
+    """P4: a call through a ghoul is a job."""
+    told = listening(stage)
+    stage.broker.ask(order(), timeout=5.0)
+    stage.calls.end_all(stage.system)
+    stage.system.advance(1.0)
+    assert heard(told, JobFinished) == [JobFinished("j", None, [{"of": "j/0"}])]
+
+
+def test_whoever_submits_a_job_that_has_ended_hears_its_end_and_nothing_is_done_again(stage):
+    """P4: a killed core asks again under the same name, and pays nothing twice."""
+    stage.submit(steps=1)
+    stage.calls.end_all(stage.system)
+    stage.broker.stop()
+    stage.system.join(stage.broker, timeout=5.0)
+    stage.start_broker()
+    told = listening(stage)
+    stage.broker.ask(order(), timeout=5.0)
+    stage.system.advance(3.0)
+    assert heard(told, JobFinished) == [JobFinished("j", None, [{"of": "j/0"}])]
+    assert stage.calls.begun == ["j/0"]
+
+
+def test_a_job_that_nobody_works_on_is_cancelled_and_one_under_way_is_not(stage):
+    """P14: what can be stopped is stopped."""
+    told = listening(stage)
+    for name in ("first", "second"):
+        stage.broker.ask(order(name), timeout=5.0)
+    stage.system.advance(0.1)
+    for name in ("first", "second", "nobody"):
+        stage.broker.tell(CancelJob(name))
+    stage.calls.end_all(stage.system)
+    stage.system.advance(1.0)
+    ended = {news.id: news.error for news in heard(told, JobFinished)}
+    assert ended == {"first": None, "second": "withdrawn before anybody worked on it"}
+    assert stage.calls.begun == ["first/0"]

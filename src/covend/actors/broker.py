@@ -29,10 +29,12 @@ from covend.actors.modelling import model_of
 from covend.phylactery.actor import Append, Query
 from covend.phylactery.records import Act, record
 from covend.protocol import (
+    CancelJob,
     Drained,
     GhoulHello,
     Job,
     JobEnded,
+    JobFinished,
     JobQuery,
     ParkJob,
     RunJob,
@@ -78,6 +80,8 @@ class Broker(Actor):
         self.dominated: frozenset[str] = frozenset()
         self.drains: dict[int, Drain] = {}
         self.announced: set[str] = set()
+        self.tell: dict[str, set[str]] = {}
+        """Who hears the end of a job, by its id; told again by whoever submits it again."""
         self.assign_from = 0.0
 
     def on_start(self) -> None:
@@ -98,6 +102,8 @@ class Broker(Actor):
                 self.given_back(message)
             case SubmitJob():
                 answer = self.submit(message)
+            case CancelJob(id=job):
+                self.cancel(job)
             case JobQuery():
                 return self.show(message.id)
             case CapabilitiesOpen():
@@ -148,7 +154,31 @@ class Broker(Actor):
         if job.id not in self.book.jobs:
             self.keep(job.id, "INTEND", {"job": msgspec.to_builtins(job)})
             self.book.submit(job, self.ctx.now())
+        if order.tell is not None:
+            self.tell.setdefault(job.id, set()).add(order.tell)
+            self.tell_end(self.book.jobs[job.id])
         return job.id
+
+    def cancel(self, job: str) -> None:
+        """End a job that is queued; what a ghoul does is not undone by forgetting it."""
+        entry = self.book.jobs.get(job)
+        if entry is not None and entry.status == "queued":
+            self.end(entry, "withdrawn before anybody worked on it")
+
+    def end(self, entry: JobEntry, error: str | None) -> None:
+        """Make a job's end durable, and tell who waits for it."""
+        job = entry.job.id
+        self.book.end(entry, error)
+        self.keep(job, "KNOW", {"error": error})
+        self.event(f"job {job} " + (f"failed: {error}" if error else "done"))
+        self.tell_end(entry)
+
+    def tell_end(self, entry: JobEntry) -> None:
+        if entry.open:
+            return
+        for address in self.tell.pop(entry.job.id, ()):
+            news = JobFinished(id=entry.job.id, error=entry.error, results=entry.results)
+            self.ctx.tell(self.ctx.system.address(address), news)
 
     def show(self, job: str) -> dict[str, Any]:
         entry = self.book.jobs.get(job)
@@ -181,9 +211,7 @@ class Broker(Actor):
         entry = self.book.owns(report.ghoul, report.epoch, report.job)
         if entry is None:
             return
-        self.book.end(entry, report.error)
-        self.keep(report.job, "KNOW", {"error": report.error})
-        self.event(f"job {report.job} " + (f"failed: {report.error}" if report.error else "done"))
+        self.end(entry, report.error)
         self.drained(report.ghoul, {})
 
     # ── parking ─────────────────────────────────────────────────────────────────────────────
