@@ -22,7 +22,7 @@ from covend.host.reactor import Reactor, StopAll
 from covend.host.units import observe, present
 from covend.protocol import IntentPosted, IntentRefused, ReloadConfig, WorldChanged
 from covend.runtime import ThreadSystem
-from covend.runtime.process import OrphanReaper, become_subreaper
+from covend.runtime.orphans import OrphanReaper, become_subreaper
 from covend.testing.waiting import eventually
 
 from .conftest import MIB, Stage, crash_box

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from wire_peer import Echo, Relay, Say
+from wire_peer import SECONDS, Echo, Peer, Relay, Say
 
 from covend.runtime import ThreadSystem
 from covend.runtime.export import (
@@ -31,8 +29,6 @@ from covend.runtime.export import (
 from covend.runtime.trace import TraceRecord, TraceRing
 from covend.runtime.trace_actor import MAX_RECORDS, TraceActor, TraceQuery, matching
 from covend.runtime.wire import Node
-
-SECONDS = 10.0
 
 
 def story() -> list[Record]:
@@ -203,13 +199,7 @@ def test_crash_dumps_are_read_like_living_rings(tmp_path: Path) -> None:
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[ThreadSystem]:
     """A node ``here`` with a peer ``there``, in which one ask went from here to there."""
-    peer = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("wire_peer.py")), "there", str(tmp_path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    assert peer.stdout is not None
-    peer.stdout.readline()
+    peer = Peer("there", tmp_path)
     with ThreadSystem(node="here") as system:
         wire = Node(system, "here", tmp_path)
         system.spawn(TraceActor, name="trace")
@@ -217,7 +207,7 @@ def here(tmp_path: Path) -> Iterator[ThreadSystem]:
         system.address("echo").ask(Relay("echo@there", "hello"), SECONDS)
         yield system
     wire.close()
-    peer.communicate(timeout=SECONDS)
+    peer.close()
 
 
 def test_collecting_from_living_processes_gives_one_tree(

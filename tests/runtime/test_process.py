@@ -20,8 +20,8 @@ from covend.runtime.process import (
     Child,
     Command,
     Spawner,
-    end_tree,
 )
+from covend.runtime.process_tree import end_tree
 
 PYTHON = sys.executable
 
@@ -332,7 +332,9 @@ def test_kill_group_ends_a_leaders_whole_group(spawner: Spawner, tmp_path: Path)
 
 SUBREAPER = """
 import subprocess, sys, threading, time
-from covend.runtime.process import *
+from covend.runtime.orphans import OrphanReaper, become_subreaper, own_children
+from covend.runtime.process import Command, spawner
+from covend.runtime.process_tree import end_tree
 become_subreaper()
 reaper = OrphanReaper(interval=0.02)
 lost = subprocess.Popen(["sh", "-c", "exit 5"])         # somebody else's child, in our session

@@ -1,17 +1,42 @@
 """The other process of the wire's tests: ``python wire_peer.py NODE RUN_DIR``.
 
-Runs an actor named ``echo`` until its standard input ends.
+Runs an actor named ``echo`` until its standard input ends. ``Peer`` starts it.
 """
 
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 from covend.runtime import CONTROL, Actor, MailboxSpec, Message, ReplyError, ThreadSystem, message
 from covend.runtime.trace_actor import TraceActor
 from covend.runtime.wire import Node
+
+SECONDS = 10.0
+
+
+class Peer:
+    """Another process with an actor ``echo``; ends with its standard input."""
+
+    def __init__(self, node: str, run_dir: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, node, str(run_dir)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == b"ready\n"
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def close(self) -> int:
+        self.process.communicate(timeout=SECONDS)
+        return self.process.returncode
 
 
 @message("test.say")

@@ -9,8 +9,8 @@ from typing import ClassVar
 from covend.boot.process import NodeProcess, Place, write_identity
 from covend.protocol import StopBox
 from covend.runtime import Actor, Exit, MailboxSpec
+from covend.runtime.orphans import OrphanReaper, become_subreaper
 from covend.runtime.pidfd import ProcessId
-from covend.runtime.process import OrphanReaper, become_subreaper
 from covend.supervisors import Supervisor
 from covend.supervisors.trees import root_tree
 

@@ -11,7 +11,8 @@ import msgspec
 from covend.runtime import ActorDead, ActorError, AskTimeout, RemoteError, ReplyError
 from covend.runtime.ipc import WireError
 from covend.runtime.pidfd import ProcessId
-from covend.runtime.wire import Client, Node
+from covend.runtime.wire import Node
+from covend.runtime.wire_client import Client
 
 
 class BoxNotRunning(Exception):

@@ -36,7 +36,8 @@ from covend.host.units import (
     write_record,
 )
 from covend.runtime.pidfd import ExitWatcher, ProcessId, Watch, exit_watcher, wait_all
-from covend.runtime.process import Command, Spawner, end_tree, spawner
+from covend.runtime.process import Command, Spawner, spawner
+from covend.runtime.process_tree import end_tree
 
 KILL_SECONDS = 10.0
 """How long a killed process may take to disappear (a driver tears down gigabytes meanwhile)."""

@@ -19,7 +19,7 @@ from covend.runtime import trace
 from covend.runtime.errors import ActorError, ReplyError
 from covend.runtime.trace import TraceRecord
 from covend.runtime.trace_actor import TraceQuery
-from covend.runtime.wire import Client
+from covend.runtime.wire_client import Client
 
 log = logging.getLogger("covend.runtime")
 

@@ -1,4 +1,4 @@
-"""Starts operating system processes, learns of their end, and ends them for certain (S16).
+"""Starts operating system processes and learns of their end (S16).
 
 One long-lived thread starts them all, each in a session of its own, always by exec. A child that
 wants to follow its parent reads a pipe which nobody writes to: end-of-file means the parent is
@@ -7,31 +7,17 @@ gone, however it went. A child that wants to be waited for says so through a sec
 
 from __future__ import annotations
 
-import ctypes
-import logging
 import os
 import queue
 import select
-import signal
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
-from covend.runtime.pidfd import (
-    ExitWatcher,
-    OnExit,
-    ProcessId,
-    ProcessStat,
-    Watch,
-    exit_watcher,
-    process_table,
-    read_stat,
-    wait_all,
-)
+from covend.runtime.pidfd import ExitWatcher, OnExit, ProcessId, Watch, exit_watcher
 
 PARENT_FD = "COVEND_PARENT_FD"
 """Environment variable with the read end of the parent's pipe."""
@@ -40,8 +26,6 @@ READY_FD = "COVEND_READY_FD"
 """Environment variable with the write end of the pipe that ``say_ready`` writes to."""
 
 _SPAWN_SECONDS = 30.0
-_PR_SET_CHILD_SUBREAPER = 36
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,161 +254,3 @@ def say_ready() -> None:
         pass  # the parent stopped waiting: its deadline decides, not we
     finally:
         os.close(fd)
-
-
-def become_subreaper(on: bool = True) -> None:
-    """Makes this process the parent of every orphan among its descendants (S16).
-
-    Raises OSError when the kernel refuses.
-    """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1 if on else 0, 0, 0, 0) != 0:
-        error = ctypes.get_errno()
-        raise OSError(error, f"prctl(PR_SET_CHILD_SUBREAPER): {os.strerror(error)}")
-
-
-class OrphanReaper:
-    """Reaps orphans that a subreaper inherits, and nobody else's children (S16).
-
-    An orphan is a child of this process that its spawner did not start and that lives in another
-    session than this process: a plain ``subprocess`` child shares our session and is left to
-    whoever started it. Looks every ``interval`` seconds, in a thread of its own.
-    """
-
-    def __init__(self, owner: Spawner | None = None, interval: float = 1.0) -> None:
-        self._spawner = owner or spawner()
-        self._interval = interval
-        self._session = os.getsid(0)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="covend-orphans", daemon=True)
-        self._thread.start()
-
-    def orphans(self) -> list[ProcessId]:
-        """The orphans that still run."""
-        with self._spawner.lock:
-            return [stat.id for stat in self._adopted() if not stat.gone]
-
-    def reap(self) -> list[int]:
-        """Reaps every orphan that has ended; returns their pids."""
-        reaped: list[int] = []
-        with self._spawner.lock:
-            for stat in self._adopted():
-                if stat.gone:
-                    try:
-                        os.waitpid(stat.id.pid, os.WNOHANG)
-                    except ChildProcessError:
-                        continue  # somebody who knew it was quicker
-                    reaped.append(stat.id.pid)
-        return reaped
-
-    def close(self) -> None:
-        """Ends the thread, after a last look."""
-        self._stop.set()
-        self._thread.join(timeout=5.0)
-        self.reap()
-
-    def _run(self) -> None:
-        while not self._stop.wait(self._interval):
-            self.reap()
-
-    def _adopted(self) -> list[ProcessStat]:
-        found = (read_stat(pid) for pid in own_children())
-        return [
-            stat
-            for stat in found
-            if stat is not None
-            and stat.session != self._session
-            and stat.id.pid not in self._spawner.children
-        ]
-
-
-def own_children() -> list[int]:
-    """The pids of this process's children, zombies and adopted ones included."""
-    pids: list[int] = []
-    for task in os.listdir("/proc/self/task"):
-        try:
-            with open(f"/proc/self/task/{task}/children") as file:
-                pids.extend(map(int, file.read().split()))
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # that thread ended; its children moved to another of ours
-    return pids
-
-
-@dataclass(frozen=True, slots=True)
-class TreeEnd:
-    """How a process tree ended."""
-
-    orderly: bool
-    """Its first process ended by itself after SIGTERM, within its time."""
-    killed: int
-    """How many processes had to be killed."""
-    survivors: tuple[ProcessId, ...]
-    """Who outlived even SIGKILL (stuck in the kernel); empty when the tree is gone for certain."""
-
-
-class TreeStop:
-    """The orderly, then forced end of a process with its session and all its descendants.
-
-    Who belongs to it is noted when this is made: once a parent has ended, nobody can tell any more
-    whose its children were. Make it, ``ask``, and ``finish``; any thread.
-    """
-
-    def __init__(self, process: ProcessId) -> None:
-        self.process = process
-        self._members = _tree_of(process, {process})
-
-    def ask(self) -> None:
-        """Sends SIGTERM to the first process alone, which knows how to stop its own helpers."""
-        self.process.terminate()
-
-    def finish(self, seconds: float, kill_seconds: float = 5.0) -> TreeEnd:
-        """Gives the first process ``seconds`` to end, kills what is left, and makes sure.
-
-        SIGKILL goes to all that is left until nothing is found or ``kill_seconds`` passed. Blocks
-        the calling thread.
-        """
-        orderly = seconds > 0 and self.process.wait(seconds)
-        deadline = time.monotonic() + kill_seconds
-        killed: set[ProcessId] = set()
-        while True:
-            # Looked up again each round: what is being killed may have forked meanwhile.
-            self._members = _tree_of(self.process, self._members)
-            running = [member for member in self._members if member.alive()]
-            if not running:
-                return TreeEnd(orderly, len(killed), ())
-            left = deadline - time.monotonic()
-            if left <= 0:
-                _log.error("these processes outlived SIGKILL: %s", running)
-                return TreeEnd(orderly, len(killed), tuple(running))
-            killed.update(member for member in running if member.send(signal.SIGKILL))
-            wait_all(running, left)
-
-
-def end_tree(process: ProcessId, term_seconds: float, kill_seconds: float = 5.0) -> TreeEnd:
-    """Ends a process with its session and all its descendants, and makes sure that they are gone.
-
-    SIGTERM first, with ``term_seconds`` to obey it; 0 kills at once. As ``TreeStop``, in one call.
-    A process that left the session *and* whose parents were gone before this call is an orphan:
-    see ``OrphanReaper``.
-    """
-    stop = TreeStop(process)
-    if term_seconds > 0:
-        stop.ask()
-    return stop.finish(term_seconds, kill_seconds)
-
-
-def _tree_of(leader: ProcessId, known: set[ProcessId]) -> set[ProcessId]:
-    """The known ones that still exist, all their descendants, and the leader's whole session."""
-    table = {stat.id.pid: stat for stat in process_table()}
-    holder = table.get(leader.pid)
-    # A session outlives its leader, and keeps its number from being reused; if the number is
-    # somebody else's now, the session was empty and is not ours any more.
-    session = leader.pid if holder is None or holder.id == leader else None
-    found = {stat.id for stat in table.values() if stat.id in known or stat.session == session}
-    grew = True
-    while grew:
-        pids = {member.pid for member in found}
-        young = {stat.id for stat in table.values() if stat.parent in pids} - found
-        found |= young
-        grew = bool(young)
-    return found

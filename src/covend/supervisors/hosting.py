@@ -16,7 +16,8 @@ from covend.runtime.address import ActorRef
 from covend.runtime.exits import KILLED, NORMAL, SHUTDOWN, Exit, Failed
 from covend.runtime.messages import MonitorId
 from covend.runtime.process import Child as ChildProcess
-from covend.runtime.process import Command, TreeStop, end_tree, spawner
+from covend.runtime.process import Command, spawner
+from covend.runtime.process_tree import TreeStop, end_tree
 from covend.supervisors.messages import ChildInfo, ProcessExited
 from covend.supervisors.specs import ChildSpec, ProcessSpec
 
