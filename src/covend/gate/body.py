@@ -15,6 +15,7 @@ from covend.gate.errors import Refusal
 MAX_TOKENS = 200_000
 """Strings and brackets looked at in one body, so that a hostile one cannot hold the loop."""
 
+BACKSLASH = ord("\\")
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _SPACE = re.compile(rb"[ \t\r\n]*+")
 _PLAIN = re.compile(rb'[^"\[\]{}]*+')
@@ -60,8 +61,10 @@ def read_json(body: bytes) -> tuple[str, bool, Span]:
 
 def _span(body: bytes) -> Span:
     """Where the value of the top-level key stands; the decoder has shown that there is one."""
-    if body.count(b'"model"') == 1 and b"\\u006" not in body:
-        match = _MODEL.search(body)  # the one spelling of the key in the body is the key itself
+    at = body.find(b'"model"')
+    alone = body.find(b'"model"', at + 1) < 0
+    if alone and at >= 0 and (BACKSLASH not in body or b"\\u006" not in body):
+        match = _MODEL.match(body, at)  # the one spelling of the key in the body is the key itself
         if match is not None:
             return match.span(1)
     return _scan(body)

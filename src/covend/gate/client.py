@@ -167,11 +167,11 @@ class Client(asyncio.Protocol):
         """The gate's own answer, with the headers that every answer carries (G5)."""
         head = own_head(request, status, len(body), extra or [], waited)
         self.write(head if request.head.method == b"HEAD" else head + body)
-        self.finished(request, request.head.keep_alive, monotonic())
+        self.finished(request, True, monotonic())
 
     def refuse(self, request: Request, refusal: Refusal, waited: float = 0.0) -> None:
         """Answer with the reason; the connection stays usable, its request was read to the end."""
-        body = as_json(refusal, request.anthropic)
+        body = as_json(refusal, request.head.anthropic)
         self.answer(request, refusal.status, body, headers(refusal), waited)
 
     def _refuse_and_close(self) -> None:
@@ -187,14 +187,14 @@ class Client(asyncio.Protocol):
         self.refuse(Request(self.gate.new_id(), Head()), refusal)
 
     def finished(self, request: Request, keep: bool, now: float) -> None:
-        """The answer is written: take the next request, or close."""
+        """The answer is written: take the next request, or close if one of the two must."""
         gate = self.gate
         self.exchange = None
         gate.buffered -= len(request.body)
         self.busy = False
         if self.closing:
             return
-        if not keep or gate.stopping:
+        if not keep or not request.head.keep_alive or gate.stopping:
             self._linger()
         elif self.pending:
             gate.loop.call_soon(self._next)  # not from within: a burst must not nest

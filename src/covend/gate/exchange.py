@@ -135,7 +135,7 @@ class Exchange(Ticket):
         if span is None or target.model == self.capability:
             body = request.body
         else:
-            body = splice(request.body, span, target.spelled[request.is_form])
+            body = splice(request.body, span, target.spelled[request.head.is_form])
         if body or method not in _BODILESS:
             end = b"Content-Length: %d\r\n\r\n" % len(body)
         else:
@@ -169,7 +169,7 @@ class Exchange(Ticket):
             self.through = sse.Events()
         if self.begun:
             if status != 200 or not events:
-                self.through = sse.Answer(status, self.request.anthropic)
+                self.through = sse.Answer(status, self.request.head.anthropic)
             tier = self.gate.routing.tier(self.capability, stone.name)
             note = f": soulstone={stone.name} tier={tier} waited={self.waited:.3f}\n\n"
             self.head = [self._framed(note.encode())]
@@ -244,11 +244,7 @@ class Exchange(Ticket):
         """The last byte is on its way: say what it took, free the slot, go on with the client."""
         self.gate.report.served(stone.name, self, now, self.status < 400, self.tail)
         self._leave(now)
-        self._release_client(now)
-
-    def _release_client(self, now: float) -> None:
-        keep = self.request.head.keep_alive and self.framing != CLOSE
-        self.client.finished(self.request, keep, now)
+        self.client.finished(self.request, self.framing != CLOSE, now)
 
     def _leave(self, now: float) -> None:
         if self.wait is not None:
@@ -298,7 +294,7 @@ class Exchange(Ticket):
 
     def _end_with_event(self, separator: bytes, refusal: Refusal) -> None:
         now = monotonic()
-        data = self._framed(separator + as_event(refusal, self.request.anthropic))
+        data = self._framed(separator + as_event(refusal, self.request.head.anthropic))
         if self.framing == CHUNKED:
             data += LAST_CHUNK
         if self.head is not None:
@@ -306,7 +302,7 @@ class Exchange(Ticket):
             self.head = None
         self.client.write(data)
         self._leave(now)
-        self._release_client(now)
+        self.client.finished(self.request, self.framing != CLOSE, now)
 
     def refuse(self, refusal: Refusal) -> None:
         """Refuse a request that waits or was retried; in the stream if that has begun."""

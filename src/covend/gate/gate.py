@@ -25,7 +25,7 @@ from covend.gate.exchange import Exchange
 from covend.gate.keys import Account, Keys, credential, effective_class
 from covend.gate.reports import CoreLink, Reports
 from covend.gate.request import Request
-from covend.gate.routes import ROUTES, UPSTREAM, UPSTREAM_CLASS, Routing, no_such_path
+from covend.gate.routes import UPSTREAM, UPSTREAM_CLASS, Routing, no_such_path
 from covend.gate.upstream import Pool
 from covend.protocol import Admission, CoreHello, PauseAdmission, RefuseWaiting, ReloadConfig
 
@@ -39,7 +39,6 @@ BODIES_IN_HAND = 16
 """So many bodies of the largest size allowed may be in memory at once (G8)."""
 
 MAX_TIMEOUT = 7 * 86400.0
-_FORM = b"multipart/form-data"
 _CREDENTIALS = frozenset((b"authorization", b"x-api-key"))
 _CLOSED_METHODS = (b"CONNECT", b"TRACE")
 
@@ -267,26 +266,23 @@ class Gate:
     def new_id(self) -> str:
         """A request's id: unique among all gates, cheap to make."""
         self.serial += 1
-        return f"{self.prefix}-{self.serial:08x}"
+        return f"{self.prefix}-{self.serial}"
 
     def handle(self, client: Client, request: Request) -> None:
         """Serve one request, or raise ``Refusal``."""
         head = request.head
-        target = head.target
-        route = ROUTES.get(target) or ROUTES.get(target.partition(b"?")[0])
+        route = head.route
         if route is None:
             self._handle_other(client, request)
             return
         if head.method != b"POST":
             own.not_allowed(client, request, "POST, OPTIONS")
             return
-        request.anthropic = route.anthropic
-        if head.content_type[:19].lower() == _FORM:
-            request.is_form = True
+        if head.is_form:
             model, request.span = bodies.read_multipart(request.body, head.content_type)
         else:
             model, request.stream, request.span = bodies.read_json(request.body)
-        self._begin(client, request, route.klass, model, target)
+        self._begin(client, request, route.klass, model, head.target)
 
     def _begin(
         self, client: Client, request: Request, klass: str, capability: str, path: bytes

@@ -14,11 +14,14 @@ import httptools
 
 from covend.gate.errors import Refusal
 from covend.gate.repeats import Repeat, learn
+from covend.gate.routes import Route, route_of
 
 if TYPE_CHECKING:
     from covend.gate.body import Span
     from covend.gate.client import Client
     from covend.gate.gate import Gate
+
+_FORM = b"multipart/form-data"
 
 MAX_HEADERS = 100
 MAX_LESSONS = 8
@@ -59,29 +62,35 @@ class Head:
     """
 
     __slots__ = (
-        "content_type", "has_host", "http11", "keep_alive", "length", "lines", "method", "special",
-        "target",
+        "content_type", "has_host", "http11", "is_form", "keep_alive", "length", "lines", "method",
+        "route", "special", "target",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.method = self.target = self.content_type = self.lines = b""
         self.special: dict[bytes, bytes] = {}
-        self.has_host = self.keep_alive = self.length = False
+        self.has_host = self.keep_alive = self.length = self.is_form = False
         self.http11 = True
+        self.route: Route | None = None
+
+    @property
+    def anthropic(self) -> bool:
+        """Whether errors are told as the Anthropic API tells them."""
+        return self.route is not None and self.route.anthropic
 
 
 class Request:
     """One request. What its body says is found when it is routed: ``span`` is where the model's
     name stands, ``stream`` whether one is asked for. ``lines`` are the head's, or more (G7)."""
 
-    __slots__ = ("anthropic", "body", "head", "id", "is_form", "lines", "span", "stream")
+    __slots__ = ("body", "head", "id", "lines", "span", "stream")
 
     def __init__(self, id: str, head: Head, body: bytes = b"") -> None:
         self.id = id
         self.head = head
         self.body = body
         self.lines = head.lines
-        self.is_form = self.anthropic = self.stream = False
+        self.stream = False
         self.span: Span | None = None
 
 
@@ -240,6 +249,8 @@ class RequestReader:
         head, parser = self.head, self.parser
         head.method = parser.get_method()
         head.lines = b"".join(self.fields)
+        head.route = route_of(head.target)
+        head.is_form = head.content_type[: len(_FORM)].lower() == _FORM
         head.keep_alive = parser.should_keep_alive() and not parser.should_upgrade()
         if self.refusal is None:
             self.refusal = self._check_head(head)

@@ -45,6 +45,11 @@ UPSTREAM_CLASS = "reflex"
 OWN = (b"/health", b"/v1/models")
 
 
+def route_of(target: bytes) -> Route | None:
+    """The route of a request's target, with or without a query; None where there is none."""
+    return ROUTES.get(target) or ROUTES.get(target.partition(b"?")[0])
+
+
 class Target(NamedTuple):
     """One soulstone as the gate reaches it; a request line stands around the client's path."""
 
