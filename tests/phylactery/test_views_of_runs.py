@@ -25,3 +25,22 @@ def test_a_record_is_found_by_its_id(store):
     store.append([intend("q"), first])
     assert store.find(first.id)["kind"] == "call"
     assert store.find("0" * 64) is None
+
+
+def test_what_a_learn_closes_extends_or_delegates_is_projected(store):
+    """P14, P18: nobody is asked for what is over, an eta moves the deadline, delegates see it."""
+    store.append([intend("q"), human("q", "t/0"), call("q", "m/0")])
+    store.append([human("q", "u/0", "did:bob")])
+    store.append([made("q", "learn", extended={"t/0#0": 90}, delegate={"t/0#0": "did:eve"})])
+    found = [(task["did"], task["slot"], task["due"], task["state"]) for task in store.tasks()]
+    assert found == [
+        ("did:ann", "t/0", 90, "open"),
+        ("did:bob", "u/0", None, "open"),
+        ("did:eve", "t/0", 90, "open"),
+    ]
+    closed = {"t/0#0": "timeout", "m/0#0": "withdrawn", "u/0#0": "withdrawn"}
+    store.append([made("q", "learn", closed=closed)])
+    assert store.open_calls() == []
+    states = {task["did"]: task["state"] for task in store.tasks(thread="q")}
+    assert states == {"did:ann": "expired", "did:eve": "expired", "did:bob": "withdrawn"}
+    assert store.verify() == []

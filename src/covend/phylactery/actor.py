@@ -201,8 +201,8 @@ def _read(store: Store, message: object) -> object:
             return store.unfinished(kinds)
         case Find(id=name):
             return store.find(name)
-        case Tasks(did=did, state=state, after=after, limit=limit):
-            return store.tasks(did=did, state=state, after=after, limit=limit)
+        case Tasks(did=did, state=state, after=after, limit=limit, thread=thread):
+            return store.tasks(did=did, state=state, after=after, limit=limit, thread=thread)
         case OpenCalls(thread=thread, after=after, limit=limit):
             return store.open_calls(thread=thread, after=after, limit=limit)
         case Due(now=now, limit=limit):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
 
 from covend.phylactery.records import BadRecord, Record
+
+CallName = Annotated[str, msgspec.Meta(pattern=r"#-?\d{1,15}$")]
+"""``SLOT#ATTEMPT``."""
 
 
 class Timer(msgspec.Struct, frozen=True):
@@ -63,6 +66,16 @@ class Do(msgspec.Struct, frozen=True, kw_only=True):
     status: str | None = None
     late: bool = False
     conflict: bool = False
+
+
+class Learn(Timers, frozen=True, kw_only=True):
+    """What a run noted: by ``SLOT#ATTEMPT``, what calls were closed as, until when they were
+    extended, and who was asked beside who is silent.
+    """
+
+    closed: dict[CallName, str] = {}
+    extended: dict[CallName, int] = {}
+    delegate: dict[CallName, str] = {}
 
 
 class Tick(msgspec.Struct, frozen=True, kw_only=True):

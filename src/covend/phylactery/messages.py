@@ -86,6 +86,7 @@ class Tasks(Message, frozen=True):
     state: str | None = None
     after: int = 0
     limit: int | None = None
+    thread: str | None = None
 
 
 class OpenCalls(Message, frozen=True):

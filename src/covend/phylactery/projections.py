@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from covend.phylactery.bodies import Call, Do, Intend, Tick, Timers, read
+from covend.phylactery.bodies import Call, Do, Intend, Learn, Tick, Timers, read
 from covend.phylactery.database import Database
 from covend.phylactery.errors import Conflict
 from covend.phylactery.records import Record
@@ -133,7 +133,36 @@ def _tick(db: Database, seq: int, entry: Record) -> None:
 
 
 def _learn(db: Database, seq: int, entry: Record) -> None:
-    _set_timers(db, entry, read(entry, Timers))
+    """Calls that nobody waits for any more, deadlines that an eta moved, delegates (P18)."""
+    body = read(entry, Learn)
+    _set_timers(db, entry, body)
+    for name, status in body.closed.items():
+        place = (entry.thread, *_place(name))
+        db.change(f"UPDATE attempt SET open = 0 WHERE {_AT}", place)
+        state = TASK_ENDS.get(status, "withdrawn")
+        db.change(
+            f"UPDATE task SET state = ? WHERE {_AT} AND state IN ('open', 'accepted')",
+            (state, *place),
+        )
+    for name, due in body.extended.items():
+        for table in ("attempt", "task"):
+            db.change(f"UPDATE {table} SET due = ? WHERE {_AT}", (due, entry.thread, *_place(name)))
+    for name, did in body.delegate.items():
+        db.change(
+            "INSERT INTO task (thread, slot, attempt, seq, did, state, due, opened)"
+            f" SELECT thread, slot, attempt, ?, ?, 'open', due, ? FROM attempt WHERE {_AT}"
+            " ON CONFLICT (thread, slot, attempt, did) DO NOTHING",
+            (seq, did, entry.clock, entry.thread, *_place(name)),
+        )
+
+
+_AT = "thread = ? AND slot = ? AND attempt = ?"
+
+
+def _place(name: str) -> tuple[str, int]:
+    """The slot and the attempt of a call's name, ``SLOT#ATTEMPT``."""
+    slot, _, attempt = name.rpartition("#")
+    return slot, int(attempt)
 
 
 def _know(db: Database, seq: int, entry: Record) -> None:

@@ -43,7 +43,8 @@ PURGE_TABLES = {
 #   ended it, ``kept`` is 1 while it has working records that the purge has not emptied;
 # - attempt: one try of a slot: the call and the answer that claimed it, each at most once (P3);
 #   ``open`` is 1 while the call waits for its answer;
-# - task: what a human is asked to do; timer: what is to fire, and when.
+# - task: what a human is asked to do, and each delegate in his place; timer: what is to fire,
+#   and when.
 PROJECTION_TABLES = {
     "thread": """CREATE TABLE thread (
   id TEXT PRIMARY KEY,
@@ -83,7 +84,7 @@ PROJECTION_TABLES = {
   state TEXT NOT NULL,
   due INTEGER,
   opened INTEGER NOT NULL,
-  PRIMARY KEY (thread, slot, attempt)
+  PRIMARY KEY (thread, slot, attempt, did)
 ) STRICT, WITHOUT ROWID""",
     "task_did": "CREATE INDEX task_did ON task (did, state, seq)",
     "task_state": "CREATE INDEX task_state ON task (state, seq)",

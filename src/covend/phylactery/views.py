@@ -59,11 +59,13 @@ class Views:
         state: str | None = None,
         after: int = 0,
         limit: int | None = None,
+        thread: str | None = None,
     ) -> list[dict[str, Any]]:
         """The human inbox, oldest first; ``state`` is open, accepted, submitted, declined,
         expired or withdrawn.
         """
-        return self._page("task", _TASK, {"did": did, "state": state}, after, limit)
+        wanted = {"did": did, "state": state, "thread": thread}
+        return self._page("task", _TASK, wanted, after, limit)
 
     def open_calls(
         self, *, thread: str | None = None, after: int = 0, limit: int | None = None
