@@ -8,7 +8,9 @@ import sys
 from typing import Any
 
 import pytest
+from runs import intend
 
+from covend.phylactery import check
 from covend.phylactery.errors import StoreCorrupt, StoreError
 from covend.phylactery.records import BadRecord, Record, record
 from covend.phylactery.store import Store
@@ -114,6 +116,24 @@ def test_a_reader_sees_what_was_acknowledged_and_writes_nothing(place: Any) -> N
     store.close()
 
 
+def test_a_living_store_is_checked_as_it_was_at_one_moment(
+    store: Store, place: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D5: what is appended between reading the records and the projections is no problem."""
+    store.append([intend("before")])
+    compare = check._differences
+
+    def appending(*given: Any) -> Any:
+        store.append([intend("meanwhile")])
+        return compare(*given)
+
+    monkeypatch.setattr(check, "_differences", appending)
+    reader = place.read()
+    assert reader.verify() == []
+    reader.close()
+    assert [row["id"] for row in store.threads()] == ["before", "meanwhile"]
+
+
 def test_a_reader_makes_no_store_where_there_is_none(place: Any) -> None:
     """X6."""
     with pytest.raises(StoreError, match=r"no covend store|unable to open"):
@@ -149,8 +169,10 @@ from covend.phylactery.store import open_store
 store = open_store(sys.argv[1])
 n = int(sys.argv[2])
 while True:
-    batch = [record("t", "k", {"n": n + i, "pad": "z" * 700}, actor="a", clock=n + i + 1)
-             for i in range(5)]
+    run = zip(range(5), ["intend", "call", "learn", "do", "know"])
+    batch = [record(f"q{n}", kind, {"n": n + i, "pad": "z" * 700, "slot": "s", "attempt": 0},
+                    actor="a", clock=n + i + 1)
+             for i, kind in run]
     store.append(batch)
     n += 5
     print(n, flush=True)
@@ -158,7 +180,7 @@ while True:
 
 
 def test_a_killed_writer_loses_nothing_acknowledged_and_leaves_no_half_batch(place: Any) -> None:
-    """D2: kill -9 at twelve points, each life going on where the last one ended."""
+    """D2, D5: kill -9 at twelve points, each life going on where the last one ended."""
     place.open().close()
     start = 0
     for life in range(12):
@@ -178,6 +200,7 @@ def test_a_killed_writer_loses_nothing_acknowledged_and_leaves_no_half_batch(pla
         store = opened(place)
         found = numbers(store)
         assert store.verify() == []
+        assert len(store.threads(state="ended")) * 5 == len(found), "a run half projected"
         store.close()
         assert found == list(range(len(found))), "a gap"
         assert len(found) >= acknowledged, "something acknowledged is gone"

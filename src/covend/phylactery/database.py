@@ -39,6 +39,10 @@ class Database(Protocol):
         """A part of a transaction that is undone alone when it is left by an exception."""
         ...
 
+    def snapshot(self) -> AbstractContextManager[None]:
+        """All reads inside it see the store as it was at the first, whoever writes meanwhile."""
+        ...
+
     def version(self) -> int | None:
         """The schema version of the covend store in it, None if it is empty.
 

@@ -92,6 +92,18 @@ class PostgresDatabase:
             raise
         self.change("RELEASE batch")
 
+    @contextmanager
+    def snapshot(self) -> Generator[None]:
+        """See ``Database``."""
+        self.change("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        self._inside = True
+        try:
+            yield
+        finally:
+            self._inside = False
+            if not self._db.closed:
+                self.change("ROLLBACK")
+
     def version(self) -> int | None:
         """See ``Database``."""
         names = {row[0] for row in self.rows(_TABLES)}

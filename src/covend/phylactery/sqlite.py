@@ -124,6 +124,16 @@ class SqliteDatabase:
             raise
         self.change("RELEASE batch")
 
+    @contextmanager
+    def snapshot(self) -> Generator[None]:
+        """See ``Database``."""
+        self.change("BEGIN")
+        try:
+            yield
+        finally:
+            if self._db.in_transaction:
+                self.change("ROLLBACK")
+
     def version(self) -> int | None:
         """See ``Database``."""
         if self._one("SELECT count(*) FROM sqlite_schema") == 0:

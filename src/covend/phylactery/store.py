@@ -158,9 +158,10 @@ class Store(Views):
     def verify(self) -> list[str]:
         """Everything that is wrong: hashes, parents, clocks, gaps and projections (D5).
 
-        Reads the whole store. An empty list means that all is well.
+        Reads the whole store, as it is at this moment. An empty list means that all is well.
         """
-        return check.problems(self._db, self.entries())
+        with self._db.snapshot():
+            return check.problems(self._db, self.entries())
 
     def rebuild(self) -> None:
         """Write every projection anew from the records, in one transaction (D5)."""
@@ -182,9 +183,11 @@ class Store(Views):
     def export(self, thread: str, *, children: bool = False) -> Iterator[str]:
         """A thread as lines of JSON, one a record, with its child threads if asked for (D5).
 
-        Raises ``StoreError`` if there is no such thread.
+        Raises ``StoreError`` if there is no such thread. Nothing can be written by this store
+        until all lines are read.
         """
-        return portable.export(self, thread, children=children)
+        with self._db.snapshot():
+            yield from portable.export(self, thread, children=children)
 
     def import_(self, lines: Iterable[str]) -> int:
         """Store what ``export`` wrote, all or nothing; returns how many records were new (D5).
