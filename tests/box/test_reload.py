@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from tools.chaos.box import Stone
 
+from covend.boot.chaos import RaiseIn
 from covend.testing import eventually, free_port
 
 from .live import LIVELY, Live, kinds
@@ -37,22 +38,22 @@ def test_a_changed_file_touches_only_what_changed_and_a_broken_one_nothing(box, 
     core, gate = box.kill("core"), box.kill("gate-0")
     box.until_reborn("core", core)
     box.until_reborn("gate-0", gate)
-    eventually(box.answers, 15, "a new gate goes by the last good file")
+    eventually(box.answers, 30, "a new gate goes by the last good file")
     assert kinds([clients.ask(box, "chat")]) == ["full"]
     assert box.pid("soulstone:chat") == chat
     box.until_alert("the changed configuration is refused")
 
-    stream = clients.ask(box, "chat", tokens=500)
+    stream = clients.ask(box, "chat", tokens=1200)
     box.until_busy("chat", 1)
     box.stones["new"] = NEW
     box.config.write_text(box.toml({**LIVELY, "gate": {"waiting_room": 1}}, ""))
-    eventually(lambda: len(box.status()["covens"]) == 2, 10, "the new coven is known")
+    eventually(lambda: len(box.status()["covens"]) == 2, 30, "the new coven is known")
     assert box.pid("soulstone:chat") == chat
 
     # One may wait now, where a thousand might before.
-    eventually(lambda: b'"new"' in box.get("/v1/models")[1], 10, "the gate has read it too")
+    eventually(lambda: b'"new"' in box.get("/v1/models")[1], 30, "the gate has read it too")
     waits = clients.ask(box, "chat")
-    eventually(lambda: box.status()["queue"], 10, "one waits")
+    eventually(lambda: box.status()["queue"], 30, "one waits")
     (refused,) = kinds([clients.ask(box, "chat", stream=False)])
     assert refused.startswith("error: 429: ")
     assert kinds([stream, waits]) == ["full", "full"]
@@ -68,25 +69,40 @@ def test_what_is_taken_out_of_the_file_drains_and_goes_and_the_rest_stays(box, c
     """G10: a stream ends in full before its coven is stopped; later clients are told so."""
     box.stones["new"] = NEW
     box.config.write_text(box.toml(LIVELY, ""))
-    eventually(lambda: b'"new"' in box.get("/v1/models")[1], 10, "the gate knows it")
+    eventually(lambda: b'"new"' in box.get("/v1/models")[1], 30, "the gate knows it")
     stream = clients.ask(box, "new", tokens=400)
     box.until_busy("new", 1)
     del box.stones["new"]
     box.config.write_text(box.toml(LIVELY, ""))
     assert kinds([stream]) == ["full"]
-    eventually(lambda: b'"new"' not in box.get("/v1/models")[1], 10, "the gate forgot it")
-    eventually(lambda: box.pid("soulstone:new") is None, 10, "its soulstone is stopped")
+    eventually(lambda: b'"new"' not in box.get("/v1/models")[1], 30, "the gate forgot it")
+    eventually(lambda: box.pid("soulstone:new") is None, 30, "its soulstone is stopped")
     assert [line["in_flight"] for line in box.written("new", "stopping")] == [0]
     assert box.request("POST", "/v1/chat/completions", {"model": "new"}, 5.0)[0] == 404
     assert kinds([clients.ask(box, "chat")]) == ["full"]
     box.until_open("talk")
 
 
+def test_an_actor_that_is_started_again_goes_by_the_file_as_it_is_now(box, clients):
+    """G10, S4: what the file has since the core started is nobody's stray."""
+    box.stones["new"] = NEW
+    box.config.write_text(box.toml(LIVELY, ""))
+    eventually(lambda: b'"new"' in box.get("/v1/models")[1], 30, "the gate knows it")
+    assert kinds([clients.ask(box, "new")]) == ["full"]
+    pid, core = box.pid("soulstone:new"), box.pid("core")
+    up = box.status()["uptime"]
+    box.ask(RaiseIn(actor="arbiter"), address="chaos@core")
+    eventually(lambda: box.status()["uptime"] < up, 30, "the arbiter and who trusts it are new")
+    box.until_open("novelty")
+    assert kinds([clients.ask(box, "new")]) == ["full"]
+    assert (box.pid("soulstone:new"), box.pid("core")) == (pid, core)
+
+
 def test_another_command_and_endpoint_are_in_force_once_the_old_ones_have_drained(box, clients):
     """G10: a stream in flight ends in full; who comes meanwhile waits; then the new one serves."""
     assert kinds([clients.ask(box, "chat")]) == ["full"]
     old = box.pid("soulstone:chat")
-    stream = clients.ask(box, "chat", tokens=500)
+    stream = clients.ask(box, "chat", tokens=800)
     box.until_busy("chat", 1)
     moved = replace(CHAT, port=free_port(), tokens_per_second=1000)
     box.stones["chat"] = moved

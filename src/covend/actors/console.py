@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -48,12 +49,16 @@ class Console(Actor):
 
     The first look at the file is a second after the start, whatever its stamp: it may have changed
     since ``box`` was read from it, and other processes may have read it before the last core (G10).
+    ``taken`` is called with each configuration that comes into force.
     """
 
     mailbox: ClassVar[MailboxSpec] = MailboxSpec(bound=10_000, policy="drop_oldest")
 
-    def __init__(self, box: Box, incarnation: int) -> None:
+    def __init__(
+        self, box: Box, incarnation: int, taken: Callable[[Box], None] | None = None
+    ) -> None:
         self.box = self.in_force = box
+        self.taken = taken
         self.incarnation = incarnation
         self.started = 0.0
         self.events: deque[tuple[int, Event]] = deque(maxlen=KEEP_EVENTS)
@@ -213,6 +218,8 @@ class Console(Actor):
     def now_in_force(self, box: Box) -> None:
         """The arbiter has taken it up, and drained what it changes: the gates may follow (G10)."""
         self.reload(box)
+        if self.taken is not None:
+            self.taken(box)
         changes, self.in_force = diff(self.in_force, box), box
         if changes:
             self.note(Event("config", self.ctx.now(), "the changed configuration is in force"))

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from covend.actors.arbiter import Arbiter
 from covend.actors.broker import Broker
 from covend.actors.catalog import Catalog
 from covend.actors.console import Console
+from covend.actors.courier import Courier
+from covend.actors.desk import RUNS, Desk
 from covend.actors.dispatcher import Dispatcher
+from covend.actors.execution import Execution
 from covend.actors.hands import COVENS, COVENS_TEMPLATE
+from covend.actors.herald import Herald
 from covend.actors.oculus import OculusActor
-from covend.config import Box
+from covend.actors.registry import Registry
+from covend.actors.timekeeper import Timekeeper
+from covend.config import Box, expand_env
 from covend.host.folders import Folders
 from covend.phylactery.actor import Phylactery
+from covend.runtime import Actor, ActorRef
+from covend.runtime.system import System
 from covend.supervisors.backoff import Backoff
 from covend.supervisors.dynamic import DynamicSupervisor
 from covend.supervisors.specs import ChildSpec, DynamicSpec, ProcessSpec, SupervisorSpec
@@ -26,25 +35,66 @@ PROCESS_BACKOFF = Backoff(base=0.05, maximum=5.0)
 """A process that dies at once is started again in 50 ms, then slower, and never given up soon."""
 
 
+class InForce:
+    """The configuration that the core goes by: what its actors begin with, also a second time."""
+
+    def __init__(self, box: Box) -> None:
+        self.box = box
+
+    def take(self, box: Box) -> None:
+        """This one is in force from now on; said by the console alone."""
+        self.box = box
+
+    def begin(
+        self, kind: type[Actor], arguments: Callable[[Box], tuple[Any, ...]]
+    ) -> Callable[[System, str], ActorRef]:
+        """A child's start, with what it is given made from the configuration."""
+        return lambda system, name: system.spawn(kind, *arguments(self.box), name=name)
+
+
+RUN = ChildSpec("run", (Execution,), restart="transient", backoff=Backoff(base=0.1, maximum=10.0))
+RUNS_SPEC = DynamicSpec(RUNS, RUN, intensity=100, period=200.0, max_children=100_000)
+"""A run that cannot reach the store is tried again, ever slower; one that is wrong is set aside."""
+
+
 def core_tree(box: Box, folders: Folders, incarnation: int, strategy: type[Any]) -> SupervisorSpec:
-    """The core (rest_for_one): who dies takes with him those that trust him (DESIGN §4)."""
-    catalog = Catalog(box)
+    """The core (rest_for_one): who dies takes with him those that trust him (DESIGN §4).
+
+    Who is started again goes by the configuration that is in force then (G10).
+    """
+    in_force = InForce(box)
     covens = DynamicSpec(COVENS, COVENS_TEMPLATE, CORE_INTENSITY, CORE_PERIOD)
     return SupervisorSpec(
         "core",
         "rest_for_one",
         [
-            ChildSpec("phylactery", (Phylactery, (folders.state / "phylactery.db",))),
-            ChildSpec("oculus", (OculusActor, (box, folders.units))),
-            ChildSpec("arbiter", (Arbiter, (box, folders, strategy))),
+            ChildSpec("phylactery", (Phylactery, (store_of(box, folders),), kept(box))),
+            ChildSpec("oculus", in_force.begin(OculusActor, lambda box: (box, folders.units))),
+            ChildSpec("arbiter", in_force.begin(Arbiter, lambda box: (box, folders, strategy))),
             ChildSpec(COVENS, (DynamicSupervisor, (covens,)), kind="supervisor"),
-            ChildSpec("dispatcher", (Dispatcher, (catalog, incarnation))),
-            ChildSpec("broker", (Broker, (catalog,))),
-            ChildSpec("console", (Console, (box, incarnation))),
+            ChildSpec(
+                "dispatcher", in_force.begin(Dispatcher, lambda box: (Catalog(box), incarnation))
+            ),
+            ChildSpec("broker", in_force.begin(Broker, lambda box: (Catalog(box),))),
+            ChildSpec(
+                "console", in_force.begin(Console, lambda box: (box, incarnation, in_force.take))
+            ),
         ],
         intensity=CORE_INTENSITY,
         period=CORE_PERIOD,
     )
+
+
+def store_of(box: Box, folders: Folders) -> str:
+    """Where the records are: PostgreSQL if the configuration names one, else a file (D3)."""
+    if box.phylactery.dsn is None:
+        return str(folders.state / "phylactery.db")
+    return expand_env(box.phylactery.dsn)
+
+
+def kept(box: Box) -> dict[str, Any]:
+    """For how long (D4)."""
+    return {"retention_days": box.phylactery.retention_days}
 
 
 def root_tree(box: Box, config: str, folders: Folders) -> SupervisorSpec:
