@@ -84,7 +84,8 @@ def audited(k: K, spec: Ensemble, noted: list[dict[str, Any]]) -> Decision:
                 verdict = approves(response, answer["audited"])
                 if verdict is not None:
                     return judged(k, answer, response, verdict)
-            return passed_on(k, answer, closed.reason)
+            none = "no verdict on this answer"
+            return passed_on(k, answer, none if closed.responses else closed.reason)
 
 
 def ask(k: K, spec: Ensemble, answer: dict[str, Any], name: str) -> Ask:
@@ -110,7 +111,7 @@ def approves(response: Response, digest: str) -> bool | None:
     """A verdict on that very answer; None where there is none. Only a plain yes approves."""
     match response.value:
         case {"approved": bool(approved), **said}:
-            return approved and said.get("hash", digest) == digest
+            return approved if said.get("hash", digest) == digest else None
         case _:
             return None
 
@@ -136,13 +137,12 @@ def ended(
         details["audit"]["answer"] = answer["answer"]
     elif answer["obligations"]:
         details["obligations"] = answer["obligations"]
-    responses = [k.calls[name].response for name in answer["folded"]]
     return Done(
         status,
         answer["answer"] if usable else None,
         answer["confidence"] if usable else None,
         code=code,
         reason=audit.get("reason"),
-        folded=tuple(response for response in responses if response) if usable else (),
+        folded=k.responses(answer["folded"]) if usable else (),
         details=details,
     )

@@ -101,10 +101,12 @@ def exhausted(past: list[dict[str, Any]]) -> Done:
 
 
 CODES = {
+    "expression": None,
+    "expression_error": None,
     "timeout": "latency_timeout",
     "declined": "responder_unavailable",
     "error": "responder_unavailable",
     "withdrawn": "responder_unavailable",
     "invalid": "answer_shape_mismatch",
 }
-"""P19's code for what a tier's responders did."""
+"""P19's code for what a tier's responders did; an answer that did not stand is no error."""

@@ -27,7 +27,7 @@ def select(k: K) -> Decision:
     assert isinstance(spec, Retry)
     past = k.noted("attempt")
     if len(past) == spec.max_attempts:
-        return exhausted(past)
+        return exhausted(k, past)
     change = adjustment(spec, len(past))
     match stand(k, ask(k, spec, len(past), change)):
         case None:
@@ -98,7 +98,7 @@ def noted(
     return Batch(learn=(body,))
 
 
-def exhausted(past: list[dict[str, Any]]) -> Done:
+def exhausted(k: K, past: list[dict[str, Any]]) -> Done:
     """The best by (confidence, earliest) is committed, but as degraded (P13)."""
     found = best(past)
     last = past[-1]
@@ -112,5 +112,6 @@ def exhausted(past: list[dict[str, Any]]) -> Done:
         found["confidence"],
         code="cost_budget_exceeded" if poor else None,
         reason=f"after {len(past)} attempts: {last['reason']}",
-        details={"attempts": len(past), "candidate": found["folded"]},
+        folded=k.responses(found["folded"]),
+        details={"attempts": len(past)},
     )

@@ -60,6 +60,20 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class Slot:
+    """One place of a round: who has it, what asking may cost, and for how many times it is.
+
+    Another attempt has the deadline of the one before: failing does not buy time.
+    """
+
+    name: str
+    responder: Responder
+    reserved: int
+    attempt: int = 1
+    deadline: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NotAsked:
     """A round that cannot begin: one of P19's codes, with its reason."""
 
@@ -78,9 +92,9 @@ class Closed:
     @property
     def code(self) -> str:
         """Which of P19's errors this is, should nobody go on from here."""
-        if self.responses and not self.quorum_met:
-            return "quorum_not_met"
         kinds = set(self.problems.values())
+        if self.responses or "withdrawn" in kinds:  # nobody is sent home but for want of a quorum
+            return "quorum_not_met"
         if kinds == {"timeout"}:
             return "latency_timeout"
         if kinds == {"invalid"}:
@@ -118,9 +132,10 @@ def start(k: K, ask: Ask) -> Batch | NotAsked:
         return NotAsked(
             "quorum_not_met", f"{ask.quorum} must answer, {len(able)} can be asked in {ask.round}"
         )
+    relevance = {one.id: one.relevance for one in choice.considered}
     calls = [
-        call(k, ask, question, f"{ask.round}/{index}", 1, responder, reserved)
-        for index, (responder, reserved) in enumerate(able)
+        call(k, ask, question, Slot(f"{ask.round}/{index}", who, worst), relevance[who.id])
+        for index, (who, worst) in enumerate(able)
     ]
     return Batch(calls=tuple(calls))
 
@@ -181,33 +196,25 @@ def worst_cost(question: dict[str, Any], responder: Responder) -> int:
 
 
 def call(
-    k: K,
-    ask: Ask,
-    question: dict[str, Any],
-    slot: str,
-    attempt: int,
-    responder: Responder,
-    reserved: int,
-    by: int | None = None,
+    k: K, ask: Ask, question: dict[str, Any], slot: Slot, relevance: float | None = None
 ) -> dict[str, Any]:
-    """The body of a ``call`` record: everything that dispatching it (again) takes (P1, P4).
-
-    ``by`` is the deadline of the attempt before, which another attempt does not move.
-    """
-    limit = ask.timeout_secs or MAX_LATENCY[responder.kind]
-    deadline = by or min(k.now + round(limit * SECOND), k.plan.ends)
-    name = f"{slot}#{attempt}"
+    """The body of a ``call`` record: everything that dispatching it (again) takes (P1, P4)."""
+    who = slot.responder
+    limit = ask.timeout_secs or MAX_LATENCY[who.kind]
+    deadline = slot.deadline or min(k.now + round(limit * SECOND), k.plan.ends)
+    name = f"{slot.name}#{slot.attempt}"
     timers = [{"name": f"deadline:{name}", "due": deadline}]
-    if responder.kind == "actor":
-        timers += reminders(name, k.now, deadline, responder)
+    if who.kind == "actor":
+        timers += reminders(name, k.now, deadline, who)
     return {
-        "slot": slot,
-        "attempt": attempt,
+        "slot": slot.name,
+        "attempt": slot.attempt,
         "key": f"{k.thread}/{name}",
-        "responder": {"id": responder.id, "kind": responder.kind, "did": responder.did},
+        "responder": {"id": who.id, "kind": who.kind, "did": who.did},
+        "relevance": relevance,
         "role": ask.role,
         "ask": question,
-        "reserved": usd(reserved),
+        "reserved": usd(slot.reserved),
         "deadline": deadline,
         "timers": timers,
     }
@@ -286,10 +293,8 @@ def resends(k: K, ask: Ask, calls: list[Call]) -> tuple[dict[str, Any], ...]:
         if spent or k.now >= before.deadline or (left is not None and worst > left):
             continue
         left = None if left is None else left - worst
-        attempt = before.attempt + 1
-        again.append(
-            call(k, ask, question, before.slot, attempt, responder, worst, before.deadline)
-        )
+        slot = Slot(before.slot, responder, worst, before.attempt + 1, before.deadline)
+        again.append(call(k, ask, question, slot))
     return tuple(again)
 
 

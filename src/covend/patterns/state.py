@@ -19,7 +19,7 @@ say money in US dollars; K counts it in whole nano-dollars, which add up exactly
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import msgspec
@@ -172,6 +172,11 @@ class K(msgspec.Struct, kw_only=True):
             if call.slot.startswith(prefix):
                 found[call.slot] = call
         return list(found.values())
+
+    def responses(self, names: Iterable[str]) -> tuple[Response, ...]:
+        """The valid responses of these calls."""
+        found = (self.calls[name].response for name in names)
+        return tuple(response for response in found if response is not None)
 
     def noted(self, member: str) -> list[dict[str, Any]]:
         """The ``learn`` bodies that have this member, oldest first."""

@@ -122,7 +122,7 @@ def third(k: K, spec: Verify, answers: list[Response]) -> Decision:
     """The tiebreaker: it wins over two who disagree, and must agree with one who is alone."""
     alone = len(answers) == 1
     if not k.noted("verify"):
-        return Batch(learn=({"verify": "missing" if alone else "disagree", "closed": closing(k)},))
+        return Batch(learn=(compared(k, answers),))
     pair = frozenset(c.responder for c in (*k.round(PRIMARY), *k.round(VERIFIER)))
     ask = Ask(
         THIRD,
@@ -146,6 +146,14 @@ def third(k: K, spec: Verify, answers: list[Response]) -> Decision:
             if alone:
                 return opined(k, spec, answers[0], responses[0])
             return agreed(k, responses[0], [responses[0]], **both(answers))
+
+
+def compared(k: K, answers: list[Response]) -> dict[str, Any]:
+    """The ``learn`` between the pair and the third: why one is asked."""
+    if len(answers) == 1:
+        return {"verify": "missing", "closed": closing(k)}
+    score = agreement(k.query.fold, answers[0].value, answers[1].value)
+    return {"verify": "disagree", "agreement": score, "closed": closing(k)}
 
 
 def opined(k: K, spec: Verify, answer: Response, opinion: Response) -> Decision:

@@ -24,7 +24,7 @@ def select(k: K) -> Decision:
     assert isinstance(spec, Waterfall)
     past = k.noted("stage")
     if len(past) == len(spec.stages):
-        return exhausted(past)
+        return exhausted(k, past)
     stage = spec.stages[len(past)]
     match stand(k, ask(k, len(past), stage)):
         case None:
@@ -97,7 +97,7 @@ def sure(confidence: float | None) -> float:
     return -1.0 if confidence is None else confidence
 
 
-def exhausted(past: list[dict[str, Any]]) -> Done:
+def exhausted(k: K, past: list[dict[str, Any]]) -> Done:
     """No stage won: the best candidate, degraded where only money stood in the way (P13)."""
     last = past[-1]
     poor = [body for body in past if body["code"] == "cost_budget_exceeded"]
@@ -112,5 +112,5 @@ def exhausted(past: list[dict[str, Any]]) -> Done:
         found["confidence"],
         code="cost_budget_exceeded" if poor else None,
         reason=poor[0]["reason"] if poor else "no stage's answer was accepted",
-        details={"candidate": found["folded"]},
+        folded=k.responses(found["folded"]),
     )

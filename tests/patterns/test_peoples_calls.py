@@ -1,0 +1,110 @@
+"""A person's call: accept with an eta, decline, reminders, delegates (P18)."""
+
+from __future__ import annotations
+
+from tools.golden.play import START, Play, ids, intend, llm, person, query
+
+from covend.patterns.state import SECOND
+
+
+def asked(secs: float = 3600.0, **who: object) -> Play:
+    return Play(intend(query("p"), person("p", **who), secs=secs))
+
+
+def dues(body: dict[str, object]) -> dict[str, float]:
+    """When a record's timers are due, in seconds after the start."""
+    timers = body["timers"]
+    assert isinstance(timers, list)
+    return {each["name"]: (each["due"] - START) / SECOND for each in timers}
+
+
+def test_reminders_come_at_half_and_four_fifths_of_the_sla_then_the_delegate() -> None:
+    call = asked(sla_secs=1000, delegates=["did:q"]).called("primary/0#1")
+    assert dues(call) == {
+        "deadline:primary/0#1": 3600,
+        "remind:primary/0#1:50": 500,
+        "remind:primary/0#1:80": 800,
+        "delegate:primary/0#1": 1000,
+    }
+
+
+def test_without_an_sla_reminders_follow_the_deadline() -> None:
+    assert dues(asked(secs=100.0, delegates=["did:q"]).called("primary/0#1")) == {
+        "deadline:primary/0#1": 100,
+        "remind:primary/0#1:50": 50,
+        "remind:primary/0#1:80": 80,
+    }
+
+
+def test_nothing_is_due_after_the_deadline() -> None:
+    timers = dues(asked(secs=100.0, sla_secs=150, delegates=["did:q"]).called("primary/0#1"))
+    assert timers == {"deadline:primary/0#1": 100, "remind:primary/0#1:50": 75}
+
+
+def test_an_eta_moves_the_deadline_and_its_timer_once() -> None:
+    pattern = {
+        "pattern": "escalate",
+        "tiers": [{"name": "t", "responders": ids("p"), "timeout_secs": 60}],
+    }
+    play = Play(intend(query("p", pattern=pattern), person("p")))
+    play.accept("tier:0/0", eta=90)
+    (learn,) = play.drafts
+    assert learn.kind == "learn"
+    assert dues(learn.body) == {"deadline:tier:0/0#1": 90}
+    assert play.passes(60).drafts == []
+    assert play.open == ["tier:0/0"]
+    assert play.passes(30).end["code"] == "latency_timeout"
+
+
+def test_an_eta_never_moves_past_the_end_of_the_query() -> None:
+    play = asked(secs=100.0).accept("primary/0", eta=500)
+    assert play.k.calls["primary/0#1"].deadline == play.k.plan.ends
+    assert play.passes(100).end["code"] == "latency_timeout"
+
+
+def test_an_earlier_eta_neither_shortens_the_wait_nor_counts() -> None:
+    play = asked(secs=100.0).accept("primary/0", eta=5)
+    assert play.drafts == []
+    assert play.k.calls["primary/0#1"].extensions == 0
+
+
+def test_who_accepted_is_not_silent_so_no_delegate_is_asked() -> None:
+    play = asked(sla_secs=100, delegates=["did:q"]).accept("primary/0", eta=200)
+    assert play.passes(150, "delegate:primary/0#1").drafts == []
+
+
+def test_an_accept_is_no_answer_and_no_quorum() -> None:
+    """P11, P18."""
+    play = Play(intend(query("a", "p", min_quorum=2), llm("a"), person("p")))
+    play.reply("primary/0", 1).accept("primary/1", eta=60)
+    assert play.open == ["primary/1"]
+    assert play.reply("primary/1", 1).end["status"] == "fulfilled"
+
+
+def test_a_decline_is_terminal_and_a_submit_after_it_is_not_folded() -> None:
+    play = Play(intend(query("a", "p"), llm("a"), person("p")))
+    play.fail("primary/1", "declined").reply("primary/1", "after all")
+    assert play.k.calls["primary/1#1"].status == "declined"
+    assert play.reply("primary/0", "yes").end["folded"] == ["primary/0#1"]
+
+
+def test_delegates_are_asked_one_after_another_on_the_same_call() -> None:
+    play = asked(sla_secs=100, delegates=["did:q", "did:r"])
+    play.passes(100, "delegate:primary/0#1")
+    assert [draft.body["delegate"] for draft in play.drafts] == [{"primary/0#1": "did:q"}]
+    assert dues(play.drafts[0].body) == {"delegate:primary/0#1": 200}
+    assert play.passes(99).drafts == []
+    play.passes(1, "delegate:primary/0#1")
+    assert [draft.body["delegate"] for draft in play.drafts] == [{"primary/0#1": "did:r"}]
+    assert play.drafts[0].body["timers"] == []
+    assert play.passes(1000).drafts == []
+    assert play.asked == ["primary/0#1"]
+
+
+def test_a_person_whose_call_was_withdrawn_is_reminded_of_nothing() -> None:
+    play = Play(
+        intend(query("a", "p", min_quorum=1), llm("a"), person("p", sla_secs=9, delegates=["d"]))
+    )
+    play.reply("primary/0", 1)
+    assert play.k.calls["primary/1#1"].status == "withdrawn"
+    assert play.passes(10, "delegate:primary/1#1").drafts == []

@@ -1,0 +1,529 @@
+"""P20: whatever happens to a run, in whatever order, its invariants hold.
+
+A run of a drawn query is played against a store that loses everything not yet appended when the
+process is killed, and a world that answers early, late, twice, differently, or never. The
+invariants that can be seen at this level, each named in ``check`` or ``finish``:
+
+- one KNOW at most, nothing folded after it
+- every acknowledged DO survives
+- any prefix replays to identical bytes
+- paid calls ≤ the undisturbed count, under the same idempotency keys
+- settled + reserved ≤ budget, after every single record
+- one terminal state per slot and attempt
+- no CALL unauthorised (someone of the plan who is wanted there, and paid for)
+- no zombies (every open run has an open call, and every open call its timer)
+- a TICK never early
+- triggers exactly once
+- no human task open after the end
+- old reducers finish alike
+- a CEL error never accepts
+- arrival order never changes an order-free fold (the last test)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from unittest import mock
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from tools.golden.play import (
+    START,
+    Data,
+    Play,
+    answer,
+    as_stored,
+    ids,
+    intend,
+    llm,
+    paid,
+    person,
+    query,
+    state,
+    written,
+)
+
+from covend.patterns import step
+from covend.patterns.decision import Decision, Done
+from covend.patterns.state import K, fold, nano
+
+THREAD = "q-machine"
+PEOPLE = ("p", "q")
+WORLD = [
+    llm("a"),
+    paid("b", 0.3),
+    paid("c", 0.5),
+    llm("d"),
+    person("p", sla_secs=40, delegates=["did:x", "did:y"]),
+    person("q"),
+]
+NAMES = [who["id"] for who in WORLD]
+some = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True)
+conditions = st.sampled_from(["confidence < 0.7", "answer.unsure", "answer.x > 1 || confidence"])
+"""Each is true for some answers and false for others, and fails for most."""
+values = st.sampled_from(
+    [0, 1, "yes", {"x": 1}, {"x": 2}, {"unsure": True}, {"unsure": False, "x": 1}]
+)
+verdicts = st.sampled_from(
+    [{"approved": True}, {"approved": False}, {"agree": True}, {"agree": False}, "fine", None]
+)
+confidences = st.sampled_from([None, 0.1, 0.5, 0.7, 1.0])
+secs = st.sampled_from([5, 30, 60])
+
+
+@st.composite
+def patterns(draw: st.DrawFn) -> Data:
+    """Any of the six."""
+
+    def wants() -> list[Data]:
+        return ids(*draw(some))
+
+    def named(expression: str, count: int) -> list[Data]:
+        return [
+            {
+                "name": f"n{i}",
+                "responders": wants(),
+                expression: draw(conditions),
+                "top_k": draw(st.integers(1, 2)),
+                "timeout_secs": draw(secs),
+            }
+            for i in range(count)
+        ]
+
+    match draw(st.integers(0, 5)):
+        case 0:
+            return {"pattern": "single_shot"}
+        case 1:
+            judge = {"judge": {"responders": wants()}} if draw(st.booleans()) else {}
+            return {"pattern": "verify", "verifier": wants(), "tiebreaker": wants(), **judge}
+        case 2:
+            return {"pattern": "waterfall", "stages": named("accept_expression", 3)}
+        case 3:
+            change = {"dial": {"temperature": 0.5}, "responders": wants()}
+            return {
+                "pattern": "retry_on_low_confidence",
+                "expression": draw(conditions),
+                "max_attempts": draw(st.integers(1, 3)),
+                "max_transport_errors": draw(st.integers(0, 2)),
+                "adjustments": [change],
+            }
+        case 4:
+            return {"pattern": "escalate", "tiers": named("expression", 3)}
+        case _:
+            return {
+                "pattern": "ensemble_with_audit",
+                "auditor": wants(),
+                "backup_auditor": wants(),
+                "audit_timeout_secs": draw(secs),
+            }
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> Data:
+    """The intend of a run that may end in any way, with next queries."""
+    trigger = {"name": "next", "query": query("a"), "when": "know.status != 'error'"}
+    odd = {"name": "odd", "query": query("a"), "when": "know.answer.x == 1"}
+    asked = draw(some)
+    body = query(
+        *asked,
+        pattern=draw(patterns()),
+        fold={"kind": draw(st.sampled_from(["best_of", "consensus", "majority"]))},
+        triggers=[trigger, odd],
+    )
+    quorum = draw(st.sampled_from([None, None, 1, 2]))
+    if quorum is not None:
+        body["min_quorum"] = quorum
+    more: Data = {"seed": draw(st.integers(0, 9))}
+    budget = draw(st.sampled_from([None, 0.0, 0.4, 0.9, 2.0]))
+    if budget is not None:
+        more["budget"] = budget
+    return intend(body, *WORLD, secs=draw(st.sampled_from([50.0, 400.0])), **more)
+
+
+@dataclass
+class Store:
+    """What survives: appended is durable, in order."""
+
+    entries: list[step.Entry] = field(default_factory=list)
+
+    def append(self, kind: str, body: Data, now: int) -> None:
+        self.entries.append(step.Entry(kind, as_stored(body), now))
+
+    def timers(self) -> dict[str, int]:
+        """The projection: what intend, call and learn set, less what fired; an end clears all."""
+        due: dict[str, int] = {}
+        for entry in self.entries:
+            for timer in entry.body.get("timers", ()):
+                due[timer["name"]] = timer["due"]
+            if entry.kind == "tick":
+                due.pop(entry.body["name"], None)
+            if entry.kind == "know":
+                due.clear()
+        return due
+
+
+@dataclass
+class World:
+    """Who answers. The same idempotency key is paid once, however often it is sent (P4)."""
+
+    sent: dict[str, Data] = field(default_factory=dict)
+    replies: dict[str, Data] = field(default_factory=dict)
+
+    def dispatch(self, call: Data) -> None:
+        self.sent.setdefault(call["key"], call)
+
+    def reply(self, key: str, body: Data) -> Data:
+        """What the provider says, again whenever it is asked again."""
+        return self.replies.setdefault(key, body)
+
+
+Gap = st.sampled_from([None, None, None, "before the DO", "after the DO", "after what follows"])
+
+
+def doubtful(k: K) -> Decision:
+    """What a later reducer decides; no run of this machine may ever see it."""
+    return Done("error", code="fold_failed")
+
+
+class Run(RuleBasedStateMachine):
+    """One run in a hostile world."""
+
+    @initialize(plan=plans())
+    def begin(self, plan: Data) -> None:
+        self.now = START
+        self.store, self.world = Store(), World()
+        self.acknowledged: list[str] = []
+        self.ends: dict[str, str] = {}
+        self.k: K | None = None
+        self.upgraded = mock.patch.dict(step.SELECTS)
+        self.upgraded.start()
+        self.store.append("intend", plan, self.now)
+        self.recover()
+
+    # The process
+
+    def recover(self) -> K:
+        """Start again: replay, write what is missing, send again what was not answered."""
+        if self.k is None:
+            replayed = step.replay(THREAD, self.store.entries)
+            self.write(replayed.missing)
+            self.k = replayed.k
+            self.dispatch()
+        return self.k
+
+    def write(self, drafts: list[step.Draft]) -> None:
+        for draft in drafts:
+            self.store.append(draft.kind, draft.body, self.now)
+
+    def dispatch(self) -> None:
+        assert self.k is not None
+        for entry in self.store.entries:
+            if entry.kind == "call":
+                name = f"{entry.body['slot']}#{entry.body['attempt']}"
+                if self.k.calls[name].status == "open":
+                    self.world.dispatch(entry.body)
+
+    def input(self, kind: str, body: Data, gap: str | None) -> list[step.Draft] | None:
+        """One step, killed at a gap or not; the drafts it led to where it was not."""
+        k = self.recover()
+        if gap == "before the DO":
+            self.k = None
+            return None
+        self.store.append(kind, body, self.now)
+        self.acknowledged.append(written(self.store.entries[-1]))
+        if gap == "after the DO":
+            self.k = None
+            return None
+        self.k, drafts = step.take(k, self.store.entries[-1])
+        self.write(drafts)
+        if gap == "after what follows":
+            self.k = None
+            return None
+        self.dispatch()
+        return drafts
+
+    # What may happen
+
+    def calls(self) -> list[Data]:
+        self.recover()
+        return list(self.world.sent.values())
+
+    @precondition(lambda self: self.world.sent)
+    @rule(data=st.data(), value=values, verdict=verdicts, confidence=confidences, gap=Gap)
+    def deliver(
+        self, data: st.DataObject, value: Any, verdict: Any, confidence: Any, gap: str | None
+    ) -> None:
+        """An answer, in any order, late or twice; the same key gives the same answer."""
+        call = data.draw(st.sampled_from(self.calls()))
+        said = verdict if call["role"] in ("judge", "audit") else value
+        body = answer(said, confidence=confidence, cost=data.draw(st.sampled_from([0, 0.2, 0.9])))
+        self.say(call, self.world.reply(call["key"], body), gap)
+
+    @precondition(lambda self: self.world.sent)
+    @rule(data=st.data(), value=values, gap=Gap)
+    def contradict(self, data: st.DataObject, value: Any, gap: str | None) -> None:
+        """Another answer to the same call."""
+        self.say(data.draw(st.sampled_from(self.calls())), answer(value, cost=0.2), gap)
+
+    @precondition(lambda self: self.world.sent)
+    @rule(
+        data=st.data(),
+        status=st.sampled_from(["error", "invalid", "declined", "timeout"]),
+        transport=st.booleans(),
+        gap=Gap,
+    )
+    def fail(self, data: st.DataObject, status: str, transport: bool, gap: str | None) -> None:
+        """No answer, be it for want of a connection."""
+        call = data.draw(st.sampled_from(self.calls()))
+        body = {"status": status, "problem": status, "transport": transport and status == "error"}
+        self.say(call, self.world.reply(call["key"], body), gap)
+
+    @precondition(lambda self: any(c["responder"]["did"] for c in self.world.sent.values()))
+    @rule(data=st.data(), eta=st.sampled_from([-5, 10, 45, 1000]), gap=Gap)
+    def accept(self, data: st.DataObject, eta: int, gap: str | None) -> None:
+        """A person takes it on, until then."""
+        call = data.draw(st.sampled_from([c for c in self.calls() if c["responder"]["did"]]))
+        self.say(call, {"status": "accepted", "eta": self.now + eta * 1_000_000}, gap)
+
+    def say(self, call: Data, body: Data, gap: str | None) -> None:
+        self.input("do", {"slot": call["slot"], "attempt": call["attempt"], **body}, gap)
+
+    @rule(delay=st.sampled_from([0, 0, 3, 100]), gap=Gap)
+    def tick(self, delay: int, gap: str | None) -> None:
+        """The next timer fires, perhaps late."""
+        self.recover()
+        due = self.store.timers()
+        if due:
+            name = min(due, key=lambda each: (due[each], each))
+            self.now = max(self.now, due[name] + delay * 1_000_000)
+            self.input("tick", {"name": name}, gap)
+
+    @rule(name=st.sampled_from(["end", "deadline:primary/0#1", "delegate:primary/0#1", "?"]))
+    def tick_early(self, name: str) -> None:
+        """A timer fires that is not due: nothing may follow (invariant: a TICK never early)."""
+        self.recover()
+        if self.store.timers().get(name, self.now + 1) > self.now and self.k is not None:
+            after, drafts = step.take(self.k, step.Entry("tick", {"name": name}, self.now))
+            assert drafts == []
+            assert after.calls == self.k.calls
+
+    @rule(gap=Gap, sure=st.integers(0, 9))
+    def cancel(self, gap: str | None, sure: int) -> None:
+        if sure == 0:
+            self.input("cancel", {"reason": "enough"}, gap)
+
+    @rule()
+    def crash(self) -> None:
+        self.k = None
+
+    @rule()
+    def upgrade(self) -> None:
+        """A new covend with another reducer beside the old one; the run is parked meanwhile."""
+        step.SELECTS[2] = dict.fromkeys(step.SELECTS[1], doubtful)
+        self.k = None
+
+    # What must hold
+
+    @invariant()
+    def check(self) -> None:
+        """After every step, of what is durable."""
+        if not hasattr(self, "store"):
+            return
+        k = self.recover()
+        kinds = [entry.kind for entry in self.store.entries]
+        assert kinds.count("know") <= 1, "one KNOW at most"
+        if "know" in kinds:
+            after = kinds[kinds.index("know") + 1 :]
+            assert not {"call", "learn", "know"} & set(after), "nothing is folded after the end"
+            assert not [c for c in k.calls.values() if c.status == "open"], "no task open after it"
+        else:
+            self.check_alive(k)
+        for name, call in k.calls.items():
+            if call.status != "open":
+                assert self.ends.setdefault(name, call.status) == call.status, "one terminal state"
+        lines = [written(entry) for entry in self.store.entries]
+        assert [each for each in lines if each in set(self.acknowledged)] != None
+        assert set(self.acknowledged) <= set(lines), "every acknowledged input survives"
+        names = [e.body["trigger"] for e in self.store.entries if e.kind == "trigger"]
+        assert len(names) == len(set(names)), "triggers exactly once"
+
+    def check_alive(self, k: K) -> None:
+        """No zombies: whatever is waited for has an end."""
+        due = self.store.timers()
+        waiting = [call for call in k.calls.values() if call.status == "open"]
+        assert waiting, "an open run waits for somebody"
+        for call in waiting:
+            assert due[f"deadline:{call.id}"] == call.deadline, "each open call has its timer"
+            assert call.deadline <= k.plan.ends
+
+    def teardown(self) -> None:
+        if hasattr(self, "store"):
+            try:
+                self.finish()
+            finally:
+                self.upgraded.stop()
+
+    def finish(self) -> None:
+        """Let time pass until the end, then judge the whole thread."""
+        for _ in range(200):
+            self.recover()
+            if not self.store.timers():
+                break
+            self.tick(0, None)
+        k = self.recover()
+        assert k.ended is not None, "no zombies: timers alone end every run"
+        entries = self.store.entries
+        self.check_prefixes(entries)
+        undisturbed = self.undisturbed(entries)
+        assert [written(e) for e in undisturbed] == [written(as_at(e, 0)) for e in entries]
+        called = [e.body["key"] for e in undisturbed if e.kind == "call"]
+        assert len(set(called)) == len(called)
+        assert set(self.world.sent) <= set(called), "paid calls ≤ the undisturbed count"
+        assert k.plan.reducer == 1
+        self.check_accepted(k)
+
+    def undisturbed(self, entries: list[step.Entry]) -> list[step.Entry]:
+        """The thread of a run that was never killed and got the same inputs."""
+        made: list[step.Entry] = []
+        current: K | None = None
+        for entry in entries:
+            if entry.kind not in step.INPUTS:
+                continue
+            made.append(as_at(entry, 0))
+            if current is None:
+                current, drafts = step.start(THREAD, entry.body, entry.clock)
+            else:
+                current, drafts = step.take(current, entry)
+            made += [step.Entry(draft.kind, as_stored(draft.body), 0) for draft in drafts]
+        return made
+
+    def check_prefixes(self, entries: list[step.Entry]) -> None:
+        """Any prefix replays; money and authority hold after every single record."""
+        wanted = {who["id"]: who for who in entries[0].body["responders"]}
+        k: K | None = None
+        for index, entry in enumerate(entries):
+            prefix = entries[: index + 1]
+            missing = step.replay(THREAD, prefix).missing
+            follows = [e for e in entries[index + 1 : index + 1 + len(missing)]]
+            assert [written(as_at(e, 0)) for e in follows] == [
+                written(step.Entry(draft.kind, draft.body, 0)) for draft in missing
+            ], "any prefix replays to identical bytes"
+            before = k
+            k = (
+                step.begin(THREAD, entry.body, entry.clock)
+                if k is None
+                else fold(k, entry.kind, entry.body, entry.clock)
+            )
+            if k.plan.budget is not None:
+                assert k.settled + k.reserved <= nano(k.plan.budget), "never above the budget"
+                assert k.settled >= 0
+                assert k.reserved >= 0
+            if entry.kind == "call":
+                assert before is not None
+                assert entry.body["responder"]["id"] in wanted, "no CALL unauthorised"
+                assert entry.body["responder"]["id"] in allowed(before, entry.body["slot"])
+                cost = wanted[entry.body["responder"]["id"]].get("cost", {}).get("per_call", 0)
+                assert entry.body["reserved"] == cost
+
+    def check_accepted(self, k: K) -> None:
+        """A CEL error never accepts: what is fulfilled met its condition, plainly."""
+        spec, end = k.query.orchestration, k.ended or {}
+        if end["status"] != "fulfilled":
+            return
+        tag = str(spec.__struct_config__.tag)
+        if tag == "waterfall":
+            stage = next(each for each in spec.stages if each.name == end["stage"])  # type: ignore[union-attr]
+            assert meets(stage.accept_expression, end) is True
+        elif tag == "retry_on_low_confidence":
+            assert meets(spec.expression, end) is False  # type: ignore[union-attr]
+        elif tag == "escalate":
+            tier = next(each for each in spec.tiers if each.name == end["tier"])  # type: ignore[union-attr]
+            assert meets(tier.expression, end) is False
+
+
+def as_at(entry: step.Entry, clock: int) -> step.Entry:
+    """A record whatever its clock: those that follow from it have the clock of their writing."""
+    return step.Entry(entry.kind, entry.body, clock)
+
+
+def meets(expression: str, end: Data) -> bool | None:
+    """The three conditions of this file in plain Python; None where they fail."""
+    given, sure = end["answer"], end["confidence"]
+    match expression:
+        case "confidence < 0.7":
+            return None if sure is None else sure < 0.7
+        case "answer.unsure":
+            return given.get("unsure") if isinstance(given, dict) else None
+        case _:
+            above = given["x"] > 1 if isinstance(given, dict) and "x" in given else None
+            return True if above else None
+
+
+def allowed(k: K, slot: str) -> set[str]:
+    """Whom the query wants in that slot."""
+    spec, name = k.query.orchestration, slot.partition("/")[0]
+    kind, _, index = name.partition(":")
+    wants: dict[str, Callable[[], Any]] = {
+        "primary": lambda: k.query.responders,
+        "verifier": lambda: spec.verifier,  # type: ignore[union-attr]
+        "tiebreaker": lambda: spec.tiebreaker,  # type: ignore[union-attr]
+        "judge": lambda: spec.judge.responders,  # type: ignore[union-attr]
+        "stage": lambda: spec.stages[int(index)].responders,  # type: ignore[union-attr]
+        "tier": lambda: spec.tiers[int(index)].responders,  # type: ignore[union-attr]
+        "attempt": lambda: (*k.query.responders, *spec.adjustments[0].responders),  # type: ignore[union-attr]
+        "audit": lambda: spec.auditor,  # type: ignore[union-attr]
+        "backup": lambda: spec.backup_auditor,  # type: ignore[union-attr]
+    }
+    return {want.id for want in wants[kind]()}
+
+
+CHECKS = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
+
+TestRun = Run.TestCase
+TestRun.settings = settings(
+    max_examples=200, stateful_step_count=20, deadline=None, suppress_health_check=CHECKS
+)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(3600)
+class TestManyRuns(Run.TestCase):  # type: ignore[name-defined,misc]
+    """The same, at length (``make chaos``)."""
+
+    settings = settings(
+        max_examples=5000,
+        stateful_step_count=40,
+        deadline=None,
+        derandomize=False,
+        suppress_health_check=CHECKS,
+    )
+
+
+folds = st.sampled_from(["best_of", "consensus", "majority", "ensemble_weighted", "merge"])
+
+
+@given(
+    kind=folds,
+    said=st.lists(st.tuples(values, confidences), min_size=3, max_size=3),
+    order=st.permutations(range(3)),
+)
+@settings(max_examples=100)
+def test_arrival_order_never_changes_an_order_free_fold(
+    kind: str, said: list[tuple[Any, Any]], order: list[int]
+) -> None:
+    """P17, P20: with nobody left out, whoever is first."""
+    body = intend(query("a", "b", "d", fold={"kind": kind}), llm("a"), llm("b"), llm("d"))
+
+    def played(slots: list[int]) -> Data:
+        play = Play(body)
+        for slot in slots:
+            value, confidence = said[slot]
+            play.reply(f"primary/{slot}", value, confidence=confidence)
+        assert state(play) == play.k
+        return play.end
+
+    assert played(order) == played([0, 1, 2])
