@@ -18,8 +18,8 @@ from covend.testing import eventually
 
 QUERY: dict[str, Any] = {"question": "what is it?", "responders": [{"kind": "llm"}]}
 TASK: dict[str, Any] = {
-    "id": "t-1", "did": "did:ada", "state": "open", "thread": "q-1", "question": "Is it right?",
-    "input": {"inline": "x = 1"}, "answer_shape": {"kind": "text"}, "opened": 1,
+    "id": "t-1", "did": "did:ada", "state": "open", "query": "q-1", "question": "Is it right?",
+    "input": {"inline": "x = 1"}, "shape": {"kind": "text"}, "opened": 1,
 }  # fmt: skip
 MAX_BODY = 1 << 20
 
@@ -55,12 +55,8 @@ class Served:
     def _serve(self) -> None:
         asyncio.run(self.server.serve(sockets=[self.socket]))
 
-    def core_starts(self, state: ScriptedDesk | None = None) -> None:
-        self.desk = self.system.spawn(ScriptedDesk, name="desk")
-        if state is not None:
-            actor = self.actor
-            actor.queries, actor.keys, actor.records = state.queries, state.keys, state.records
-            actor.tasks, actor.seq = state.tasks, state.seq
+    def core_starts(self, past: ScriptedDesk | None = None) -> None:
+        self.desk = self.system.spawn(ScriptedDesk, past, name="desk")
 
     def core_dies(self) -> ScriptedDesk:
         """Returns what the next core would read from its records."""

@@ -68,7 +68,7 @@ async def show(call: Call[Nothing, Nothing]) -> Response[Any]:
 
 @operation("POST", "/api/inbox/{task}/accept", "Take a task on", body=Accept, answers=WORD)
 async def accept(call: Call[Nothing, Accept]) -> Response[Any]:
-    """Accept, perhaps with an eta, which extends the wait."""
+    """Accept with an eta, which extends the wait."""
     word = call.body
     return await _act(
         call, ActOnTask(call.part("task"), "accept", word.did, eta_secs=word.eta_secs)

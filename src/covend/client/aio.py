@@ -115,8 +115,8 @@ class AsyncClient:
         """One task."""
         return await self._send(requests.task(id))
 
-    async def accept(self, id: str, did: str, eta_secs: float | None = None) -> Task:
-        """Take a task on, perhaps with an eta, which extends the wait (P18)."""
+    async def accept(self, id: str, did: str, eta_secs: float) -> Task:
+        """Take a task on, to be done in so many seconds from now; extends the wait (P18)."""
         return await self._send(requests.accept(id, did, eta_secs))
 
     async def decline(

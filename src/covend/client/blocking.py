@@ -114,8 +114,8 @@ class Client:
         """One task."""
         return self._send(requests.task(id))
 
-    def accept(self, id: str, did: str, eta_secs: float | None = None) -> Task:
-        """Take a task on, perhaps with an eta, which extends the wait (P18)."""
+    def accept(self, id: str, did: str, eta_secs: float) -> Task:
+        """Take a task on, to be done in so many seconds from now; extends the wait (P18)."""
         return self._send(requests.accept(id, did, eta_secs))
 
     def decline(

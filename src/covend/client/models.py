@@ -5,9 +5,10 @@ Clocks are microseconds since 1970. Members that a newer box adds are dropped wh
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
+from msgspec import Meta
 
 from covend.patterns.responder import Responder
 from covend.patterns.spec import AnswerShape
@@ -127,23 +128,24 @@ class RecordPage(Model, frozen=True, kw_only=True):
 
 
 class Task(Model, frozen=True, kw_only=True):
-    """What a person was asked: the question, what it is about, and what an answer looks like.
+    """What a person was asked by a query: the question, what it is about, what an answer must be.
 
-    ``due`` is when it expires; ``eta`` when the person who accepted it means to be done.
+    ``role`` is why: to answer, to verify, to break a tie, to judge, to audit what ``show`` shows.
+    ``due`` is when it expires; accepting it with an eta may move that.
     """
 
     id: str
-    did: str
+    query: str = ""
     state: TaskState
-    thread: str | None = None
+    did: str | None = None
+    role: str = "answer"
     question: str = ""
     input: Any = None
-    answer_shape: AnswerShape = AnswerShape()
-    role: str | None = None
     show: Any = None
-    due: int | None = None
-    eta: int | None = None
+    shape: AnswerShape = AnswerShape()
     opened: int = 0
+    due: int | None = None
+    seq: int = 0
 
 
 class TaskPage(Model, frozen=True, kw_only=True):
@@ -163,7 +165,7 @@ class Accept(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """A person takes a task on; ``eta_secs`` counts from now and extends the wait (P18)."""
 
     did: str
-    eta_secs: float | None = None
+    eta_secs: Annotated[float, Meta(gt=0)]
 
 
 class Refuse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -179,7 +181,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     did: str
     value: Any
-    confidence: float | None = None
+    confidence: Annotated[float, Meta(ge=0, le=1)] | None = None
     rationale: str | None = None
 
 

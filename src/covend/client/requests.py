@@ -156,7 +156,7 @@ def task(id: str) -> Request[Task]:
     return Request("GET", f"/api/inbox/{_part(id)}", _reader(Task))
 
 
-def accept(id: str, did: str, eta_secs: float | None) -> Request[Task]:
+def accept(id: str, did: str, eta_secs: float) -> Request[Task]:
     """A person takes a task on."""
     return _word(id, "accept", Accept(did=did, eta_secs=eta_secs))
 

@@ -153,7 +153,8 @@ export function answerForm(shape) {
     /** The control a fault's path ($.member) is about, or null. */
     control(path) {
       const name = path.replace(/^\$\.?(value\.?)?/, "").split(/[.[]/)[0];
-      return fields.find((one) => one.name === name)?.control ?? null;
+      const about = fields.length === 1 ? fields[0] : fields.find((one) => one.name === name);
+      return about?.control ?? null;
     },
   };
 }

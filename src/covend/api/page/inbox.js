@@ -147,7 +147,7 @@ function drawList() {
   $("tasks").replaceChildren(...waiting.map(row));
   $("empty").hidden = waiting.length > 0;
   document.title = waiting.length > 0 ? `(${waiting.length}) Inbox · covend` : "Inbox · covend";
-  const people = [...new Set(waiting.map((task) => task.did))].sort();
+  const people = [...new Set(waiting.map((task) => task.did).filter(Boolean))].sort();
   $("people").replaceChildren(...people.map((did) => element("option", { value: did })));
   if (focused) document.querySelector(`[data-task="${CSS.escape(focused)}"]`)?.focus();
 }
@@ -171,7 +171,7 @@ function open(id) {
   $("question").textContent = task.question || "(no question)";
   $("facts").replaceChildren(...facts(task));
   for (const name of ["answer", "accept", "decline"]) $(name).reset();
-  form = answerForm(task.answer_shape ?? { kind: "text" });
+  form = answerForm(task.shape ?? { kind: "text" });
   $("fields").replaceChildren(...form.nodes);
   drawState(task);
   drawList();
@@ -185,8 +185,8 @@ function facts(task) {
   const found = [];
   if (task.show !== null && task.show !== undefined) found.push(["What is to be judged", task.show]);
   if (!empty) found.push(["About", about]);
-  found.push(["For", task.did]);
-  if (task.thread) found.push(["Query", task.thread]);
+  if (task.did) found.push(["For", task.did]);
+  if (task.query) found.push(["Query", task.query]);
   return found.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {},
     typeof value === "string" && value.length < 120 ? value : element("pre", {}, readable(value)))]);
 }
@@ -246,7 +246,7 @@ async function act(name, body) {
   const buttons = [...document.querySelectorAll("#task button")];
   for (const button of buttons) button.disabled = true;
   try {
-    const word = { did: tasks.get(id).did, ...body };
+    const word = { did: $("did").value.trim() || tasks.get(id).did, ...body };
     take(await post(`/api/inbox/${encodeURIComponent(id)}/${name}`, word));
     if (id === chosen) drawState(tasks.get(id));
   } catch (error) {
@@ -281,8 +281,7 @@ $("answer").addEventListener("submit", (event) => {
 $("accept").addEventListener("submit", (event) => {
   event.preventDefault();
   clearFaults();
-  const minutes = $("eta").value;
-  act("accept", given("eta_secs", minutes === "" ? "" : Number(minutes) * 60));
+  act("accept", { eta_secs: Number($("eta").value) * 60 });
 });
 
 $("decline").addEventListener("submit", (event) => {

@@ -1,0 +1,106 @@
+"""The OpenAPI document is the API: fuzzed from it, and nothing is missing (issue 3 §4)."""
+
+import json
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis.errors import Unsatisfiable
+from jsonschema import Draft202012Validator
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from tests.api.scripted_desk import NewTask
+from tests.api.served import TASK
+
+from covend.api.app import ROUTES, operations
+from covend.api.document import document
+
+CHECKS = (
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+)
+FEW, MANY = 4, 300
+
+
+def test_every_route_is_in_the_document(api):
+    """From the same operations as the routes; every reference leads somewhere."""
+    served = api.client.get("/openapi/openapi.json").json()
+    listed = {
+        (path, method.upper()) for path, methods in served["paths"].items() for method in methods
+    }
+    routed = {
+        (path.replace(":str}", "}"), str(method))
+        for route in ROUTES
+        for path in route.paths
+        for method in route.http_methods
+    }
+    assert listed == routed and len(listed) == 17
+    assert served == json.loads(json.dumps(document(operations())))
+    for schema in served["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
+
+
+def test_the_operations_have_names_of_their_own():
+    found = document(operations())["paths"]
+    names = [one["operationId"] for methods in found.values() for one in methods.values()]
+    assert len(names) == len(set(names))
+
+
+ENDLESS = "/api/inbox/events"
+LABELS = [f"{one.method} {one.path}" for one in operations() if one.path != ENDLESS]
+
+
+def shallow(spec):
+    """The document without queries inside queries, of which examples take long to draw."""
+    spec["components"]["schemas"]["Query"]["properties"]["triggers"] = {
+        "type": "array",
+        "maxItems": 0,
+    }
+    return spec
+
+
+def fuzz(api, label, examples, spec):
+    """Sends what the document allows and what it does not; every answer must be as documented."""
+    api.actor.instant = True
+    api.submit()
+    api.tell(NewTask(**TASK))
+    method, _, path = label.partition(" ")
+    operation = schemathesis.openapi.from_dict(spec)[path][method]
+    seen: set[int] = set()
+    for mode in GenerationMode:
+
+        @settings(max_examples=examples, database=None, suppress_health_check=list(HealthCheck))
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def check(case, session):
+            response = case.call(base_url=api.url, session=session, timeout=30)
+            seen.add(response.status_code)
+            case.validate_response(response, checks=CHECKS)
+
+        with requests.Session() as session:
+            session.trust_env = False
+            try:
+                check(session=session)
+            except Unsatisfiable:
+                continue  # nothing that this operation takes could be wrong
+    return seen
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_every_answer_is_as_documented(api, label):
+    """Statuses, types and bodies, to a few requests right and wrong of every operation."""
+    assert fuzz(api, label, FEW, shallow(document(operations())))
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("label", LABELS)
+def test_every_answer_is_as_documented_at_length(api, label):
+    """The same with many requests."""
+    assert fuzz(api, label, MANY, document(operations()))
