@@ -14,7 +14,8 @@ import msgspec
 
 from covend.patterns.checking import check_query
 from covend.patterns.choosing import lacking
-from covend.patterns.reading import UNSOUND, Problem, read
+from covend.patterns.nesting import MAX_DEPTH
+from covend.patterns.reading import Problem, members, read
 from covend.patterns.responder import Responder, to_data
 from covend.patterns.spec import (
     MAX_LATENCY,
@@ -35,9 +36,10 @@ UNKNOWN_KIND: Kind = "llm"
 """Whose default latency counts for a round that nobody matches."""
 
 
-KNOWN = frozenset(Query.__struct_fields__)
+DECISIVE = frozenset({"input", "answer_shape", "fold", "relevance"})
+"""Members of which no part can be understood without the rest."""
+
 DEPENDS = {
-    "question": frozenset({"question"}),
     "input": frozenset({"input"}),
     "answer_shape": frozenset({"answer_shape"}),
     "fold": frozenset({"fold", "answer_shape", "orchestration"}),
@@ -109,30 +111,30 @@ def _read(query: Any, schemas: Mapping[str, Any], cause: Mapping[str, Any]) -> Q
     except RecursionError:
         raise InvalidQuery([{"path": "$", "problem": "is nested too deep"}]) from None
     problems: list[Problem] = []
-    sound = read(Query, query, "$", problems)
     if not isinstance(query, dict):
+        read(Query, query, "$", problems)
         raise InvalidQuery(problems)
     data = cast("dict[str, Any]", query)
+    sound = members(Query, data, "$", problems)
     if data.get("input") == {}:
         problem = "must have one of inline, record_id and ref"
         problems.append({"path": "$.input", "problem": problem})
-    faulty = {member(one) for one in problems}
-    if sound is UNSOUND:
-        kept = {name: value for name, value in data.items() if name in KNOWN - faulty}
-        sound: dict[str, Any] = {"question": "?", "responders": [{}], **kept}
-    found = msgspec.convert(sound, Query)
+    unsure = {_member(one) for one in problems} & DECISIVE | (data.keys() - sound.keys())
+    found = msgspec.convert({"question": "?", "responders": [{}], **sound}, Query)
     depth = int(cause.get("depth", 0))
+    if depth > MAX_DEPTH:
+        problems.append({"path": "$", "problem": f"is nested deeper than {MAX_DEPTH}"})
     problems += [
         one
         for one in check_query(found, schemas, depth=depth, caused=bool(cause))
-        if not faulty & DEPENDS.get(member(one), frozenset())
+        if not unsure & DEPENDS.get(_member(one), frozenset())
     ]
     if problems:
         raise InvalidQuery(problems)
     return found
 
 
-def member(problem: Problem) -> str:
+def _member(problem: Problem) -> str:
     """The member of the query that a problem is in."""
     return problem["path"].removeprefix("$.").partition(".")[0].partition("[")[0]
 

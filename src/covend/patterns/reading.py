@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final, TypeAlias, Union, cast, get_args, get_origin
 
 import msgspec
@@ -39,15 +40,22 @@ def _struct(kind: type[Spec], data: Any, path: str, problems: list[Problem]) -> 
     if not isinstance(data, Mapping):
         problems.append({"path": path, "problem": f"must be an object, not {_named(data)}"})
         return UNSOUND
-    given = cast("Mapping[str, Any]", data)
-    fields = {one.encode_name: one for one in msgspec.structs.fields(kind)}
+    sound = members(kind, cast("Mapping[str, Any]", data), path, problems)
+    needed = (name for name, one in fields_of(kind).items() if one.required)
+    return sound if all(name in sound for name in needed) else UNSOUND
+
+
+def members(
+    kind: type[Spec], given: Mapping[str, Any], path: str, problems: list[Problem]
+) -> dict[str, Any]:
+    """The sound members of a struct; what is wrong with the others goes on the list."""
+    fields = fields_of(kind)
     tag = kind.__struct_config__.tag_field
     sound: dict[str, Any] = {name: given[name] for name in given if name == tag}
     for name in given:
         if name not in fields and name != tag:
             known = ", ".join(fields)
             problems.append({"path": f"{path}.{name}", "problem": f"is unknown; there are {known}"})
-    usable = True
     for name, one in fields.items():
         if name in given:
             found = read(one.type, given[name], f"{path}.{name}", problems)
@@ -55,8 +63,13 @@ def _struct(kind: type[Spec], data: Any, path: str, problems: list[Problem]) -> 
                 sound[name] = found
         elif one.required:
             problems.append({"path": f"{path}.{name}", "problem": "is required"})
-        usable = usable and (name in sound or not one.required)
-    return sound if usable else UNSOUND
+    return sound
+
+
+@cache
+def fields_of(kind: type[Spec]) -> dict[str, msgspec.structs.FieldInfo]:
+    """A struct's fields by name; finding out takes long enough to remember it."""
+    return {one.encode_name: one for one in msgspec.structs.fields(kind)}
 
 
 def _items(kind: Any, data: list[Any], path: str, problems: list[Problem]) -> Any:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from covend.patterns.spec import Kind, Spec
+from covend.phylactery.canonical import canonical, parse
 
 TYPICAL_TOKENS = 1000
 """How many tokens go in and come out of a call that nothing more is known about."""
@@ -89,10 +90,10 @@ def as_data(responder: Responder) -> dict[str, Any]:
 def _full(struct: msgspec.Struct) -> dict[str, Any]:
     data: dict[str, Any] = {}
     for name, value in msgspec.structs.asdict(struct).items():
-        data[name] = _full(value) if isinstance(value, msgspec.Struct) else to_data(value)
+        data[name] = _full(value) if isinstance(value, msgspec.Struct) else value
     return data
 
 
 def to_data(value: object) -> Any:
-    """Any part of a query, plan or responder as plain JSON data; defaults are left out."""
-    return msgspec.to_builtins(value)
+    """Any part of a query or responder as its records have it; defaults are left out."""
+    return parse(canonical(msgspec.to_builtins(value)).decode())

@@ -125,7 +125,7 @@ def _completion(shape: AnswerShape, raw: Raw) -> _Answer:
     body = _object(raw.body, "the reply")
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices:
-        raise _Invalid("the reply has no choices")
+        raise _Invalid(f"the reply has no choices: {_shown(raw.body)}")
     choice = _object(cast("list[Any]", choices)[0], "choices[0]")
     content = _object(choice.get("message"), "choices[0].message").get("content")
     if not isinstance(content, str):
@@ -273,8 +273,8 @@ def _cost(responder: Responder, call_body: dict[str, Any], raw: Raw) -> float:
 
 
 def _count(usage: Any, name: str) -> int | None:
-    value = cast("dict[str, Any]", usage).get(name) if isinstance(usage, dict) else None
-    return value if isinstance(value, int) and value >= 0 else None
+    value: Any = cast("dict[str, Any]", usage).get(name) if isinstance(usage, dict) else None
+    return int(value) if is_number(value) and value >= 0 else None
 
 
 def _object(value: Any, what: str) -> dict[str, Any]:

@@ -1,0 +1,185 @@
+"""P15: CEL behind an adapter; an error is neither true nor false and never accepts."""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.patterns.cel_table import CASES, ERROR, REFUSED, VALUES
+
+from covend.patterns import cel
+
+NAMES = {name: cel.VOCABULARY.get(name, "dyn") for name in VALUES}
+
+
+@pytest.mark.parametrize(("source", "expected"), CASES, ids=[source for source, _ in CASES])
+def test_an_expression_is_what_the_language_definition_says(source: str, expected: object) -> None:
+    """P15, against a table from the CEL language definition."""
+    found = cel.evaluate(source, VALUES)
+    problem = cel.check(source, NAMES, "any")
+    if expected in (ERROR, REFUSED):
+        assert isinstance(found, cel.CelError), found
+        assert found.message
+        assert (problem is not None) == (expected is REFUSED), problem
+    else:
+        assert problem is None
+        assert found == expected
+        assert type(found) is type(expected)
+
+
+def test_an_error_has_no_truth_value() -> None:
+    """P15: who forgets to test the type of an error is told, rather than let through."""
+    error = cel.evaluate("1 / 0 == 1", {})
+    assert isinstance(error, cel.CelError)
+    with pytest.raises(TypeError, match="neither true nor false"):
+        bool(error)
+
+
+@pytest.mark.parametrize("source", ["1", "'true'", "null", "answer", "[true]", "answer.nope"])
+def test_a_condition_that_is_no_bool_is_an_error(source: str) -> None:
+    """P15: 1, "true" and null are not true."""
+    assert isinstance(cel.holds(source, {"answer": "x"}), cel.CelError)
+
+
+def test_a_condition_holds_or_does_not() -> None:
+    assert cel.holds("confidence > 0.5", {"confidence": 0.75}) is True
+    assert cel.holds("confidence > 0.5", {"confidence": 0.25}) is False
+
+
+def test_a_confidence_nobody_stated_is_an_error_in_every_comparison() -> None:
+    """P15: unknown is neither above nor below a threshold."""
+    for source in ("confidence > 0.5", "confidence <= 0.5", "confidence == 0.5"):
+        assert isinstance(cel.holds(source, {"confidence": None}), cel.CelError)
+
+
+@pytest.mark.parametrize(
+    ("source", "gives", "fine"),
+    [
+        ("true", "bool", True),
+        ("1", "bool", False),
+        ("answer", "bool", True),  # dyn: known only when it is evaluated
+        ("1", "number", True),
+        ("1.5", "number", True),
+        ("answer.x", "number", True),
+        ("'a'", "number", False),
+        ("true", "number", False),
+        ("[1]", "any", True),
+    ],
+)
+def test_what_comes_out_is_checked_too(source: str, gives: cel.Gives, fine: bool) -> None:
+    """P7: typed at admission, the result as well."""
+    assert (cel.check(source, {"answer": "dyn"}, gives) is None) == fine
+
+
+def test_declared_members_are_typed() -> None:
+    """P15: typed from the answer's schema; has() and unknown members still work."""
+    names = {"answer": "map(string, dyn)", "answer.total": "int", "answer.name": "string"}
+    assert cel.check("answer.total > 3 && has(answer.other) && answer.other == 1", names) is None
+    problem = cel.check("answer.total > 'three'", names)
+    assert problem is not None
+    assert "1:14" in problem
+    assert "(int, string)" in problem
+
+
+def test_a_long_source_is_refused() -> None:
+    """P15: at most 2 KB, counted in bytes."""
+    fits = "'" + "x" * 2000 + "' != ''"
+    assert cel.holds(fits, {}) is True
+    for long in ("'" + "x" * 2050 + "' != ''", "'" + "é" * 1030 + "' != ''"):
+        assert "at most 2048" in str(cel.check(long, {}))
+        assert isinstance(cel.holds(long, {}), cel.CelError)
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["(" * 300 + "1" + ")" * 300 + " == 1", "[" * 300 + "]" * 300 + " == []", "a" + ".a" * 400],
+)
+def test_deep_nesting_is_refused(source: str) -> None:
+    """P15: depth is limited."""
+    assert cel.check(source, {"a": "dyn"}) is not None
+    assert isinstance(cel.holds(source, {"a": {}}), cel.CelError)
+
+
+def test_iterations_are_limited() -> None:
+    """P15: four nested loops over forty items would be millions of steps."""
+    source = "xs.all(a, xs.all(b, xs.all(c, xs.all(d, true))))"
+    found = cel.holds(source, {"xs": list(range(40))})
+    assert isinstance(found, cel.CelError)
+    assert "budget" in found.message
+    assert cel.holds("xs.all(a, xs.all(b, true))", {"xs": list(range(40))}) is True
+
+
+def test_a_regular_expression_takes_linear_time() -> None:
+    """P15: a pattern that ruins a backtracking matcher."""
+    values = {"s": "a" * 20_000 + "b"}
+    assert cel.holds("s.matches('^(a+)+$')", values) is False
+
+
+def test_whole_floats_are_what_canonical_json_makes_of_them() -> None:
+    """P2: before and after a restart an expression sees the same numbers."""
+    before = {"answer": {"n": 4.0, "many": [1.0, 2.5]}, "confidence": 1.0}
+    after = {"answer": {"n": 4, "many": [1, 2.5]}, "confidence": 1}
+    for source in ("answer.n / 3", "answer.many", "confidence * 0.5", "answer == {'n': 4}"):
+        assert cel.evaluate(source, before) == cel.evaluate(source, after)
+    assert cel.evaluate("answer.n / 3", before) == 1
+
+
+def test_confidence_and_trust_are_doubles_wherever_they_are() -> None:
+    """P17: a weight may multiply the two, be they 0, 1 or between."""
+    response = {"confidence": 1, "trust": 0.5}
+    assert cel.evaluate("response.confidence * response.trust", {"response": response}) == 0.5
+
+
+@pytest.mark.parametrize(
+    "value", [2**70, float("nan"), object(), {"a": object()}, {1: 2}, "\ud800", b"x"]
+)
+def test_no_value_raises(value: object) -> None:
+    """P15: whatever comes in, an error comes out as an error."""
+    found = cel.holds("answer == 1", {"answer": value})
+    assert found is False or isinstance(found, cel.CelError)
+
+
+def test_tuples_are_lists() -> None:
+    assert cel.evaluate("answer", {"answer": ({"a": (1, 2)},)}) == [{"a": [1, 2]}]
+
+
+def test_many_threads_may_evaluate_at_once() -> None:
+    """The adapter keeps compiled programs, shared by every thread."""
+
+    def work(seed: int) -> list[object]:
+        sources = [f"answer.n + {seed % 7} == {n % 5}" for n in range(40)]
+        return [cel.holds(source, {"answer": {"n": seed % 3}}) for source in sources]
+
+    seeds = list(range(64))
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(work, seeds)) == [work(seed) for seed in seeds]
+
+
+@given(st.integers(-(2**53) + 1, 2**53 - 1), st.integers(-(2**53) + 1, 2**53 - 1))
+def test_integer_arithmetic_is_exact_or_an_error(one: int, other: int) -> None:
+    """P15: no wrap-around and no rounding."""
+    for sign, exact in (("+", one + other), ("-", one - other), ("*", one * other)):
+        found = cel.evaluate(f"answer {sign} other", {"answer": one, "other": other})
+        if -(2**63) <= exact < 2**63:
+            assert found == exact
+        else:
+            assert isinstance(found, cel.CelError)
+
+
+@given(st.text(max_size=40))
+def test_no_source_raises(source: str) -> None:
+    """P15: bad input gets an error, not an exception."""
+    problem = cel.check(source, {"answer": "dyn"})
+    found = cel.holds(source, {"answer": 1})
+    assert isinstance(found, bool | cel.CelError)
+    if problem is not None and not problem.startswith("gives"):
+        assert isinstance(found, cel.CelError)
+
+
+@given(st.floats())
+def test_doubles_compare_as_they_do_in_json(value: float) -> None:
+    found = cel.holds("confidence >= 0.5", {"confidence": value})
+    assert found is (value >= 0.5 and not math.isnan(value))

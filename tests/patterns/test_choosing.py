@@ -1,0 +1,278 @@
+"""P8, P9: who meets a predicate, how relevant they are, and who is asked in the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.patterns.judging import DAY, NOON, llm, person, run
+
+from covend.patterns import choosing
+from covend.patterns.choosing import choose
+from covend.patterns.responder import Cost, Hours, Responder
+from covend.patterns.spec import Want
+from covend.patterns.state import SECOND
+
+SUBJECT = Responder(
+    id="a",
+    kind="llm",
+    model="chat",
+    did="did:web:a",
+    domains=("law",),
+    capabilities=("reasoning",),
+    trust=0.6,
+    seen=NOON - 2 * DAY,
+    typical_delay_secs=4.0,
+    cost=Cost(per_call=0.01, per_1k_input=0.02, per_1k_output=0.03),
+)
+
+
+def chosen(k: Any, top_k: int = 10, **more: Any) -> list[str]:
+    return [one.id for one in choose(k, k.query.responders, top_k, **more).chosen]
+
+
+@pytest.mark.parametrize(
+    ("want", "met"),
+    [
+        (Want(), True),
+        (Want(kind="llm"), True),
+        (Want(kind="actor"), False),
+        (Want(id="a"), True),
+        (Want(id="b"), False),
+        (Want(model="chat"), True),
+        (Want(model="code"), False),
+        (Want(did="did:web:a"), True),
+        (Want(did="did:web:b"), False),
+        (Want(domain="law"), True),
+        (Want(domain="tax"), False),
+        (Want(capability="reasoning"), True),
+        (Want(capability="chat"), True),  # a model of this box is named by its capability
+        (Want(capability="vision"), False),
+        (Want(trust_gte=0.6), True),
+        (Want(trust_gte=0.61), False),
+        (Want(trust_lt=0.61), True),
+        (Want(trust_lt=0.6), False),
+        (Want(budget_usd=0.06), True),
+        (Want(budget_usd=0.05), False),
+        (Want(latency_secs=4.0), True),
+        (Want(latency_secs=3.9), False),
+        (Want(age_days_lt=2.5), True),
+        (Want(age_days_lt=2.0), False),
+        (Want(available=True), True),
+        (Want(available=False), False),
+        (Want(expression="responder.trust > 0.5 && input.urgent"), True),
+        (Want(expression="responder.cost.per_call > 0.5"), False),
+        (Want(expression="responder.hours == null"), True),
+        (Want(kind="llm", trust_gte=0.5, domain="law"), True),
+        (Want(kind="llm", trust_gte=0.9, domain="law"), False),
+    ],
+)
+def test_everything_that_a_want_says_must_hold(want: Want, met: bool) -> None:
+    """P8: AND within an entry."""
+    problem = choosing.unmet(SUBJECT, [want], {"urgent": True}, NOON)
+    assert (problem is None) == met, problem
+
+
+def test_any_of_the_wants_is_enough() -> None:
+    """P8: OR across entries; the reason names what each of them misses."""
+    wants = [Want(kind="actor"), Want(model="chat")]
+    assert choosing.unmet(SUBJECT, wants, None, NOON) is None
+    problem = choosing.unmet(SUBJECT, [Want(kind="actor"), Want(model="code")], None, NOON)
+    assert problem == "kind is not actor; or model is not code"
+
+
+@pytest.mark.parametrize(
+    "expression", ["responder.nope > 1", "1 / 0 == 1", "responder.trust", "input.nope || true"]
+)
+def test_an_expression_that_ends_in_an_error_keeps_the_responder_out(expression: str) -> None:
+    """P15: an error in a predicate means out."""
+    problem = choosing.unmet(SUBJECT, [Want(expression=expression)], {}, NOON)
+    if expression == "input.nope || true":
+        assert problem is None  # the other side decides, as CEL has it
+    else:
+        assert problem is not None
+        assert problem.startswith("expression: ")
+
+
+def test_the_young_are_told_from_the_never_seen() -> None:
+    """P8: who was never seen is not young."""
+    assert choosing.unmet(llm(), [Want(age_days_lt=10_000)], None, NOON) == "was never seen"
+
+
+def test_the_retired_are_never_asked() -> None:
+    """P8: not even a person in the final tier."""
+    k = run(person("eve"), llm("b"))
+    gone = person("eve", status="retired")
+    assert choosing.unmet(gone, k.query.responders, None, NOON) == "is retired"
+
+
+@pytest.mark.parametrize(
+    ("responder", "expected"),
+    [
+        # .35·trust + .25·capability match + .15·recency + .25·input match
+        (llm(trust=1.0, seen=NOON), 0.35 + 0.25 + 0.15 + 0.125),
+        (llm(trust=0.0), 0.25 + 0.075 + 0.125),
+        (llm(trust=0.4, seen=NOON - 30 * DAY), 0.14 + 0.25 + 0.075 + 0.125),
+        (llm(trust=0.4, seen=NOON, domains=("tax_law",)), 0.14 + 0.25 + 0.15 + 0.25),
+        (llm(trust=0.4, seen=NOON, domains=("tax office",)), 0.14 + 0.25 + 0.15 + 0.125),
+        (llm(trust=0.4, seen=NOON, domains=("chess",)), 0.14 + 0.25 + 0.15),
+        (llm(trust=0.4, seen=NOON + DAY), 0.14 + 0.25 + 0.15 + 0.125),
+        (llm(trust=7.0, seen=NOON), 0.35 + 0.25 + 0.15 + 0.125),
+    ],
+)
+def test_relevance_is_the_weighted_sum(responder: Responder, expected: float) -> None:
+    """P9."""
+    k = run(responder, question="Which TAX is due?", input={"inline": {"about": "law"}})
+    assert choosing.relevance(k, k.query.responders, responder) == pytest.approx(expected)
+
+
+def test_capability_match_is_the_share_of_what_is_named() -> None:
+    """P9: two capabilities and a domain are named; the responder has two of the three."""
+    wants = [Want(capability="vision"), Want(capability="reasoning"), Want(domain="law")]
+    assert choosing.capability_match(wants, SUBJECT) == pytest.approx(2 / 3)
+    assert choosing.capability_match([Want(kind="llm")], SUBJECT) == 1.0
+
+
+def test_a_domain_that_is_asked_for_by_name_matches_the_input() -> None:
+    """P9: the asker knows better than the words of the question."""
+    k = run(SUBJECT, question="Why?")
+    assert choosing.input_match(k, [Want(domain="law")], SUBJECT) == 1.0
+    assert choosing.input_match(k, [Want()], SUBJECT) == 0.0
+
+
+def test_below_the_threshold_nobody_is_asked() -> None:
+    """P9: at the threshold is in, below is out, and the reason says by how much."""
+    k = run(llm("a", trust=0.0), relevance={"threshold": 0.45})
+    assert chosen(k) == ["a"]
+    k = run(llm("a", trust=0.0), relevance={"threshold": 0.46})
+    choice = choose(k, k.query.responders, 3)
+    assert (choice.chosen, choice.code) == ((), "no_relevant_candidates")
+    assert choice.considered[0].reason == "relevance 0.450 is below 0.46"
+
+
+def test_a_slow_candidate_is_dropped_however_relevant() -> None:
+    """P9: typical delay more than half of the max latency is out; exactly half is in."""
+    responders = [
+        llm("half", trust=1.0, typical_delay_secs=10.0),
+        llm("slow", trust=1.0, typical_delay_secs=10.5),
+        llm("unmeasured"),
+    ]
+    k = run(*responders, side_effects={"max_latency_secs": 20})
+    assert chosen(k) == ["half", "unmeasured"]
+    slow = choose(k, k.query.responders, 3).considered[1]
+    assert "more than half of the 20 s" in slow.reason
+
+
+def test_nobody_is_no_candidate_or_not_relevant_or_not_available() -> None:
+    """P19: three reasons, three codes."""
+    k = run(llm("a", available=False), relevance={"threshold": 0.1})
+    assert choose(k, [Want(kind="actor")], 1).code == "no_candidates"
+    assert choose(k, [Want(id="a")], 1).code == "responder_unavailable"
+    strict = run(llm("a"), relevance={"threshold": 0.99})
+    assert choose(strict, [Want(id="a")], 1).code == "no_relevant_candidates"
+
+
+def test_who_is_excluded_is_not_asked() -> None:
+    """SEMANTICS §6, verify: the verifier is another responder."""
+    k = run(llm("a"), llm("b"))
+    assert chosen(k, exclude=frozenset({"a"})) == ["b"]
+    choice = choose(k, k.query.responders, 1, frozenset({"a", "b"}))
+    assert choice.code == "no_candidates"
+    assert {one.reason for one in choice.considered} == {"has a part in this query already"}
+
+
+def test_the_best_are_ranked_first_and_all_are_accounted_for() -> None:
+    """P9: relevance, trust, delay, id; ``considered`` says why each is in or out."""
+    responders = [
+        llm("d", trust=0.9),
+        llm("c", typical_delay_secs=1.0),
+        llm("b"),
+        llm("a"),
+        llm("off", available=False),
+        person("eve"),
+    ]
+    k = run(*responders, responders=[{"kind": "llm"}, {"id": "eve", "trust_gte": 0.8}])
+    choice = choose(k, k.query.responders, 3)
+    assert [one.id for one in choice.chosen] == ["d", "c", "a"]
+    assert {one.id: one.reason for one in choice.considered} == {
+        "d": "rank 1",
+        "c": "rank 2",
+        "a": "rank 3",
+        "b": "rank 4, and 3 are asked",
+        "off": "is not available now",
+    }
+    assert [one.id for one in choice.considered if one.chosen] == ["a", "c", "d"]
+
+
+TRUSTS = {"a": 0.5, "b": 0.5, "c": 0.9, "d": 0.2, "e": 0.5}
+
+
+@given(st.permutations([llm(n, trust=t) for n, t in TRUSTS.items()]))
+def test_the_order_of_the_registry_changes_nothing(responders: list[Responder]) -> None:
+    """P2: the choice is a function of the plan's content."""
+    assert chosen(run(*responders), 4) == ["c", "a", "b", "e"]
+
+
+OFFICE = Hours(days=(0, 1, 2, 3, 4), start=9.0, end=17.0, utc_offset=1.0)
+NIGHT = Hours(days=(4,), start=22.0, end=6.0)
+HOUR = 3600 * SECOND
+MONDAY = NOON + 2 * DAY - 12 * HOUR
+
+
+@pytest.mark.parametrize(
+    ("hours", "now", "there"),
+    [
+        (OFFICE, MONDAY + 8 * HOUR, True),  # 9:00 there
+        (OFFICE, MONDAY + 8 * HOUR - 1, False),
+        (OFFICE, MONDAY + 16 * HOUR - 1, True),
+        (OFFICE, MONDAY + 16 * HOUR, False),  # 17:00 there
+        (OFFICE, NOON, False),  # Saturday
+        (OFFICE, NOON - DAY, True),  # Friday
+        (Hours(days=(5,), start=0.0, end=24.0), NOON, True),
+        (Hours(days=(5,), start=0.0, end=24.0), MONDAY - DAY - 1, True),
+        (Hours(days=(5,), start=0.0, end=24.0), MONDAY - DAY, False),
+        (Hours(days=(6,), start=0.0, end=2.0, utc_offset=14.0), NOON - HOUR, True),
+        (NIGHT, NOON - 13 * HOUR, True),  # Friday 23:00
+        (NIGHT, NOON - 7 * HOUR, True),  # Saturday 5:00, a shift that began on Friday
+        (NIGHT, NOON - 6 * HOUR, False),  # Saturday 6:00
+        (NIGHT, NOON + 11 * HOUR, False),  # Saturday 23:00
+    ],
+)
+def test_hours_are_local_and_end_when_they_end(hours: Hours, now: int, there: bool) -> None:
+    """P9: the availability filter respects hours."""
+    assert choosing.is_available(person(hours=hours), now) is there
+
+
+def test_who_is_not_available_is_not_asked() -> None:
+    """P9: status and hours."""
+    k = run(llm("off", available=False), llm("on"), person("eve", hours=OFFICE))
+    assert chosen(k) == ["on"]
+
+
+def test_the_filter_never_empties_a_final_human_tier() -> None:
+    """P9: people are asked all the same where nobody comes after them; machines are not."""
+    k = run(person("eve", hours=OFFICE), person("bob", available=False), llm("c", available=False))
+    assert chosen(k) == ["bob", "eve"]
+    assert chosen(run(llm("c", available=False))) == []
+
+
+def test_a_tier_below_the_last_may_be_emptied() -> None:
+    """P9: above it somebody else answers."""
+    low, high = {"id": "eve"}, {"id": "bob"}
+    tiers = [{"name": "low", "responders": [low]}, {"name": "high", "responders": [high]}]
+    k = run(
+        person("eve", hours=OFFICE),
+        person("bob", hours=OFFICE),
+        responders=[low],
+        orchestration={"pattern": "escalate", "tiers": tiers},
+    )
+    assert choose(k, [Want(id="eve")], 1).code == "responder_unavailable"
+    assert [one.id for one in choose(k, [Want(id="bob")], 1).chosen] == ["bob"]
+
+
+def test_a_stated_wish_for_the_available_is_kept_to_the_last() -> None:
+    """P8 before P9: who asks for available people gets no others."""
+    k = run(person("eve", hours=OFFICE), responders=[{"available": True}])
+    assert choose(k, k.query.responders, 1).code == "no_candidates"

@@ -1,0 +1,335 @@
+"""What a reply amounts to: answer, confidence, cost, or what is wrong with it (P11, P13, P19)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.patterns.judging import llm, person, run
+
+from covend.patterns.asking import messages
+from covend.patterns.responder import Cost, Responder
+from covend.patterns.spec import Dial
+from covend.patterns.understanding import Raw, understood
+from covend.phylactery.canonical import canonical, parse
+
+JSON = {"kind": "json"}
+TEXT = {"kind": "text"}
+CHOICE = {"kind": "choice", "choices": ["Yes", "No", "NO idea"]}
+TOOL = Responder(id="a", kind="system", command=("true",), cost=Cost(per_call=0.5))
+
+
+def reply(text: Any, **choice: Any) -> dict[str, Any]:
+    return {"choices": [{"message": {"role": "assistant", "content": text}, **choice}]}
+
+
+def understand(
+    shape: dict[str, Any], raw: Raw, responder: Responder | None = None, reserved: float = 0.25
+) -> dict[str, Any]:
+    responder = responder or llm("a")
+    k = run(responder, answer_shape=shape)
+    call = {
+        "slot": "primary/0",
+        "attempt": 1,
+        "responder": {"id": "a", "kind": responder.kind},
+        "ask": messages(k, "answer", Dial()),
+        "reserved": reserved,
+    }
+    body = understood(k.plan, call, raw)
+    assert canonical(parse(canonical(body).decode())) == canonical(body)
+    return body
+
+
+def said(shape: dict[str, Any], text: str) -> dict[str, Any]:
+    return understand(shape, Raw(status=200, body=reply(text)))
+
+
+def test_a_reply_becomes_the_body_of_a_do() -> None:
+    """P1: slot, attempt, value, its hash, and how long it took."""
+    body = understand(JSON, Raw(status=200, body=reply('{"n": 4.0}'), delay_secs=1.5))
+    assert body == {
+        "slot": "primary/0",
+        "attempt": 1,
+        "status": "ok",
+        "value": {"n": 4},
+        "hash": hashlib.sha256(b'{"n":4}').hexdigest(),
+        "delay_secs": 1.5,
+        "cost": 0.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{"a": 1}', {"a": 1}),
+        (' \n{"a": 1}\n ', {"a": 1}),
+        ("[1, 2]", [1, 2]),
+        ("3", 3),
+        ("null", None),
+        ('"x"', "x"),
+        ('```json\n{"a": 1}\n```', {"a": 1}),
+        ('```\n{"a": 1}```', {"a": 1}),
+        ('Sure! Here it is: {"a": {"b": 1}} Anything else?', {"a": {"b": 1}}),
+        ('Here:\n```json\n{"a": 1}\n```\nBye {friend}', {"a": 1}),
+        ('It is {"a": 1}, I repeat: { "a" : 1.0 }', {"a": 1}),
+        ("The list is [1, 2].", [1, 2]),
+        ('As in [1], it is {"a": 1}', {"a": 1}),
+        ('{"a": "has { and } in it"} ok', {"a": "has { and } in it"}),
+        ('<think>maybe {"a": 2}?</think>{"a": 1}', {"a": 1}),
+        ("{" * 50 + '{"a": 1}', {"a": 1}),
+    ],
+)
+def test_the_json_in_a_text_is_found(text: str, value: Any) -> None:
+    """Code fences, and prose around one value, are put up with."""
+    body = said(JSON, text)
+    assert (body["status"], body["value"]) == ("ok", value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"a": 1} or {"a": 2}', "2 different JSON values"),
+        ('```json\n{"a": 1}\n```\n```json\n{"a": 2}\n```', "2 different JSON values"),
+        ("[1] [2]", "2 different JSON values"),
+        ("no idea", "no JSON in the answer: no idea"),
+        ('{"a": 1', "no JSON"),
+        ("", "no JSON"),
+        ("NaN", "no JSON"),
+        ('{"a": NaN}', "no JSON"),
+        ("[" * 3000, "no JSON"),
+        ('{"a": "\\ud800"}', "no JSON"),
+    ],
+)
+def test_there_is_no_guessing_between_two_and_none(text: str, told: str) -> None:
+    """P11: what cannot be read for certain is invalid, and says so."""
+    body = said(JSON, text)
+    assert body["status"] == "invalid"
+    assert told in body["problem"]
+    assert body["cost"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("Yes", "Yes"),
+        (" yes\n", "Yes"),
+        ('"No"', "No"),
+        ("No.", "No"),
+        ("`no`", "No"),
+        ("no idea", "NO idea"),
+        ("maybe", None),
+        ("Yes and No", None),
+        ("", None),
+    ],
+)
+def test_a_choice_is_exact_or_differs_in_case_only(text: str, value: str | None) -> None:
+    """P7: one of the choices, or invalid."""
+    body = said(CHOICE, text)
+    assert body.get("value") == value
+    assert body["status"] == ("ok" if value else "invalid")
+
+
+def test_a_choice_that_could_be_two_is_none() -> None:
+    shape = {"kind": "choice", "choices": ["a", "A"]}
+    assert said(shape, "A")["value"] == "A"
+    twins = {"kind": "choice", "choices": ["ab", "AB"]}
+    assert said(twins, "Ab")["status"] == "invalid"
+
+
+def test_text_is_taken_as_it_is() -> None:
+    """P7: but for white space around it, and for what a model thought first."""
+    assert said(TEXT, "  So be it.\n")["value"] == "So be it."
+    assert said(TEXT, "<think>hm</think>\nYes.")["value"] == "Yes."
+    body = said(TEXT, "  ")
+    assert (body["status"], body["problem"]) == ("invalid", "$: must not be empty")
+
+
+def test_notes_in_an_answer_are_taken_out_of_it() -> None:
+    """P18: ``_confidence`` and ``_rationale`` are beside the answer, not in it."""
+    body = said(
+        JSON,
+        '{"a": 1, "_confidence": 0.75, "_rationale": "because", "_obligations":'
+        ' [{"id": "o", "status": "pending"}]}',
+    )
+    assert body["value"] == {"a": 1}
+    assert body["confidence"] == 0.75
+    assert body["rationale"] == "because"
+    assert body["obligations"] == [{"id": "o", "status": "pending"}]
+
+
+@pytest.mark.parametrize("stated", ["2", "-0.1", '"high"', "null", "true"])
+def test_a_confidence_that_is_none_is_not_taken(stated: str) -> None:
+    """P17: a confidence is a number from 0 to 1."""
+    body = said(JSON, f'{{"a": 1, "_confidence": {stated}}}')
+    assert body["status"] == "ok"
+    assert "confidence" not in body
+
+
+def test_an_obligation_without_a_name_makes_the_answer_invalid() -> None:
+    body = said(JSON, '{"a": 1, "_obligations": [{"status": "pending"}]}')
+    assert body["status"] == "invalid"
+    assert "has no id" in body["problem"]
+
+
+def logprobs(*values: Any) -> dict[str, Any]:
+    return {"content": [{"token": "x", "logprob": value} for value in values]}
+
+
+@pytest.mark.parametrize(
+    ("given", "confidence"),
+    [
+        (logprobs(0.0, 0.0), 1.0),
+        (logprobs(math.log(0.5)), 0.5),
+        (logprobs(math.log(0.25), 0.0), 0.5),
+        (logprobs(-9999), 0.0),
+        (logprobs(0.5), 1.0),
+        (logprobs(), None),
+        (logprobs("x"), None),
+        ({"content": None}, None),
+        (None, None),
+        ([], None),
+    ],
+)
+def test_confidence_is_the_geometric_mean_of_the_tokens(given: Any, confidence: Any) -> None:
+    """exp of the mean log probability, where the server gives it."""
+    body = understand(TEXT, Raw(status=200, body=reply("x", logprobs=given)))
+    assert body.get("confidence") == confidence
+
+
+def test_a_stated_confidence_goes_before_a_measured_one() -> None:
+    text = '{"a": 1, "_confidence": 0.25}'
+    body = understand(JSON, Raw(status=200, body=reply(text, logprobs=logprobs(0.0))))
+    assert body["confidence"] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("raw", "transport"),
+    [
+        (Raw(failure="connection refused"), True),
+        (Raw(failure="exit status 1", transport=False), False),
+        (Raw(status=408, body="x"), True),
+        (Raw(status=425, body="x"), True),
+        (Raw(status=429, body={"error": "slow down"}), True),
+        (Raw(status=500), True),
+        (Raw(status=503, body="x" * 10_000), True),
+        (Raw(status=400, body={"error": "bad"}), False),
+        (Raw(status=401), False),
+        (Raw(status=404), False),
+        (Raw(status=301), False),
+    ],
+)
+def test_a_failure_is_on_the_way_or_final(raw: Raw, transport: bool) -> None:
+    """P4, P19: only what failed on the way is sent again; neither costs anything."""
+    body = understand(TEXT, raw)
+    assert (body["status"], body["transport"], body["cost"]) == ("error", transport, 0.0)
+    assert body["problem"]
+    assert len(body["problem"]) < 600
+    assert "value" not in body
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        "not json",
+        [],
+        {},
+        {"choices": []},
+        {"choices": "x"},
+        {"choices": [None]},
+        {"choices": [{}]},
+        {"choices": [{"message": {"content": None, "tool_calls": []}}]},
+        {"choices": [{"message": {"content": [{"type": "text"}]}}]},
+        {"choices": [{"message": {"content": "x"}, "finish_reason": "content_filter"}]},
+        {"error": {"message": "boom"}},
+    ],
+)
+def test_a_reply_without_an_answer_is_invalid(body: Any) -> None:
+    """P11: whatever a server calls success."""
+    found = understand(TEXT, Raw(status=200, body=body))
+    assert found["status"] == "invalid"
+    assert found["problem"]
+
+
+PRICED = llm("a", cost=Cost(per_call=0.01, per_1k_input=1.0, per_1k_output=2.0))
+
+
+@pytest.mark.parametrize(
+    ("usage", "cost"),
+    [
+        ({"prompt_tokens": 100, "completion_tokens": 50}, 0.01 + 0.1 + 0.1),
+        ({"prompt_tokens": 0, "completion_tokens": 0}, 0.01),
+        ({"prompt_tokens": 100}, 0.25),
+        ({"prompt_tokens": -1, "completion_tokens": 5}, 0.25),
+        ({"prompt_tokens": True, "completion_tokens": 5}, 0.25),
+        (None, 0.25),
+        ("x", 0.25),
+    ],
+)
+def test_a_reply_costs_what_it_says_it_used(usage: Any, cost: float) -> None:
+    """P13: without a count, all that was reserved."""
+    body = understand(TEXT, Raw(status=200, body={**reply("x"), "usage": usage}), PRICED)
+    assert body["cost"] == pytest.approx(cost)
+
+
+def test_an_invalid_reply_is_paid_for_all_the_same() -> None:
+    """P12, P13: the money is gone."""
+    usage = {"prompt_tokens": 0, "completion_tokens": 0}
+    body = understand(JSON, Raw(status=200, body={**reply("x"), "usage": usage}), PRICED)
+    assert (body["status"], body["cost"]) == ("invalid", 0.01)
+
+
+def test_a_wrong_shape_is_invalid_and_says_where() -> None:
+    """P11: the answer is kept for whoever asks why."""
+    body = said({"kind": "json", "required_fields": ["total"]}, '{"sum": 1}')
+    assert (body["status"], body["problem"]) == ("invalid", "$.total: is required")
+    assert body["value"] == {"sum": 1}
+
+
+def test_a_program_answers_with_its_output() -> None:
+    """P8: a system or pattern responder's body is the answer."""
+    body = understand(JSON, Raw(body={"n": 1.0, "_confidence": 1}), TOOL)
+    assert (body["status"], body["value"], body["confidence"]) == ("ok", {"n": 1}, 1.0)
+    assert body["cost"] == 0.5
+    assert understand(TEXT, Raw(body="words"), TOOL)["value"] == "words"
+    assert understand(TEXT, Raw(body={"n": 1}), TOOL)["problem"] == "$: must be text, not an object"
+    assert understand(CHOICE, Raw(body="yes"), TOOL)["value"] == "Yes"
+    assert understand(JSON, Raw(body=2**60), TOOL)["status"] == "invalid"
+
+
+def test_a_person_submits_an_answer_with_what_is_beside_it() -> None:
+    """P18: validated against the shape; confidence and rationale are kept."""
+    eve = person("a")
+    raw = Raw(body={"n": 1}, confidence=0.5, rationale="I looked it up", delay_secs=90_000)
+    body = understand(JSON, raw, eve)
+    assert (body["status"], body["confidence"]) == ("ok", 0.5)
+    assert body["rationale"] == "I looked it up"
+    wrong = understand({"kind": "json", "required_fields": ["m"]}, raw, eve)
+    assert wrong["problem"] == "$.m: is required"
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(ANYTHING, st.sampled_from([JSON, TEXT, CHOICE]), st.sampled_from([llm("a"), TOOL]))
+def test_nothing_that_a_responder_sends_raises(
+    body: Any, shape: dict[str, Any], responder: Responder
+) -> None:
+    """P11: whatever comes is ok or invalid, and fits into a record."""
+    found = understand(shape, Raw(status=200, body=body), responder)
+    assert found["status"] in ("ok", "invalid")
+
+
+@given(ANYTHING.map(json.dumps) | st.text(), st.text(max_size=20))
+def test_no_text_of_a_model_raises(text: str, before: str) -> None:
+    """P11."""
+    assert said(JSON, before + text)["status"] in ("ok", "invalid")
