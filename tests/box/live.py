@@ -27,11 +27,11 @@ LIVELY = {
 class Live(Box):
     """A running box, asked over its own wire as `covend status` asks it."""
 
-    def post(self, body):
+    def post(self, body, headers=None):
         """Status, headers and body of one chat request."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
-            connection.request("POST", "/v1/chat/completions", json.dumps(body))
+            connection.request("POST", "/v1/chat/completions", json.dumps(body), headers or {})
             response = connection.getresponse()
             return response.status, response.headers, response.read()
         finally:
@@ -55,7 +55,7 @@ class Live(Box):
                 return None
             return status if status["covens"] else None
 
-        return eventually(once, 20, "the core answers")
+        return eventually(once, 30, "the core answers")
 
     def coven(self, name):
         return next(coven for coven in self.status()["covens"] if coven["name"] == name)
@@ -63,7 +63,7 @@ class Live(Box):
     def open(self):
         return [coven["name"] for coven in self.status()["covens"] if coven["state"] == "open"]
 
-    def until_open(self, *names, seconds=20.0):
+    def until_open(self, *names, seconds=30.0):
         """Waits until exactly these covens are open and nothing is under way."""
         eventually(
             lambda: sorted(self.open()) == sorted(names) and not self.status()["transition"],
@@ -71,7 +71,7 @@ class Live(Box):
             f"exactly {names} open",
         )
 
-    def until_phase(self, *phases, seconds=20.0):
+    def until_phase(self, *phases, seconds=30.0):
         """Waits until the transition under way is in one of these phases; returns which."""
         with Node.client(self.run_dir) as client:
 
@@ -90,7 +90,7 @@ class Live(Box):
     def alerts(self):
         return [alert["text"] for alert in self.status()["alerts"]]
 
-    def until_alert(self, text, seconds=15.0):
+    def until_alert(self, text, seconds=30.0):
         eventually(
             lambda: any(text in alert for alert in self.alerts()), seconds, f"alert {text!r}"
         )
@@ -116,9 +116,9 @@ class Live(Box):
             except ActorError:
                 return None  # the core is away
 
-        return eventually(once, 20, "the broker answers")
+        return eventually(once, 30, "the broker answers")
 
-    def until_job(self, name, condition, what, seconds=20.0):
+    def until_job(self, name, condition, what, seconds=30.0):
         def holds():
             job = self.job(name)
             return job if condition(job) else None
@@ -146,7 +146,7 @@ class Live(Box):
             except OSError:
                 return False  # it is only being started
 
-        eventually(busy, 10, f"{requests} in flight on {name}")
+        eventually(busy, 30, f"{requests} in flight on {name}")
 
     def written(self, name, event):
         """The lines of a kind in a soulstone's journal, over all its lives."""
@@ -166,7 +166,7 @@ class Live(Box):
     def until_reborn(self, node, old):
         return eventually(
             lambda: (pid := self.pid(node)) is not None and pid != old and pid,
-            15,
+            30,
             f"a new {node}",
         )
 

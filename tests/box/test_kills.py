@@ -17,7 +17,7 @@ pytestmark = pytest.mark.xdist_group("box")
 def box():
     stones = [
         Stone("chat", coven="talk", slots=4, load=0.2, tokens_per_second=200),
-        Stone("code", coven="work", slots=1, load=0.6, tokens_per_second=200),
+        Stone("code", coven="work", slots=1, load=1.0, tokens_per_second=200),
     ]
     with Live(stones, budget=200, tables=LIVELY) as box:
         yield box
@@ -46,14 +46,14 @@ def test_a_core_killed_in_mid_transition_loses_nobody(box, watch, clients, phase
         before = [clients.ask(box, "chat", tokens=400) for _ in range(2)]
         box.until_busy("chat", 2)
     elif phase == "transmuting":
-        box.fault("chat", "slow-stop:1.5")
+        box.fault("chat", "slow-stop:2.5")
     wanted = clients.ask(box, "code")
     box.until_phase(phase, "signalled") if phase == "transmuting" else box.until_phase(phase)
     core = box.kill("core")
     after = [clients.ask(box, "chat"), clients.ask(box, "code")]
     assert kinds([*before, wanted, *after]) == ["full"] * (len(before) + 3)
     box.until_reborn("core", core)
-    eventually(lambda: not box.status()["transition"], 20, "the box is at rest")
+    eventually(lambda: not box.status()["transition"], 30, "the box is at rest")
     (name,) = box.open()
     only(box, name, {"talk": "chat", "work": "code"}[name])
 
@@ -61,7 +61,7 @@ def test_a_core_killed_in_mid_transition_loses_nobody(box, watch, clients, phase
 def test_a_reactor_killed_in_mid_transmutation_loses_nobody(box, watch, clients):
     """W22, S16: the next reactor finds the intent or the world; the core asks again or undoes."""
     assert kinds([clients.ask(box, "chat")]) == ["full"]
-    box.fault("chat", "slow-stop:1.0")
+    box.fault("chat", "slow-stop:2.5")
     wanted = clients.ask(box, "code")
     box.until_phase("signalled", "transmuting")
     box.kill("reactor")
@@ -73,15 +73,15 @@ def test_a_killed_gate_takes_its_clients_along_and_nothing_else(box, watch, clie
     """DESIGN §3: its clients see broken connections, the core forgets what they wanted."""
     assert kinds([clients.ask(box, "chat")]) == ["full"]
     core, stone = box.pid("core"), box.pid("soulstone:chat")
-    lost = [clients.ask(box, "chat", tokens=600) for _ in range(4)]
+    lost = [clients.ask(box, "chat", tokens=3000) for _ in range(4)]
     box.until_busy("chat", 4)
     lost += [clients.ask(box, "chat") for _ in range(3)]
-    eventually(lambda: box.status()["queue"], 10, "three wait")
+    eventually(lambda: box.status()["queue"], 30, "three wait")
     gate = box.kill("gate-0")
     assert all(kind.startswith("broken") for kind in kinds(lost))
     box.until_reborn("gate-0", gate)
-    eventually(box.answers, 10, "the new gate answers")
-    eventually(lambda: not box.status()["queue"], 10, "their demand is forgotten")
+    eventually(box.answers, 30, "the new gate answers")
+    eventually(lambda: not box.status()["queue"], 30, "their demand is forgotten")
     assert kinds([clients.ask(box, "chat"), clients.ask(box, "code")]) == ["full", "full"]
     assert box.pid("core") == core
     assert stone in {line["pid"] for line in box.written("chat", "stopping")}, "drained, not killed"
@@ -107,7 +107,7 @@ def test_a_job_parked_by_a_swap_goes_on_after_it_and_repeats_nothing(
 ):
     """S17, W20, P4: parked at its boundary; each step is asked once, across a core's death too."""
     assert kinds([clients.ask(box, "code")]) == ["full"]
-    job = box.submit("code", steps=6, tokens=40)
+    job = box.submit("code", steps=12, tokens=40)
     box.until_job(job, lambda job: job["done"] >= 2, "two steps are done")
     wanted = clients.ask(box, "chat", tokens=300)
     box.until_job(job, lambda job: job["parked"] >= 1, "the job is parked")
@@ -117,9 +117,9 @@ def test_a_job_parked_by_a_swap_goes_on_after_it_and_repeats_nothing(
         box.until_reborn("core", core)
     assert kinds([wanted]) == ["full"]
     story = box.until_job(job, lambda job: job["status"] == "done", "the job is done", 40)
-    assert [r["usage"]["completion_tokens"] for r in story["results"]] == list(range(40, 46))
+    assert [r["usage"]["completion_tokens"] for r in story["results"]] == list(range(40, 52))
     keys = [line["key"] for line in box.written("code", "request") if line["key"]]
-    assert [keys.count(f"{job}/{index}") for index in range(6)] == [1] * 6
+    assert [keys.count(f"{job}/{index}") for index in range(12)] == [1] * 12
 
 
 def test_a_stopped_core_is_no_dead_one_and_harms_no_warm_request(box, watch, clients):

@@ -65,7 +65,7 @@ def test_a_box_that_is_ended_leaves_nothing_behind(clients, end):
         # What ends within the gate's grace is not cut; what is cut is seen to be.
         assert kinds([stream])[0].startswith("full" if end is by_term else ("error", "broken"))
         box.wait()
-        eventually(lambda: not box.processes.look(), 5, "no zombie is left")
+        eventually(lambda: not box.processes.look(), 30, "no zombie is left")
         if end is not by_kill:
             assert not [path for path in box.run_dir.rglob("*") if path.is_socket()]
             assert not (box.run_dir / "root.json").exists()

@@ -73,7 +73,7 @@ def test_a_smaller_tier_serves_while_both_are_needed_and_the_larger_one_comes_ba
     writer = Writer(box, clients.pool)
     try:
         writer.until("large", "0")
-        streams = [clients.ask(box, "writer", tokens=100)]
+        streams = [clients.ask(box, "writer", tokens=300)]
         box.until_busy("large", 2)
         asked = time.monotonic()
         assert kinds([clients.ask(box, "code")]) == ["full"]

@@ -20,7 +20,7 @@ TABLES = {
         "stall_seconds": 1.5,
         "quota_seconds": 1.0,
     },
-    "transition": {"awaken": 2.0, "attempts": 3},
+    "transition": {"awaken": 3.0, "attempts": 3},
 }
 
 
@@ -104,7 +104,7 @@ def test_a_target_that_never_gets_ready_is_undone_thrice_and_then_held(box, clie
     Who comes while it is quarantined is refused at once.
     """
     wanted = clients.ask(box, "mute", stream=False)
-    eventually(lambda: box.pid("soulstone:mute"), 10, "a first attempt")
+    eventually(lambda: box.pid("soulstone:mute"), 30, "a first attempt")
     meanwhile = clients.ask(box, "chat")
     (refused,) = kinds([wanted])
     assert refused.startswith("error: 503: ")

@@ -201,7 +201,7 @@ def test_stop_falls_back_to_a_signal_where_the_wire_is_silent(box, covend, root)
     process = root()
     told = json.loads(covend("stop", "--run-dir", box.run_dir, "--json").stdout)
     assert (told["stopped"], told["how"], told["pid"]) == (True, "SIGTERM", process.pid)
-    assert process.wait(5) != 0
+    assert process.wait(30) != 0
 
 
 def test_stop_reports_a_root_that_will_not_go(box, covend, root, monkeypatch):

@@ -13,7 +13,7 @@ _FIRST_PAUSE = 0.002
 _LONGEST_PAUSE = 0.05
 
 
-def eventually(condition: Callable[[], T], seconds: float = 5.0, what: str = "") -> T:
+def eventually(condition: Callable[[], T], seconds: float = 20.0, what: str = "") -> T:
     """Returns what ``condition`` gives as soon as that is true.
 
     Asks again and again for ``seconds``, blocking the calling thread; raises AssertionError that
