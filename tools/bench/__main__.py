@@ -31,6 +31,10 @@ NAMES = (
     "clairvoyant",
     "actors",
     "box",
+    "workflows",
+    "gaps",
+    "parked",
+    "replay",
 )
 """Every bench, in the order of docs/benchmarks.md."""
 

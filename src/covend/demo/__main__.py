@@ -12,13 +12,19 @@ from pathlib import Path
 
 from rich.console import Console
 
+from covend.client import Client
 from covend.config import load
 from covend.demo.box import DemoBox, DemoFailed
 from covend.demo.clients import Clients, Request
+from covend.demo.provider import Provider
+from covend.demo.questions import Questions
 from covend.demo.scenes import SCENES, Check, Stage
 from covend.demo.screen import Screen, summary, verdicts
 
 CONFIG = Path(__file__).parents[3] / "configs" / "demo.toml"
+
+PROVIDER_PORT = 7886
+"""Where ``paid-model`` of the demo's box is."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -32,13 +38,15 @@ def main(argv: list[str] | None = None) -> int:
     box = DemoBox(given.config)
     listen = load(given.config).listen
     console.print(f"starting the box of {given.config.name} (logs in {box.folder})")
-    clients = Clients(f"http://{listen}/v1")
+    gate = f"http://{listen}"
+    clients = Clients(f"{gate}/v1")
     screen = Screen(console, box)
     try:
-        with box, screen:
+        with box, screen, Client(gate) as client, Provider(PROVIDER_PORT, gate) as provider:
             stage = Stage(box, clients, screen.say, checks)
             for scene in SCENES:
                 scene(stage)
+            Questions(stage, client, provider).play()
     except DemoFailed as error:
         checks.append(Check("the demo goes through", False, str(error)))
     dropped = [request for request in clients.requests if request.outcome == "dropped"]
