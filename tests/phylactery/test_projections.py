@@ -235,6 +235,13 @@ def test_a_human_task_goes_where_its_answers_take_it(
     assert store.verify() == []
 
 
+def test_nobody_is_asked_beside_who_has_answered(store: Store) -> None:
+    """P18, P20: a delegate gets a task while the call is open, and none after."""
+    store.append([intend(), human(did="did:ann"), do()])
+    store.append([made("q", "learn", delegate={"s#0": "did:eve", "z#0": "did:eve"})])
+    assert picked(store.tasks(), "did", "state") == [("did:ann", "submitted")]
+
+
 def test_a_call_of_a_model_is_no_task(store: Store) -> None:
     """P18."""
     store.append([intend(), call(responder={"kind": "llm", "did": "did:x"})])

@@ -180,10 +180,10 @@ while True:
 
 
 def test_a_killed_writer_loses_nothing_acknowledged_and_leaves_no_half_batch(place: Any) -> None:
-    """D2, D5: kill -9 at twelve points, each life going on where the last one ended."""
+    """D2, D5: kill -9 again and again, each life going on where the last one ended."""
     place.open().close()
     start = 0
-    for life in range(12):
+    for life in range(12 if place.engine == "sqlite" else 5):
         writer = subprocess.Popen(
             [sys.executable, "-c", WRITER, place.where, str(start)], stdout=subprocess.PIPE
         )

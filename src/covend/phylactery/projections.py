@@ -17,7 +17,7 @@ from covend.phylactery.schema import PROJECTION_TABLES, WORKING_KINDS
 ACCEPTED = "accepted"
 TASK_ENDS = {"ok": "submitted", "declined": "declined", "timeout": "expired"}
 """What a human's answer makes of his task; any other answer withdraws it."""
-_PLACE = "WHERE thread = ? AND slot = ? AND attempt = ?"
+_AT = "thread = ? AND slot = ? AND attempt = ?"
 _NOT_AFTER_KNOW = frozenset({"call", "learn", "know"})
 
 
@@ -90,7 +90,7 @@ def _call(db: Database, seq: int, entry: Record) -> None:
         (*place, seq, entry.id, body.responder.kind, body.deadline, body.key),
     )
     if not claimed:
-        other = db.first(f"SELECT call FROM attempt {_PLACE}", place)
+        other = db.first(f"SELECT call FROM attempt WHERE {_AT}", place)
         raise _taken(entry, place, _first(other))
     if body.responder.kind == "actor":
         db.change(
@@ -105,7 +105,7 @@ def _do(db: Database, seq: int, entry: Record) -> None:
     """Claim the slot's answer; a human's ``accepted`` only says that one will come (P12, P18)."""
     body = read(entry, Do)
     place = (entry.thread, body.slot, body.attempt)
-    attempt = db.first(f"SELECT answer FROM attempt {_PLACE}", place)
+    attempt = db.first(f"SELECT answer FROM attempt WHERE {_AT}", place)
     if attempt is None:
         if _has_ended(db, entry.thread):
             return  # a late one, and its call is purged
@@ -119,11 +119,9 @@ def _do(db: Database, seq: int, entry: Record) -> None:
         raise _taken(entry, place, attempt[0])
     state = ACCEPTED
     if body.status != ACCEPTED:
-        db.change(f"UPDATE attempt SET answer = ?, open = 0 {_PLACE}", (entry.id, *place))
+        db.change(f"UPDATE attempt SET answer = ?, open = 0 WHERE {_AT}", (entry.id, *place))
         state = TASK_ENDS.get(body.status or "", "withdrawn")
-    db.change(
-        f"UPDATE task SET state = ? {_PLACE} AND state IN ('open', 'accepted')", (state, *place)
-    )
+    _move_task(db, place, state)
 
 
 def _tick(db: Database, seq: int, entry: Record) -> None:
@@ -139,11 +137,7 @@ def _learn(db: Database, seq: int, entry: Record) -> None:
     for name, status in body.closed.items():
         place = (entry.thread, *_place(name))
         db.change(f"UPDATE attempt SET open = 0 WHERE {_AT}", place)
-        state = TASK_ENDS.get(status, "withdrawn")
-        db.change(
-            f"UPDATE task SET state = ? WHERE {_AT} AND state IN ('open', 'accepted')",
-            (state, *place),
-        )
+        _move_task(db, place, TASK_ENDS.get(status, "withdrawn"))
     for name, due in body.extended.items():
         for table in ("attempt", "task"):
             db.change(f"UPDATE {table} SET due = ? WHERE {_AT}", (due, entry.thread, *_place(name)))
@@ -151,12 +145,9 @@ def _learn(db: Database, seq: int, entry: Record) -> None:
         db.change(
             "INSERT INTO task (thread, slot, attempt, seq, did, state, due, opened)"
             f" SELECT thread, slot, attempt, ?, ?, 'open', due, ? FROM attempt WHERE {_AT}"
-            " ON CONFLICT (thread, slot, attempt, did) DO NOTHING",
+            " AND open = 1 ON CONFLICT (thread, slot, attempt, did) DO NOTHING",
             (seq, did, entry.clock, entry.thread, *_place(name)),
         )
-
-
-_AT = "thread = ? AND slot = ? AND attempt = ?"
 
 
 def _place(name: str) -> tuple[str, int]:
@@ -174,6 +165,12 @@ def _know(db: Database, seq: int, entry: Record) -> None:
     db.change("DELETE FROM timer WHERE thread = ?", (entry.thread,))
     db.change("UPDATE attempt SET open = 0 WHERE thread = ? AND open = 1", (entry.thread,))
     _withdraw_tasks(db, seq, entry)
+
+
+def _move_task(db: Database, place: tuple[str, str, int], state: str) -> None:
+    db.change(
+        f"UPDATE task SET state = ? WHERE {_AT} AND state IN ('open', 'accepted')", (state, *place)
+    )
 
 
 def _withdraw_tasks(db: Database, seq: int, entry: Record) -> None:
