@@ -31,9 +31,9 @@ class Cell:
     """Everything the runtime knows of one incarnation of an actor."""
 
     __slots__ = (
-        "_end", "actor", "asked", "ended", "fenced", "gone", "ids", "incarnation", "leaving",
-        "mailbox", "msg_id", "name", "parent", "promised", "ref", "started", "state", "system",
-        "trace", "trace_id", "waits_for", "watchers", "watching",
+        "_end", "actor", "asked", "done", "ended", "fenced", "gone", "ids", "incarnation",
+        "leaving", "mailbox", "msg_id", "name", "parent", "promised", "received", "ref", "started",
+        "state", "system", "trace", "trace_id", "waits_for", "watchers", "watching",
     )  # fmt: skip
 
     def __init__(
@@ -41,6 +41,8 @@ class Cell:
     ) -> None:
         self.system = system
         self.trace = system.trace
+        self.received = system.trace.received
+        self.done = system.trace.done
         self.ids = system.ids
         self.name = name
         self.incarnation = incarnation
@@ -71,8 +73,9 @@ class Cell:
         self.mailbox.owner = threading.get_ident()
         try:
             if self._start():
+                handle, get = self._handle, self.mailbox.get
                 while self.leaving is None and not self.fenced:
-                    self._handle(self.mailbox.get())
+                    handle(get())
                 if not self.fenced:
                     self._leave(self.leaving or NORMAL)
         finally:
@@ -95,7 +98,7 @@ class Cell:
 
     def _handle(self, envelope: Envelope) -> None:
         """Handle one message. Whatever it raises is this actor's failure alone (S12)."""
-        ours = type(envelope.message) in _OURS
+        ours = envelope.kind in _OURS
         if ours:
             wanted = self._ours(envelope)
             if wanted is None:
@@ -104,7 +107,7 @@ class Cell:
         message, answer = envelope.message, envelope.answer
         envelope.message = envelope.answer = None  # the ring keeps the envelope, not the payload
         self.msg_id, self.trace_id, self.asked = envelope.msg_id, envelope.trace_id, answer
-        self.trace.received(envelope)
+        self.received(envelope)
         outcome = ""
         try:
             if ours and isinstance(message, Shutdown) and not self.actor.trap_shutdown:
@@ -124,7 +127,7 @@ class Cell:
         else:
             if answer is not None and type(result) is not Promise:
                 self.reply(answer, result, None)
-        self.trace.done(envelope, outcome)
+        self.done(envelope, outcome)
         self.asked = None
 
     def _ours(self, envelope: Envelope) -> Envelope | None:

@@ -32,7 +32,7 @@ class Envelope(msgspec.Struct, gc=False):
 
     message: object
     answer: Answer | None
-    what: str
+    kind: type
     sender: str
     target: str
     msg_id: int

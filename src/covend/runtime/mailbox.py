@@ -18,7 +18,7 @@ from typing import Literal
 from covend.runtime.envelope import Envelope, here
 from covend.runtime.errors import ActorDead, ActorError, MailboxFull
 from covend.runtime.messages import CONTROL
-from covend.runtime.timers import Timers
+from covend.runtime.timers import Fired, Timers
 
 Policy = Literal["block", "reject", "drop_oldest"]
 
@@ -102,7 +102,7 @@ class Mailbox:
 
         Raises ``MailboxFull`` as the policy says; a sender that is not ``patient`` never blocks.
         """
-        if _is_control[type(envelope.message)]:
+        if _is_control[envelope.kind]:
             self.control.append(envelope)
         elif len(self.work) < self._far_from_full:
             self.work.append(envelope)
@@ -214,7 +214,7 @@ class Mailbox:
     def fire(self) -> None:
         """Move what is due to the control lane."""
         for fired in self.timers.due(self._now()):
-            self.put_control(Envelope(fired, None, "Fired", self.name, self.name, 0, 0, 0, 0))
+            self.put_control(Envelope(fired, None, Fired, self.name, self.name, 0, 0, 0, 0))
 
     # ── the end ──────────────────────────────────────────────────────────────────────────────
 

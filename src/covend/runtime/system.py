@@ -303,7 +303,7 @@ class System(ABC):
         elif type(message) in _SAID_IN_VAIN:
             return
         else:
-            self.dead_letters.add(DeadLetter(target, sender, envelope.what, str(error)))
+            self.dead_letters.add(DeadLetter(target, sender, envelope.kind.__name__, str(error)))
         ids = (envelope.msg_id, envelope.cause_id, envelope.trace_id)
         self.trace.add("drop", target, sender, message, *ids, str(error))
 

@@ -154,7 +154,7 @@ class TraceRing:
         ) -> Envelope:
             number = next(following)
             envelope = Envelope(
-                message, answer, type(message).__name__, sender, target,
+                message, answer, type(message), sender, target,
                 msg_id, cause_id, trace_id, number, number, clock(),
             )  # fmt: skip
             append(envelope)
@@ -210,7 +210,7 @@ class TraceRing:
         return Envelope(
             message,
             answer,
-            type(message).__name__,
+            type(message),
             origin.sender,
             target,
             *origin[1:],
@@ -317,15 +317,15 @@ def _records(entry: _Entry) -> Iterator[TraceRecord]:
         yield entry
         return
     e = entry
-    ids = (e.msg_id, e.cause_id, e.trace_id)
+    what, ids = e.kind.__name__, (e.msg_id, e.cause_id, e.trace_id)
     here, there = (e.target, e.sender), (e.sender, e.target)
     if e.sent >= 0:
-        yield TraceRecord(e.sent, e.sent_ns, "send", *there, e.what, *ids, e.payload)
+        yield TraceRecord(e.sent, e.sent_ns, "send", *there, what, *ids, e.payload)
     if e.received >= 0:
-        yield TraceRecord(e.received, e.received_ns, "receive", *here, e.what, *ids, e.payload)
+        yield TraceRecord(e.received, e.received_ns, "receive", *here, what, *ids, e.payload)
     if e.done >= 0:
         detail = e.outcome or e.payload
-        yield TraceRecord(e.done, e.done_ns, "done", *here, e.what, *ids, detail)
+        yield TraceRecord(e.done, e.done_ns, "done", *here, what, *ids, detail)
 
 
 def load(path: Path) -> tuple[dict[str, Any], list[TraceRecord]]:
