@@ -241,6 +241,22 @@ def test_a_dead_member_is_started_again_and_a_hard_reset_kills_first(stage):
     assert stage.open() == {"a"} and stage.phase() is None
 
 
+def test_a_process_that_took_the_place_of_the_condemned_one_is_left_alone(stage):
+    """W26: the verdict came while a transition was under way that replaced it anyway."""
+    a = msgspec.structs.replace(stage.box.soulstone[0], command=("other",))
+    stage.tell(
+        NewConfig(msgspec.structs.replace(stage.box, soulstone=(a, *stage.box.soulstone[1:])))
+    )
+    stage.tell(HardReset("a", "stall", {}))
+    stage.confirm(REFIT)
+    stage.act()
+    stage.hashes["a"] = spec_hash(a)
+    stage.act()
+    stage.ready("a")
+    stage.system.advance(10.0)
+    assert stage.open() == {"a"} and all(intent.kill == () for intent in stage.intents)
+
+
 def test_a_member_that_died_while_it_drained_is_started_again_after_the_reopening(stage):
     """W26, W21: nobody is left open and dead."""
     stage.wants("b")

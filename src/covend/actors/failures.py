@@ -26,11 +26,14 @@ ACTING = frozenset({table.SIGNALLED, table.TRANSMUTING, table.COMPENSATING, tabl
 
 @dataclass(frozen=True, slots=True)
 class Revive:
-    """A timer's message: see again whether ``name`` needs a revival (W26)."""
+    """A timer's message: see again whether ``name`` needs a revival (W26).
+
+    ``condemned`` is the process that is to be killed for it, if one is.
+    """
 
     name: str
     reason: str
-    reset: frozenset[str] = frozenset()
+    condemned: int | None = None
     lane: ClassVar[Lane] = CONTROL
 
 
@@ -106,23 +109,28 @@ class Failures:
         """The watchdog's sentence: kill, wait until the memory is free, start again (W26)."""
         name, cause = verdict.name, verdict.cause
         self.arbiter.ctx.tell("console", Alert(f"{name}: {cause}: hard reset", verdict.evidence))
-        self.revive(Revive(name, f"watchdog: {cause}", frozenset({name})))
+        pid = self.arbiter.hands.observe().alive.get(name)
+        self.revive(Revive(name, f"watchdog: {cause}", pid))
 
     def revive(self, order: Revive) -> None:
         """Start a dead member of an open coven again, as a transition of its own.
 
-        Later where a transition is under way; not at all where that one has brought it back.
+        Later where a transition is under way; not at all where that one has brought it back, or
+        another process in the place of the condemned one.
         """
         arbiter, name = self.arbiter, order.name
         residency = arbiter.residency
         coven = next((c for c in residency.open if name in residency.managed(c)), None)
-        if coven is None or (not order.reset and name in residency.ready):
+        reset = frozenset[str]()
+        if order.condemned is not None and arbiter.hands.pids.get(name) == order.condemned:
+            reset = frozenset({name})
+        if coven is None or (not reset and name in residency.ready):
             return
         now = arbiter.ctx.now()
         wait = 0.0
         if arbiter.passage is not None or not arbiter.settled:
             wait = RETRY_SECONDS
-        elif not order.reset:
+        elif not reset:
             loading = name in arbiter.hands.observe().alive
             wait = max(RETRY_SECONDS if loading else 0.0, self.record_of(coven).until - now)
         if wait > 0.0:
@@ -130,7 +138,7 @@ class Failures:
             return
         residency.closed.add(name)
         swap = Swap(order.reason, "watchdog", now, target=coven)
-        arbiter.transitions.begin(swap, revival=frozenset({name}), reset=order.reset)
+        arbiter.transitions.begin(swap, revival=frozenset({name}), reset=reset)
 
     def mend(self) -> None:
         """After a transition: whoever died meanwhile is started again (W26)."""
