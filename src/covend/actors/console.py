@@ -34,6 +34,8 @@ from covend.runtime import Actor, ActorError, Answer, MailboxSpec, Promise, Repl
 LOOK_SECONDS = 1.0
 ASK_SECONDS = 3.0
 KEEP_EVENTS = 5000
+OWNERS = ("dispatcher", "broker", "oculus", "arbiter", "registry", "herald", "courier", "desk")
+"""Who takes a changed configuration over (G10)."""
 
 
 Stamp = tuple[int, int]
@@ -209,7 +211,7 @@ class Console(Actor):
         if box != here:
             self.box = box
             remember(box.source, box.run_dir)
-            for owner in ("dispatcher", "broker", "oculus", "arbiter"):
+            for owner in OWNERS:
                 self.ctx.tell(owner, NewConfig(box))
         changes = diff(here, box)
         if (first or changes) and not changes.soulstone and not changes.coven:

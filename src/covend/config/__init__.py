@@ -7,6 +7,7 @@ from covend.config.changes import Changes, Delta, diff
 from covend.config.errors import ConfigError, ConfigErrors
 from covend.config.lastgood import load_or_last_good, remember
 from covend.config.loading import load, parse
+from covend.config.placeholders import expand_env
 from covend.config.queries import OfficeHours, Price, Queries, Records, ResponderEntry
 from covend.config.schema import schema_text
 from covend.config.sections import (
@@ -51,6 +52,7 @@ __all__ = [
     "Watchdog",
     "Whim",
     "diff",
+    "expand_env",
     "load",
     "load_or_last_good",
     "parse",

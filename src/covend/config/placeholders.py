@@ -54,6 +54,14 @@ def expand(text: str, values: Mapping[str, str], environ: Mapping[str, str]) -> 
     return _PLACEHOLDER.sub(fill, text)
 
 
+def expand_env(text: str) -> str:
+    """`text` with its `{env:VAR}` filled in from this process's environment.
+
+    For secrets, which are put in where they are used and kept nowhere. Raises PlaceholderError.
+    """
+    return expand(text, {}, os.environ)
+
+
 def plain_values(name: str, model: str, endpoint: str, here: Path) -> dict[str, str]:
     """What the placeholders without argument stand for, for one soulstone."""
     host, _, port = endpoint.removeprefix("http://").rpartition(":")

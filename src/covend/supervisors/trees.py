@@ -10,10 +10,16 @@ from covend.actors.arbiter import Arbiter
 from covend.actors.broker import Broker
 from covend.actors.catalog import Catalog
 from covend.actors.console import Console
+from covend.actors.courier import Courier
+from covend.actors.desk import RUNS, Desk
 from covend.actors.dispatcher import Dispatcher
+from covend.actors.execution import Execution
 from covend.actors.hands import COVENS, COVENS_TEMPLATE
+from covend.actors.herald import Herald
 from covend.actors.oculus import OculusActor
-from covend.config import Box
+from covend.actors.registry import Registry
+from covend.actors.timekeeper import Timekeeper
+from covend.config import Box, expand_env
 from covend.host.folders import Folders
 from covend.phylactery.actor import Phylactery
 from covend.runtime import Actor, ActorRef
@@ -46,6 +52,11 @@ class InForce:
         return lambda system, name: system.spawn(kind, *arguments(self.box), name=name)
 
 
+RUN = ChildSpec("run", (Execution,), restart="transient", backoff=Backoff(base=0.1, maximum=10.0))
+RUNS_SPEC = DynamicSpec(RUNS, RUN, intensity=100, period=200.0, max_children=100_000)
+"""A run that cannot reach the store is tried again, ever slower; one that is wrong is set aside."""
+
+
 def core_tree(box: Box, folders: Folders, incarnation: int, strategy: type[Any]) -> SupervisorSpec:
     """The core (rest_for_one): who dies takes with him those that trust him (DESIGN §4).
 
@@ -57,7 +68,7 @@ def core_tree(box: Box, folders: Folders, incarnation: int, strategy: type[Any])
         "core",
         "rest_for_one",
         [
-            ChildSpec("phylactery", (Phylactery, (folders.state / "phylactery.db",))),
+            ChildSpec("phylactery", (Phylactery, (store_of(box, folders),), kept(box))),
             ChildSpec("oculus", in_force.begin(OculusActor, lambda box: (box, folders.units))),
             ChildSpec("arbiter", in_force.begin(Arbiter, lambda box: (box, folders, strategy))),
             ChildSpec(COVENS, (DynamicSupervisor, (covens,)), kind="supervisor"),
@@ -66,13 +77,35 @@ def core_tree(box: Box, folders: Folders, incarnation: int, strategy: type[Any])
             ),
             ChildSpec("broker", in_force.begin(Broker, lambda box: (Catalog(box),))),
             ChildSpec(
-                "console",
-                in_force.begin(Console, lambda box: (box, incarnation, in_force.take)),
+                "console", in_force.begin(Console, lambda box: (box, incarnation, in_force.take))
             ),
+            ChildSpec("registry", in_force.begin(Registry, alone)),
+            ChildSpec("herald", in_force.begin(Herald, alone)),
+            ChildSpec("courier", in_force.begin(Courier, alone), shutdown=1.5),
+            ChildSpec("desk", in_force.begin(Desk, alone)),
+            ChildSpec(RUNS, (DynamicSupervisor, (RUNS_SPEC,)), kind="supervisor"),
+            ChildSpec("timekeeper", (Timekeeper,)),
         ],
         intensity=CORE_INTENSITY,
         period=CORE_PERIOD,
     )
+
+
+def alone(box: Box) -> tuple[Any, ...]:
+    """What an actor begins with that is given the configuration and nothing else."""
+    return (box,)
+
+
+def store_of(box: Box, folders: Folders) -> str:
+    """Where the records are: PostgreSQL if the configuration names one, else a file (D3)."""
+    if box.phylactery.dsn is None:
+        return str(folders.state / "phylactery.db")
+    return expand_env(box.phylactery.dsn)
+
+
+def kept(box: Box) -> dict[str, Any]:
+    """For how long (D4)."""
+    return {"retention_days": box.phylactery.retention_days}
 
 
 def root_tree(box: Box, config: str, folders: Folders) -> SupervisorSpec:

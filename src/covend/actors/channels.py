@@ -1,0 +1,76 @@
+"""Telling people through their channels: apprise, in a few threads of its own (P18)."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from covend.config import expand_env
+
+log = logging.getLogger(__name__)
+
+THREADS = 4
+MAX_QUEUED = 10_000
+Send: TypeAlias = Callable[[Sequence[str], str, str], bool]
+"""Channels, title, text; whether every channel took it."""
+
+
+def send(channels: Sequence[str], title: str, text: str) -> bool:
+    """Send one message through apprise addresses, in which {env:VAR} is replaced.
+
+    Blocks as long as the channels take; what they answer is logged, never their addresses.
+    """
+    import apprise  # a tenth of a second and many modules: only where somebody is told
+
+    messenger: Any = apprise.Apprise()  # its types are partly unknown
+    for channel in channels:
+        if not messenger.add(expand_env(channel)):
+            log.warning("a channel is no apprise address: %s…", channel.partition(":")[0])
+    return bool(messenger.notify(title=title, body=text))
+
+
+class Messengers:
+    """A few daemon threads that send, in the order they are told to, and say how it went."""
+
+    def __init__(self, through: Send = send) -> None:
+        self._send = through
+        self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue(MAX_QUEUED)
+        self._threads = [
+            threading.Thread(target=self._run, name=f"messenger-{number}", daemon=True)
+            for number in range(THREADS)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def send(
+        self, channels: Sequence[str], title: str, text: str, done: Callable[[bool], None]
+    ) -> bool:
+        """Queue one message; False where too many wait. ``done`` is called in a thread of ours."""
+
+        def work() -> None:
+            try:
+                done(self._send(channels, title, text))
+            except Exception:
+                log.exception("a person could not be told of a task")
+                done(False)
+
+        try:
+            self._queue.put_nowait(work)
+        except queue.Full:
+            return False
+        return True
+
+    def close(self) -> None:
+        """End the threads; what is being sent is left to itself."""
+        for _ in self._threads:
+            try:
+                self._queue.put_nowait(None)
+            except queue.Full:
+                return  # daemons: they end with the process
+
+    def _run(self) -> None:
+        while (work := self._queue.get()) is not None:
+            work()

@@ -1,0 +1,39 @@
+"""The first record of a run that another run's end begins (SEMANTICS §6, "A seventh")."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from covend.patterns.admit import InvalidQuery, admit
+from covend.patterns.responder import Responder
+from covend.phylactery.records import Record, record
+
+
+def begin_child(body: dict[str, Any], known: Sequence[Responder], now: int) -> Record:
+    """The ``intend`` record of the run that a ``trigger`` body begins.
+
+    A query that does not hold any more begins nothing: a ``refused`` record says why (P19).
+    """
+    thread = str(body["child"])
+    try:
+        intend = admit(
+            body["query"],
+            known,
+            thread=thread,
+            now=now,
+            seed=secrets.randbits(32),
+            trigger={**body, "input": handed_down(body)},
+        )
+    except InvalidQuery as error:
+        refusal = {"code": "invalid_query", "errors": error.errors, "parent": body["parent"]}
+        return record(thread, "refused", refusal, actor="execution", act="PUT", clock=now)
+    return record(thread, "intend", intend, actor="execution", act="INTEND", clock=now)
+
+
+def handed_down(body: dict[str, Any]) -> Any:
+    """What the new run's input refers to: the answer that caused it, or those of a join."""
+    answers: list[Any] = body.get("answers") or [body["answer"]]
+    ref = body["query"].get("input", {}).get("ref")
+    return answers if ref == "know.answers" else body["answer"]

@@ -1,0 +1,479 @@
+"""The desk: takes queries in, answers what is asked about them, and keeps their executions (P6).
+
+It knows which runs have an execution now; a message for any other run wakes it first. So whatever
+is heard of a run goes through here, and a run at rest is nothing but its records. Reads are asked
+of the store at once; whoever waits for news holds a promise, not a thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import secrets
+import uuid
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import msgspec
+
+import covend
+from covend.actors import inbox, views
+from covend.actors.children import begin_child
+from covend.actors.execution import Opening
+from covend.actors.messages import NewConfig
+from covend.actors.run_messages import (
+    Cancelling,
+    Joining,
+    Known,
+    Notice,
+    Recover,
+    Resting,
+    Returned,
+    Rouse,
+    Routed,
+    SetAside,
+    Ticked,
+    Unclear,
+    Word,
+    Wrote,
+)
+from covend.actors.story import Story, wall_clock
+from covend.config import Box
+from covend.patterns.admit import InvalidQuery, admit
+from covend.patterns.nesting import gathered, joined
+from covend.patterns.spec import Join
+from covend.patterns.state import INPUTS
+from covend.phylactery.messages import (
+    Append,
+    Find,
+    Latest,
+    OpenCalls,
+    Query,
+    Tasks,
+    Thread,
+    Threads,
+    Unfinished,
+)
+from covend.phylactery.records import record
+from covend.questions import (
+    ActOnTask,
+    CancelQuery,
+    ListQueries,
+    ListResponders,
+    ListTasks,
+    PutResponder,
+    RecordsOf,
+    RemoveResponder,
+    ShowQuery,
+    ShowTask,
+    SubmitQuery,
+)
+from covend.runtime import Actor, Answer, MailboxSpec, Promise, ReplyError
+from covend.supervisors.messages import StartMember, TerminateChild, WhichChildren
+
+log = logging.getLogger(__name__)
+
+RUNS = "patterns"
+"""The dynamic supervisor of the executions (DESIGN §4)."""
+STORE_SECONDS = 30.0
+MAX_WAIT_SECONDS = 60.0
+PAGE_LIMIT = 200
+RECORDS_LIMIT = 500
+LIVE_SECONDS = 15.0
+"""A page that asked so lately is open: between two long polls nobody is told otherwise."""
+WAKE_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class WakeMore:
+    """To itself: wake the next runs that a dead core left behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """A timer's message: somebody has waited long enough."""
+
+    number: int
+
+
+@dataclass(slots=True)
+class Waiter:
+    """Somebody who waits for news: of a run, or of a person's inbox (None: of anybody's)."""
+
+    question: RecordsOf | ListTasks
+    promise: Promise
+
+
+class Desk(Actor):
+    """See the module. Address ``desk@core``; ``covend.questions`` is what it answers."""
+
+    mailbox: ClassVar[MailboxSpec] = MailboxSpec(bound=100_000, policy="reject")
+
+    def __init__(self, box: Box, clock: Callable[[], int] = wall_clock) -> None:
+        self.max_active = box.queries.max_active
+        self.clock = clock
+        self.runs: dict[str, int] = {}
+        """Who has an execution, and the number of the last message passed on to it."""
+        self.aside: set[str] = set()
+        self.waking: deque[str] = deque()
+        self.waiters: dict[int, Waiter] = {}
+        self.number = 0
+        self.pages: dict[str, float] = {}
+
+    def on_receive(self, message: object) -> object:
+        match message:
+            case SubmitQuery():
+                return self.submit(message)
+            case ShowQuery() | ListQueries() | RecordsOf() | ListTasks() | ShowTask():
+                return self.read(message)
+            case CancelQuery():
+                return self.cancel(message)
+            case ActOnTask():
+                return self.act(message)
+            case ListResponders() | PutResponder() | RemoveResponder():
+                return self.pass_on("registry", message)
+            case Returned() | Ticked() | Unclear():
+                self.route(message.thread, message)
+            case Resting():
+                self.resting(message)
+            case Wrote():
+                self.wrote(message)
+            case Notice():
+                self.notice(message)
+            case Joining():
+                return self.join(message)
+            case SetAside(thread=thread):
+                self.aside.add(thread)
+            case Recover():
+                self.recover()
+            case WakeMore():
+                self.wake_more()
+            case Expired(number=number):
+                self.answer_waiter(number)
+            case NewConfig():
+                self.max_active = message.box.queries.max_active
+            case _:
+                pass
+        return None
+
+    # ── queries come in (P7) ────────────────────────────────────────────────────────────────
+
+    def submit(self, order: SubmitQuery) -> object:
+        """Admit a query, or say everything that is wrong with it; answered once it is durable."""
+        thread = named(order.key)
+        if len(self.runs) >= self.max_active and thread not in self.runs:
+            text = f"{len(self.runs)} queries run already, the most that queries.max_active allows"
+            return inbox.refused(429, "too_many_queries", text)
+        known = self.ctx.ask("registry", Known(), timeout=STORE_SECONDS)
+        try:
+            intend = admit(
+                order.query,
+                known,
+                thread=thread,
+                now=self.clock(),
+                seed=secrets.randbits(32),
+                records=self.named_records(order.query),
+            )
+        except InvalidQuery as error:
+            errors = [dict(problem) for problem in error.errors]
+            return inbox.refused(422, "invalid_query", str(error), errors)
+        if thread in self.runs:
+            return self.resubmitted(thread, intend)
+        promise = self.ctx.later()
+        self.start(thread, Opening(intend, promise))
+        return promise
+
+    def resubmitted(self, thread: str, intend: dict[str, Any]) -> dict[str, Any]:
+        """The same key again while the run goes on: the same query, or a mistake."""
+        opened = self.ask_store(Latest("intend", thread))
+        if opened is None:
+            return inbox.refused(503, "not_stored", "the first submission is not durable yet")
+        if opened["body"]["query"] != intend["query"]:
+            text = "another query was submitted under this key"
+            return inbox.refused(409, "key_reused", text)
+        row = self.ask_store(Thread(thread))
+        return {"id": thread, "state": row["state"]}
+
+    def named_records(self, query: Any) -> dict[str, Any]:
+        """The answer, or else the whole body, of the record that a query's input names."""
+        try:
+            name = query["input"]["record_id"]
+            found = self.ask_store(Find(name)) if isinstance(name, str) else None
+        except (KeyError, TypeError):
+            return {}
+        if found is None:
+            return {}
+        body = found["body"]
+        return {name: body["answer"] if found["kind"] == "know" else body}
+
+    # ── executions (P6) ─────────────────────────────────────────────────────────────────────
+
+    def start(self, thread: str, opening: Opening) -> None:
+        order = StartMember(thread, (opening, self.clock))
+        self.ctx.ask(RUNS, order, timeout=STORE_SECONDS)
+        self.runs[thread] = 0
+
+    def route(self, thread: str, message: object) -> None:
+        """Pass a message on to a run, waking it first if it rests."""
+        if thread in self.aside and isinstance(message, Ticked | Rouse):
+            return
+        if thread not in self.runs:
+            self.start(thread, Opening())
+        self.runs[thread] += 1
+        self.ctx.tell(thread, Routed(self.runs[thread], message))
+
+    def resting(self, news: Resting) -> None:
+        """Passivate a run that has handled all it was sent; another one is asked again."""
+        sent = self.runs.get(news.thread)
+        if sent is None:
+            return
+        if sent != news.number:
+            # Its last message is under way, or was lost with an execution that failed.
+            self.ctx.tell(news.thread, Routed(sent, Rouse(news.thread)))
+            return
+        del self.runs[news.thread]
+        try:
+            self.ctx.ask(RUNS, TerminateChild(news.thread), timeout=STORE_SECONDS)
+        except ReplyError:
+            log.warning("run %s was gone before it was passivated", news.thread)
+
+    def recover(self) -> None:
+        """Go on where the last core stopped: with open calls, and where something is missing (P4).
+
+        Runs that only wait for people or timers stay where they are, in the store.
+        """
+        children = self.ctx.ask(RUNS, WhichChildren(), timeout=STORE_SECONDS)
+        self.runs = {child.id: self.runs.get(child.id, 0) for child in children}
+        self.aside = {
+            entry["thread"]
+            for entry in self.ask_store(Query(kind="quarantine"))
+            if entry["body"]["covend"] == covend.__version__
+        }
+        calls = self.ask_store(OpenCalls())
+        found = [row["thread"] for row in calls if row["responder"] != "actor"]
+        found += self.ask_store(Unfinished(sorted(INPUTS)))
+        self.waking = deque(dict.fromkeys(found))
+        self.wake_more()
+
+    def wake_more(self) -> None:
+        for _ in range(min(WAKE_AT_ONCE, len(self.waking))):
+            if len(self.runs) >= self.max_active:
+                break
+            thread = self.waking.popleft()
+            if thread not in self.runs:
+                self.route(thread, Rouse(thread))
+        if self.waking:
+            self.ctx.timer("wake", 0.01, WakeMore())
+
+    def wrote(self, news: Wrote) -> None:
+        for thread in news.begun:
+            self.route(thread, Rouse(thread))
+        self.tell_waiters(lambda asked: isinstance(asked, RecordsOf) and asked.id == news.thread)
+
+    def join(self, order: Joining) -> list[str]:
+        """Store a run's end with its part in joins; the one that completes a join begins its run.
+
+        One at a time, here: so of two members that end at once exactly one is the last (P20).
+        """
+        records = list(order.records)
+        begun: list[str] = []
+        known = self.ctx.ask("registry", Known(), timeout=STORE_SECONDS)
+        for body in order.joins:
+            child = str(body["child"])
+            earlier = self.ask_store(Query(kind="joined", thread=child, newest_first=False))
+            members = [*(entry["body"] for entry in earlier), body]
+            records.append(record(child, "joined", body, actor="desk", act="PUT"))
+            complete = joined(msgspec.convert(body["join"], Join), members)
+            if complete and self.ask_store(Thread(child)) is None:
+                answers, budget = gathered(members)
+                whole = {**body, "answers": answers, "budget": budget}
+                records.append(begin_child(whole, known, self.clock()))
+                begun.append(child)
+        self.ctx.ask("phylactery", Append(records), timeout=STORE_SECONDS)
+        return begun
+
+    # ── cancel, and people's words (P14, P18) ───────────────────────────────────────────────
+
+    def cancel(self, order: CancelQuery) -> object:
+        row = self.ask_store(Thread(order.id))
+        if row is None:
+            return unknown(order.id)
+        if row["state"] == "ended":
+            found = self.ask_store(Find(row["know"]))
+            return {"id": order.id, "state": "ended", "know": found["body"]}
+        promise = self.ctx.later()
+        self.route(order.id, Cancelling(order.id, order.reason, promise))
+        return promise
+
+    def act(self, order: ActOnTask) -> object:
+        place = inbox.parse_task(order.id)
+        if place is None or self.ask_store(Thread(place[0])) is None:
+            return inbox.refused(404, "not_found", f"there is no task {order.id!r}")
+        promise = self.ctx.later()
+        self.route(place[0], Word(place[0], place[1], order, promise))
+        return promise
+
+    def notice(self, news: Notice) -> None:
+        """Tell open pages; the herald tells those who have none (P18)."""
+        now = self.ctx.now()
+        live = any(now - self.pages.get(did, -LIVE_SECONDS) < LIVE_SECONDS for did in news.dids)
+        waits = (w.question for w in self.waiters.values())
+        live |= any(isinstance(q, ListTasks) and q.did in news.dids for q in waits)
+        self.tell_waiters(
+            lambda asked: isinstance(asked, ListTasks) and asked.did in (None, *news.dids)
+        )
+        self.ctx.tell("herald", replace(news, live=live))
+
+    # ── what is asked about them ────────────────────────────────────────────────────────────
+
+    def read(self, question: object) -> object:
+        try:
+            match question:
+                case ShowQuery(id=thread):
+                    return self.show(thread)
+                case ListQueries():
+                    return self.listing(question)
+                case RecordsOf():
+                    return self.records(question)
+                case ListTasks():
+                    return self.tasks(question)
+                case ShowTask(id=name):
+                    return self.task(name)
+                case _:
+                    return None
+        except ReplyError as error:
+            return inbox.refused(503, "not_read", str(error))
+
+    def show(self, thread: str) -> dict[str, Any]:
+        row = self.ask_store(Thread(thread))
+        if row is None:
+            return unknown(thread)
+        records = self.ask_store(Query(thread=thread, newest_first=False))
+        entries = Story(thread).read(records)
+        purged = any(entry.get("purged") for entry in records)
+        know = next((entry.body for entry in entries if entry.kind == "know"), None)
+        k = None if purged else views.folded(thread, entries)
+        return {**views.run(row, k, know), "query": entries[0].body["query"]}
+
+    def listing(self, question: ListQueries) -> dict[str, Any]:
+        limit = bounded(question.limit)
+        rows = self.ask_store(
+            Threads(question.state, question.parent, question.after, limit, newest_first=True)
+        )
+        lines = [
+            views.line(row, self.body_of(row["intend"]), self.body_of(row["know"])) for row in rows
+        ]
+        return {"queries": lines, "next": rows[-1]["seq"] if len(rows) == limit else None}
+
+    def records(self, question: RecordsOf) -> object:
+        row = self.ask_store(Thread(question.id))
+        if row is None:
+            return unknown(question.id)
+        found = self.ask_store(
+            Query(
+                thread=question.id,
+                after=question.after,
+                limit=RECORDS_LIMIT,
+                newest_first=False,
+            )
+        )
+        ended = row["state"] == "ended"
+        if not found and not ended and question.wait > 0:
+            return self.wait(question)
+        return {"records": found, "ended": ended}
+
+    def tasks(self, question: ListTasks) -> object:
+        if question.did is not None and question.wait > 0:
+            self.pages[question.did] = self.ctx.now()
+        page = self.task_page(question)
+        return self.wait(question) if not page["tasks"] and question.wait > 0 else page
+
+    def task_page(self, question: ListTasks) -> dict[str, Any]:
+        limit = bounded(question.limit)
+        rows = self.ask_store(Tasks(question.did, question.state, question.after, limit))
+        found = [
+            views.task(row, body)
+            for row in rows
+            if (body := self.call_body(row["thread"], row["slot"], row["attempt"])) is not None
+        ]
+        return {"tasks": found, "next": rows[-1]["seq"] if len(rows) == limit else None}
+
+    def task(self, name: str) -> dict[str, Any]:
+        place = inbox.parse_task(name)
+        if place is not None:
+            for row in self.ask_store(Tasks(thread=place[0])):
+                body = self.call_body(row["thread"], row["slot"], row["attempt"])
+                if body is not None and f"{row['slot']}#{row['attempt']}" == place[1]:
+                    return views.task(row, body)
+        return inbox.refused(404, "not_found", f"there is no task {name!r}")
+
+    def call_body(self, thread: str, slot: str, attempt: int) -> dict[str, Any] | None:
+        for entry in self.ask_store(Query(kind="call", thread=thread)):
+            body = entry["body"]
+            if (body.get("slot"), body.get("attempt")) == (slot, attempt):
+                return body
+        return None
+
+    def body_of(self, name: str | None) -> dict[str, Any] | None:
+        found = None if name is None else self.ask_store(Find(name))
+        return None if found is None else found["body"]
+
+    # ── waiting for news ────────────────────────────────────────────────────────────────────
+
+    def wait(self, question: RecordsOf | ListTasks) -> Promise:
+        self.number += 1
+        promise = self.ctx.later()
+        self.waiters[self.number] = Waiter(question, promise)
+        seconds = min(question.wait, MAX_WAIT_SECONDS)
+        self.ctx.timer(("wait", self.number), seconds, Expired(self.number))
+        return promise
+
+    def tell_waiters(self, concerned: Callable[[RecordsOf | ListTasks], bool]) -> None:
+        for number in [n for n, one in self.waiters.items() if concerned(one.question)]:
+            self.answer_waiter(number)
+
+    def answer_waiter(self, number: int) -> None:
+        """Answer somebody with what there is now, be it nothing."""
+        waiter = self.waiters.pop(number, None)
+        if waiter is None:
+            return
+        self.ctx.cancel(("wait", number))
+        asked = waiter.question
+        if isinstance(asked, ListTasks) and asked.did is not None:
+            self.pages[asked.did] = self.ctx.now()
+        waiter.promise.reply(self.read(msgspec.structs.replace(asked, wait=0.0)))
+
+    # ── asking others ───────────────────────────────────────────────────────────────────────
+
+    def ask_store(self, question: object) -> Any:
+        return self.ctx.ask("phylactery", question, timeout=STORE_SECONDS)
+
+    def pass_on(self, target: str, question: object) -> Promise:
+        """Have another actor answer; nobody waits here meanwhile."""
+        promise = self.ctx.later()
+
+        def answered(answer: Answer) -> None:
+            if answer.error is not None:
+                promise.fail(answer.error)
+            else:
+                promise.reply(answer.value)
+
+        self.ctx.ask_later(target, question, STORE_SECONDS).on_done(answered)
+        return promise
+
+
+def named(key: str | None) -> str:
+    """The thread of a query: one for each key, a new one without."""
+    if key is None:
+        return f"q-{uuid.uuid4().hex}"
+    return f"q-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+
+
+def unknown(thread: str) -> dict[str, Any]:
+    return inbox.refused(404, "not_found", f"there is no query {thread!r}")
+
+
+def bounded(limit: int) -> int:
+    return max(1, min(limit, PAGE_LIMIT))

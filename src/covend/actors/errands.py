@@ -1,0 +1,183 @@
+"""Carrying one call out: a request to an endpoint, a command, a function (P8).
+
+Requests and commands run in one loop in a thread of its own, so that any of them can be given up at
+its deadline or before; a function runs in a daemon thread, which can only be left alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import threading
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import Future
+from typing import Any, cast
+
+import httpx
+
+from covend import functions
+from covend.patterns.responder import Responder
+from covend.patterns.understanding import Raw
+
+MAX_ANSWER_BYTES = 8 * 1024 * 1024
+STOP_SECONDS = 5.0
+
+
+class Loop:
+    """One event loop in a thread of its own; ``run`` from any thread."""
+
+    def __init__(self, name: str) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, Raw], done: Callable[[Raw], None]) -> Future[Raw]:
+        """Begin some work; ``done`` hears its end in the loop's thread, unless it was cancelled."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+
+        def ended(settled: Future[Raw]) -> None:
+            if not settled.cancelled():
+                error = settled.exception()
+                done(settled.result() if error is None else failed(error, transport=False))
+
+        future.add_done_callback(ended)
+        return future
+
+    def close(self) -> None:
+        """Give up all work and end the thread, within ``STOP_SECONDS``."""
+        with contextlib.suppress(TimeoutError):
+            asyncio.run_coroutine_threadsafe(_give_up(), self._loop).result(STOP_SECONDS)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(STOP_SECONDS)
+        if not self._thread.is_alive():
+            self._loop.close()
+
+
+async def _give_up() -> None:
+    me = asyncio.current_task()
+    others = [task for task in asyncio.all_tasks() if task is not me]
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+
+
+def failed(error: BaseException, transport: bool = True) -> Raw:
+    """Nothing came back, because of this."""
+    return Raw(failure=f"{type(error).__name__}: {error}", transport=transport)
+
+
+# ── what is asked ────────────────────────────────────────────────────────────────────────────
+
+
+def completion(call: Mapping[str, Any], responder: Responder) -> dict[str, Any]:
+    """The body of the chat completion that puts a call to a model."""
+    ask = call["ask"]
+    dial = ask["dial"]
+    body: dict[str, Any] = {"model": responder.model, "messages": ask["messages"], "stream": False}
+    for name in ("temperature", "max_tokens", "seed"):
+        if dial.get(name) is not None:
+            body[name] = dial[name]
+    if dial.get("logprobs"):
+        body["logprobs"] = True
+    schema = ask["shape"].get("schema")
+    if ask["shape"].get("kind") == "json":
+        body["response_format"] = (
+            {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+            if schema
+            else {"type": "json_object"}
+        )
+    return {**body, **dial.get("extra", {})}
+
+
+def request(call: Mapping[str, Any]) -> dict[str, Any]:
+    """What a program is told: the question, and the key under which it is asked."""
+    ask = {name: value for name, value in call["ask"].items() if name not in ("messages", "dial")}
+    return {"key": call["key"], **ask}
+
+
+# ── how ──────────────────────────────────────────────────────────────────────────────────────
+
+
+async def post(
+    url: str, body: Mapping[str, Any], key: str, headers: Mapping[str, str], seconds: float
+) -> Raw:
+    """POST JSON under an idempotency key; what came back, or how it failed, within the time."""
+    sent = {"Idempotency-Key": key, **headers}
+    try:
+        async with (
+            asyncio.timeout(seconds),
+            httpx.AsyncClient(timeout=httpx.Timeout(seconds), follow_redirects=False) as client,
+            client.stream("POST", url, json=body, headers=sent) as response,
+        ):
+            read = bytearray()
+            async for part in response.aiter_bytes():
+                read += part
+                if len(read) > MAX_ANSWER_BYTES:
+                    text = f"the answer has more than {MAX_ANSWER_BYTES} bytes"
+                    return Raw(failure=text, transport=False)
+            return Raw(status=response.status_code, body=decoded(bytes(read)))
+    except TimeoutError:
+        return Raw(failure=f"no answer within {seconds:.1f} s", transport=False)
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        return failed(error, transport=False)
+    except httpx.HTTPError as error:
+        return failed(error)
+
+
+async def execute(command: tuple[str, ...], body: Mapping[str, Any], seconds: float) -> Raw:
+    """Run a command with JSON on its input; its output, once it ended with status 0 in time.
+
+    It leads a session of its own, which is killed at the deadline and when it is given up.
+    """
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+    except OSError as error:
+        return failed(error, transport=False)
+    try:
+        async with asyncio.timeout(seconds):
+            output, complaint = await process.communicate(json.dumps(body).encode())
+    except TimeoutError:
+        return Raw(failure=f"{command[0]} did not end within {seconds:.1f} s", transport=False)
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # the session may be gone already
+            os.killpg(process.pid, signal.SIGKILL)
+        await asyncio.shield(process.wait())
+    if process.returncode:
+        text = complaint.decode(errors="replace").strip()[-500:]
+        return Raw(failure=f"{command[0]} ended with {process.returncode}: {text}", transport=False)
+    if len(output) > MAX_ANSWER_BYTES:
+        return Raw(failure=f"the output has more than {MAX_ANSWER_BYTES} bytes", transport=False)
+    return Raw(body=decoded(output))
+
+
+def decoded(data: bytes) -> Any:
+    """JSON as data, anything else as text."""
+    text = data.decode("utf-8", "replace")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text.strip()
+
+
+def compute(name: str, call: Mapping[str, Any]) -> tuple[Raw, str | None]:
+    """Call a function; its answer, or why it has none. Runs in a thread of its own."""
+    asked = request(call)
+    try:
+        function, argument = functions.find(name)
+        value = function(asked, argument)
+    except functions.Declined as declined:
+        return Raw(), str(declined)
+    except Exception as error:  # somebody's function may raise anything
+        return failed(error, transport=False), None
+    if cast("dict[str, Any]", asked["shape"]).get("kind", "text") == "text" and value is not None:
+        value = value if isinstance(value, str) else json.dumps(value)
+    return Raw(body=value), None

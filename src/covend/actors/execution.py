@@ -1,0 +1,458 @@
+"""One run: folds what comes, asks ``select`` what follows, and makes both durable (P2–P4).
+
+Two transactions for a step: the input alone, then all that follows from it; only then are calls
+carried out. So whatever moment it dies at, reading the records back and folding them gives the
+same run, with the same calls under the same keys. It hears of the world through the desk alone,
+and rests when nothing is left to do: then the desk passivates it (P6).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import msgspec
+
+import covend
+from covend.actors import inbox
+from covend.actors.children import begin_child
+from covend.actors.messages import Alert
+from covend.actors.run_messages import (
+    Cancelling,
+    Dispatch,
+    Happening,
+    Joining,
+    Known,
+    Learned,
+    Notice,
+    Recorded,
+    Resting,
+    Returned,
+    Routed,
+    SetAside,
+    Ticked,
+    TimerSet,
+    Unclear,
+    Withdraw,
+    Word,
+    Wrote,
+)
+from covend.actors.standing import outcomes
+from covend.actors.story import Story, wall_clock
+from covend.patterns import step
+from covend.patterns.responder import Responder
+from covend.patterns.state import K
+from covend.patterns.step import Draft, Entry, Quarantined
+from covend.patterns.understanding import understood
+from covend.phylactery.messages import Append, Query
+from covend.phylactery.records import Record, record
+from covend.runtime import Actor, MailboxSpec, Promise, ReplyError
+
+log = logging.getLogger(__name__)
+
+STORE_SECONDS = 30.0
+IDLE_SECONDS = 5.0
+"""A call that takes longer than this is waited for without a thread."""
+
+
+class Opening:
+    """What a run begins with, given out once: a run that is started again reads its records."""
+
+    def __init__(self, intend: dict[str, Any] | None = None, promise: Promise | None = None):
+        self._given = None if intend is None else (intend, promise)
+
+    def take(self) -> tuple[dict[str, Any], Promise | None] | None:
+        """The ``intend`` body and who waits for it to be durable; None the second time."""
+        given, self._given = self._given, None
+        return given
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """To itself: open the run, or read it back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """A timer's message: nothing came for a while."""
+
+
+class Execution(Actor):
+    """One run, named by its thread. What is wrong with its records sets it aside, for good (P2)."""
+
+    mailbox: ClassVar[MailboxSpec] = MailboxSpec(bound=1000, policy="reject")
+
+    def __init__(self, opening: Opening, clock: Callable[[], int] = wall_clock) -> None:
+        self.opening = opening
+        self.clock = clock
+        self.k: K | None = None
+        self.aside = False
+        self.number = 0
+        self.asked: dict[str, dict[str, Any]] = {}
+        """The body of every call, by its id."""
+        self.delays: dict[str, float] = {}
+
+    def on_start(self) -> None:
+        self.story = Story(self.ctx.name, self.clock)
+        self.ctx.tell(self.ctx.me, Begin())
+
+    def on_receive(self, message: object) -> object:
+        match message:
+            case Begin():
+                self.begin()
+            case Routed(number=number, message=inner):
+                self.number = number
+                self.hear(inner)
+            case Idle():
+                self.ctx.tell("desk", Resting(self.ctx.name, self.number))
+                return None
+            case _:
+                return None
+        self.rest()
+        return None
+
+    def hear(self, message: object) -> None:
+        """One message that the desk passed on."""
+        k = self.k
+        if self.aside or k is None:
+            self.deaf(message)
+            return
+        match message:
+            case Returned():
+                self.returned(k, message)
+            case Ticked():
+                self.ticked(message)
+            case Word():
+                self.word(k, message)
+            case Cancelling():
+                self.cancel(k, message)
+            case Unclear():
+                self.unclear(k, message.call)
+            case _:
+                pass  # being roused is all that was wanted
+
+    def rest(self) -> None:
+        """Say so when only people, timers or nothing at all is waited for (P6)."""
+        k = self.k
+        calls = k.calls.values() if k is not None and k.ended is None and not self.aside else ()
+        if any(call.status == "open" and call.kind != "actor" for call in calls):
+            self.ctx.timer("idle", IDLE_SECONDS, Idle())
+            return
+        self.ctx.cancel("idle")
+        self.ctx.tell("desk", Resting(self.ctx.name, self.number))
+
+    # ── beginning, and going on after a crash ───────────────────────────────────────────────
+
+    def begin(self) -> None:
+        given = self.opening.take()
+        if given is None:
+            self.restore()
+            return
+        intend, promise = given
+        entry = self.story.add("intend", intend)
+        try:
+            self.store([entry])
+        except ReplyError as error:
+            self.not_opened(intend, promise, str(error))
+            return
+        if promise is not None:
+            promise.reply({"id": self.ctx.name, "state": "open"})
+        self.begun(intend, entry.clock)
+
+    def begun(self, intend: dict[str, Any], clock: int) -> None:
+        try:
+            self.k, drafts = step.start(self.ctx.name, intend, clock)
+        except Exception as error:  # whatever it is, it would be the same again
+            self.set_aside(error)
+            return
+        self.alarm([intend])
+        self.commit(drafts)
+
+    def not_opened(self, intend: dict[str, Any], promise: Promise | None, problem: str) -> None:
+        """The same key was used before: it is the same query, or a mistake (P7)."""
+        if not problem.startswith("conflict:"):
+            if promise is not None:
+                promise.reply(inbox.refused(503, "not_stored", problem))
+            return
+        self.story = Story(self.ctx.name, self.clock)
+        self.restore()
+        if promise is None or self.k is None:
+            return
+        if msgspec.to_builtins(self.k.query) != msgspec.to_builtins(
+            step.begin(self.ctx.name, intend, 0).query
+        ):
+            text = "another query was submitted under this key"
+            promise.reply(inbox.refused(409, "key_reused", text))
+            return
+        state = "ended" if self.k.ended else "open"
+        promise.reply({"id": self.ctx.name, "state": state})
+
+    def restore(self) -> None:
+        """Read the records back, write what is missing, carry out again what is open (P4)."""
+        query = Query(thread=self.ctx.name, newest_first=False)
+        records = self.ctx.ask("phylactery", query, timeout=STORE_SECONDS)
+        if any(entry.get("purged") for entry in records):
+            return  # ended long ago: nothing that comes can count any more (D4)
+        entries = self.story.read(records)
+        if not entries:
+            return
+        try:
+            replayed = step.replay(self.ctx.name, entries)
+        except Exception as error:
+            self.set_aside(error)
+            return
+        self.k = replayed.k
+        for entry in entries:
+            self.note(entry.kind, entry.body)
+        again = [call.id for call in self.k.calls.values() if call.status == "open"]
+        written = {self.name_of(entry.body) for entry in entries if entry.kind == "call"}
+        self.commit(replayed.missing)
+        for name in again:
+            if name in written:
+                self.dispatch(self.asked[name], again=True)
+
+    def note(self, kind: str, body: dict[str, Any]) -> None:
+        """Keep what K does not: how calls were put, and how long they took."""
+        if kind == "call":
+            self.asked[self.name_of(body)] = body
+        elif kind == "do" and "delay_secs" in body:
+            self.delays.setdefault(self.name_of(body), float(body["delay_secs"]))
+
+    @staticmethod
+    def name_of(body: dict[str, Any]) -> str:
+        return f"{body['slot']}#{body['attempt']}"
+
+    # ── inputs ──────────────────────────────────────────────────────────────────────────────
+
+    def returned(self, k: K, news: Returned) -> None:
+        """A call's answer: recorded first, then the courier may forget it (P3)."""
+        body = self.asked.get(news.call)
+        if body is None:
+            return
+        if news.declined is not None:
+            place = {"slot": body["slot"], "attempt": body["attempt"]}
+            done = {**place, "status": "declined", "problem": news.declined, "cost": 0.0}
+        else:
+            done = understood(k.plan, body, news.raw)
+        self.answer(k, done)
+        self.ctx.tell("courier", Recorded(body["key"]))
+
+    def answer(self, k: K, done: dict[str, Any]) -> None:
+        """The first answer counts if it is in time; late ones are billed, others kept (P12)."""
+        call = k.calls[self.name_of(done)]
+        if call.answered and done["status"] != "accepted":
+            if done.get("hash") in (None, call.hash, *call.conflicts):
+                return
+            done = {**done, "conflict": True}
+        elif k.ended is not None or call.status != "open":
+            done = {**done, "late": True}
+        self.take("do", done)
+
+    def ticked(self, tick: Ticked) -> None:
+        """A timer, never early (P20); a reminder is sent first, so that a crash loses none."""
+        k = self.k
+        if k is None or k.ended is not None:
+            return
+        if tick.name.startswith("remind:"):
+            name = tick.name.removeprefix("remind:").rpartition(":")[0]
+            call = k.calls.get(name)
+            if call is not None and call.status == "open":
+                self.notify("reminder", name, tuple(inbox.may_speak(k, call)))
+        self.take("tick", {"name": tick.name, "due": tick.due}, at_least=tick.due)
+
+    def word(self, k: K, word: Word) -> None:
+        """A person's word: checked, then recorded, then answered with the task as it is (P18)."""
+        body = self.asked.get(word.call)
+        if body is None or body["responder"]["kind"] != "actor":
+            word.promise.reply(inbox.refused(404, "not_found", "there is no such task"))
+            return
+        done, refusal = inbox.word(k, body, word.order, self.clock())
+        if refusal is not None:
+            word.promise.reply(refusal)
+            return
+        if done is not None:
+            self.answer(k, done)
+        word.promise.reply(self.task(word.call))
+
+    def task(self, name: str) -> dict[str, Any]:
+        """A task as its person sees it now."""
+        assert self.k is not None
+        call, body = self.k.calls[name], self.asked[name]
+        state = inbox.STATES.get(call.status, call.status)
+        if call.status == "open" and call.extensions:
+            state = "accepted"
+        return inbox.shown(
+            self.ctx.name, body, state=state, due=call.deadline, opened=call.called, seq=0
+        )
+
+    def cancel(self, k: K, order: Cancelling) -> None:
+        """Cancel wins only before the end; either way the end is the answer (P14)."""
+        if k.ended is None:
+            self.take("cancel", {"reason": order.reason or "cancelled"})
+        ended = self.k.ended if self.k is not None else None
+        order.promise.reply({"id": self.ctx.name, "state": "ended", "know": ended})
+
+    def unclear(self, k: K, name: str) -> None:
+        """Nobody knows whether a call was carried out, and its query says to ask (P4)."""
+        body = self.asked.get(name)
+        if body is None or k.calls[name].status != "open":
+            return
+        text = (
+            f"run {self.ctx.name}: nobody knows whether call {name} to "
+            f"{body['responder']['id']} was carried out before a restart; it is not sent again"
+        )
+        self.ctx.tell("console", Alert(text, {"thread": self.ctx.name, "key": body["key"]}))
+
+    def deaf(self, message: object) -> None:
+        """Answer those who wait for a run that cannot go on."""
+        why = "the run was set aside" if self.aside else "there is nothing of this run any more"
+        if isinstance(message, Word | Cancelling):
+            message.promise.reply(inbox.refused(409, "set_aside" if self.aside else "gone", why))
+        elif isinstance(message, Returned):
+            self.ctx.tell("courier", Recorded(f"{message.thread}/{message.call}"))
+
+    # ── the two transactions (P3) ───────────────────────────────────────────────────────────
+
+    def take(self, kind: str, body: dict[str, Any], at_least: int = 0) -> None:
+        """Make an input durable, then fold it, then make durable what follows."""
+        assert self.k is not None
+        entry = self.story.add(kind, body, at_least)
+        self.store([entry])
+        self.note(kind, body)
+        try:
+            self.k, drafts = step.take(self.k, Entry(kind, body, entry.clock))
+        except Exception as error:
+            self.set_aside(error)
+            return
+        self.commit(drafts)
+
+    def commit(self, drafts: list[Draft]) -> None:
+        """Make durable what follows, with the runs that it begins; only then act on it."""
+        if not drafts:
+            self.ctx.tell("desk", Wrote(self.ctx.name))
+            return
+        records = self.story.add_all(drafts)
+        fired = [draft.body for draft in drafts if draft.kind == "trigger"]
+        fired = [body for body in fired if "refused" not in body]
+        begun = [body["child"] for body in fired if body["join"] is None]
+        children = self.children([body for body in fired if body["join"] is None])
+        joins = tuple(body for body in fired if body["join"] is not None)
+        if joins:
+            order = Joining(self.ctx.name, (*records, *children), joins)
+            begun += self.ctx.ask("desk", order, timeout=STORE_SECONDS)
+        else:
+            self.store([*records, *children])
+        for draft in drafts:
+            self.note(draft.kind, draft.body)
+        self.alarm([draft.body for draft in drafts])
+        for draft in drafts:
+            self.act_on(draft)
+        self.ctx.tell("desk", Wrote(self.ctx.name, tuple(begun)))
+
+    def children(self, fired: list[dict[str, Any]]) -> list[Record]:
+        """The first records of the runs that begin with this one's end."""
+        if not fired:
+            return []
+        known: tuple[Responder, ...] = self.ctx.ask("registry", Known(), timeout=STORE_SECONDS)
+        return [begin_child(body, known, self.clock()) for body in fired]
+
+    def act_on(self, draft: Draft) -> None:
+        """What a durable record leads to outside the records."""
+        k = self.k
+        assert k is not None
+        match draft.kind:
+            case "call":
+                if k.calls[self.name_of(draft.body)].status == "open":
+                    self.dispatch(draft.body)
+            case "learn":
+                self.take_back(list(draft.body.get("closed", {})))
+                for name, did in draft.body.get("delegate", {}).items():
+                    self.notify("delegated", name, (did,))
+            case "know":
+                open_still = ("withdrawn", "timeout")
+                self.take_back([c.id for c in k.calls.values() if c.status in open_still])
+                roles = {name: body["role"] for name, body in self.asked.items()}
+                self.ctx.tell("registry", Learned(tuple(outcomes(k, roles, self.delays))))
+            case _:
+                pass
+
+    def dispatch(self, body: dict[str, Any], again: bool = False) -> None:
+        """Have a call carried out. A person is told once, by the herald's own account (P4)."""
+        k = self.k
+        assert k is not None
+        name = self.name_of(body)
+        if body["responder"]["kind"] == "actor":
+            if not again:
+                self.notify("assigned", name, (body["responder"]["did"],))
+            return
+        order = Dispatch(
+            thread=self.ctx.name,
+            call=body,
+            responder=k.responder(body["responder"]["id"]),
+            klass=k.query.klass,
+            policy=k.query.on_indeterminate,
+            again=again,
+        )
+        self.ctx.tell("courier", order)
+
+    def take_back(self, names: list[str]) -> None:
+        """Nobody waits for these calls any more (P14)."""
+        k = self.k
+        assert k is not None
+        keys: list[str] = []
+        for name in names:
+            body, call = self.asked[name], k.calls[name]
+            if call.answered:
+                continue
+            if call.kind == "actor":
+                self.notify("withdrawn", name, tuple(inbox.may_speak(k, call)))
+            else:
+                keys.append(body["key"])
+        if keys:
+            self.ctx.tell("courier", Withdraw(tuple(keys)))
+
+    def notify(self, happening: Happening, name: str, dids: tuple[str, ...]) -> None:
+        k = self.k
+        assert k is not None
+        call = k.calls[name]
+        notice = Notice(
+            happening=happening,
+            task=inbox.task_id(self.ctx.name, name),
+            dids=dids,
+            question=k.query.question,
+            due=call.deadline,
+            asked=call.called,
+        )
+        self.ctx.tell("desk", notice)
+
+    def alarm(self, bodies: list[dict[str, Any]]) -> None:
+        """Tell the timekeeper of the earliest timer that was just stored."""
+        timers = [timer["due"] for body in bodies for timer in body.get("timers", ())]
+        if timers and (self.k is None or self.k.ended is None):
+            self.ctx.tell("timekeeper", TimerSet(min(timers)))
+
+    def store(self, records: list[Record]) -> None:
+        self.ctx.ask("phylactery", Append(records), timeout=STORE_SECONDS)
+
+    def set_aside(self, error: Exception) -> None:
+        """Keep both versions of what differs, tell the operator, and touch the run no more (P2).
+
+        A later version of covend tries it again.
+        """
+        self.aside = True
+        log.exception("run %s is set aside", self.ctx.name, exc_info=error)
+        body: dict[str, Any] = {
+            "thread": self.ctx.name,
+            "reason": f"{type(error).__name__}: {error}",
+            "covend": covend.__version__,
+        }
+        if isinstance(error, Quarantined):
+            for name, draft in (("written", error.written), ("derived", error.derived)):
+                body[name] = draft and {"kind": draft.kind, "body": draft.body}
+        entry = record(self.ctx.name, "quarantine", body, actor="execution", act="LEARN")
+        self.store([entry])
+        self.ctx.tell("desk", SetAside(self.ctx.name))
+        text = f"run {self.ctx.name} is set aside: {body['reason'][:200]}"
+        self.ctx.tell("console", Alert(text, {"thread": self.ctx.name}))

@@ -1,0 +1,151 @@
+"""Tasks of people: their names, what is shown of them, and which words are accepted (P18). Pure.
+
+| word | accepted while | becomes |
+|---|---|---|
+| accept | the task is open; twice at most with an eta | ``do`` accepted |
+| decline | the task is open | ``do`` declined, for good |
+| submit | the task is open and the answer has its shape | ``do`` ok |
+
+The same word again is accepted and changes nothing; everything else is refused with 409.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from covend.patterns.state import MAX_EXTENSIONS, SECOND, Call, K
+from covend.patterns.understanding import Raw, understood
+from covend.questions import ActOnTask
+
+DECLINE_REASONS = ("out_of_domain", "overbooked", "conflict_of_interest", "other")
+STATES = {"ok": "submitted", "timeout": "expired"}
+"""What a call's status is called in the inbox, where it has another name."""
+
+
+def task_id(thread: str, call: str) -> str:
+    """The name of a call's task, fit for a URL.
+
+    >>> task_id("q-1", "tier:2/0#1")
+    'q-1~tier:2~0~1'
+    """
+    slot, _, attempt = call.rpartition("#")
+    return f"{thread}~{slot.replace('/', '~')}~{attempt}"
+
+
+def parse_task(name: str) -> tuple[str, str] | None:
+    """The thread and the call that a task's name says, None for one that is none.
+
+    >>> parse_task("q-1~tier:2~0~1")
+    ('q-1', 'tier:2/0#1')
+    """
+    parts = name.rsplit("~", 3)
+    if len(parts) != 4 or not all(parts):
+        return None
+    thread, round_name, index, attempt = parts
+    return thread, f"{round_name}/{index}#{attempt}"
+
+
+def refused(
+    status: int, code: str, message: str, errors: list[dict[str, str]] | None = None
+) -> dict[str, Any]:
+    """A refusal as ``covend.questions`` wants it."""
+    return {"refused": {"status": status, "code": code, "message": message, "errors": errors or []}}
+
+
+def shown(
+    thread: str, body: dict[str, Any], *, state: str, due: int | None, opened: int, seq: int
+) -> dict[str, Any]:
+    """A task for its person: what is asked, in which form, until when; from its ``call`` body."""
+    ask = body["ask"]
+    call = f"{body['slot']}#{body['attempt']}"
+    return {
+        "id": task_id(thread, call),
+        "seq": seq,
+        "thread": thread,
+        "state": state,
+        "did": body["responder"].get("did"),
+        "role": body["role"],
+        "question": ask["question"],
+        "input": ask.get("input"),
+        "show": ask.get("show"),
+        "answer_shape": ask["shape"],
+        "opened": opened,
+        "due": due if due is not None else body["deadline"],
+    }
+
+
+def may_speak(k: K, call: Call) -> frozenset[str]:
+    """The dids whose word counts: the person asked, and the delegates asked in his place."""
+    responder = k.responder(call.responder)
+    delegates = responder.delegates[: call.delegated]
+    return frozenset(did for did in (responder.did, *delegates) if did)
+
+
+def word(
+    k: K, body: dict[str, Any], order: ActOnTask, now: int
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """What a person's word amounts to: the ``do`` body to record, or the refusal, or neither.
+
+    Neither is for a word that changes nothing: the same answer again.
+    """
+    call = k.calls[f"{body['slot']}#{body['attempt']}"]
+    if order.did not in may_speak(k, call):
+        return None, refused(403, "not_yours", f"this task is not for {order.did}")
+    if problem := _misspoken(order):
+        return None, refused(422, "invalid_word", problem["problem"], [problem])
+    made = _made(k, body, order, now)
+    state = STATES.get(call.status, call.status)
+    if said_already(call, order, made):
+        return None, None
+    if call.status != "open" or call.deadline <= now:
+        state = "expired" if call.status == "open" else state
+        return None, refused(409, state, f"this task is over: it is {state}")
+    if order.eta_secs is not None and call.extensions >= MAX_EXTENSIONS:
+        text = f"the wait was extended {MAX_EXTENSIONS} times already: submit or decline"
+        return None, refused(409, "extended", text)
+    if made["status"] == "invalid":
+        problem = {"path": "$.value", "problem": made["problem"]}
+        return None, refused(422, "answer_shape_mismatch", made["problem"], [problem])
+    return made, None
+
+
+def said_already(call: Call, order: ActOnTask, made: dict[str, Any]) -> bool:
+    """Whether this very word was heard before: whoever asks twice is not refused."""
+    if order.act == "decline":
+        return call.status == "declined" and call.problem == made["problem"]
+    return order.act == "submit" and call.hash is not None and made.get("hash") == call.hash
+
+
+def _misspoken(order: ActOnTask) -> dict[str, str] | None:
+    if order.eta_secs is not None and not 0 < order.eta_secs < 1e9:
+        return {"path": "$.eta_secs", "problem": "must be more than 0 seconds"}
+    if order.act == "decline" and order.reason not in (None, *DECLINE_REASONS):
+        return {"path": "$.reason", "problem": f"must be one of {', '.join(DECLINE_REASONS)}"}
+    if order.confidence is not None and not 0 <= order.confidence <= 1:
+        return {"path": "$.confidence", "problem": "must be from 0 to 1"}
+    return None
+
+
+def _made(k: K, body: dict[str, Any], order: ActOnTask, now: int) -> dict[str, Any]:
+    place = {"slot": body["slot"], "attempt": body["attempt"]}
+    call = k.calls[f"{body['slot']}#{body['attempt']}"]
+    delay = max(0, now - call.called) / SECOND
+    match order.act:
+        case "accept":
+            made: dict[str, Any] = {**place, "status": "accepted", "by": order.did}
+            if order.eta_secs is not None:
+                made["eta"] = now + round(order.eta_secs * SECOND)
+            return made
+        case "decline":
+            made = {**place, "status": "declined", "problem": order.reason or "other"}
+            if order.rationale is not None:
+                made["rationale"] = order.rationale
+            return {**made, "cost": 0.0, "delay_secs": delay, "by": order.did}
+        case "submit":
+            raw = Raw(
+                body=order.value,
+                confidence=order.confidence,
+                rationale=order.rationale,
+                delay_secs=delay,
+            )
+            return {**understood(k.plan, body, raw), "by": order.did}

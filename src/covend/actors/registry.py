@@ -1,0 +1,221 @@
+"""The registry: who can be asked, from the configuration and the API, with what was learned (P8).
+
+Every capability of this box is a responder by itself (``model:NAME``, an ``llm`` that costs
+nothing); what the configuration says goes before that, and what the API registered before both.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import msgspec
+
+from covend import functions
+from covend.actors.messages import NewConfig
+from covend.actors.run_messages import Known, Learned
+from covend.actors.standing import Standing, as_body, from_body
+from covend.config import Box
+from covend.config.structs import ResponderEntry
+from covend.patterns.responder import Cost, Hours, Responder, to_data
+from covend.phylactery.messages import Append, Query
+from covend.phylactery.records import record
+from covend.questions import ListResponders, PutResponder, RemoveResponder
+from covend.runtime import Actor, Exit, MailboxSpec, ReplyError
+
+THREAD = "responders"
+STORE_SECONDS = 10.0
+SAVE_SECONDS = 30.0
+"""What was learned is stored this often; a crash may forget the last of it."""
+
+LEARNED = ("trust", "seen", "available", "typical_delay_secs")
+"""The members that nobody registers, except trust and delay as what to begin with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """A timer's message: store what was learned since the last time."""
+
+
+class Registry(Actor):
+    """Keeps the responders. Address ``registry``; the desk puts the API's questions to it."""
+
+    mailbox: ClassVar[MailboxSpec] = MailboxSpec(bound=10_000, policy="block")
+
+    def __init__(self, box: Box) -> None:
+        self.given = from_config(box)
+        self.put: dict[str, Responder] = {}
+        self.standings: dict[str, Standing] = {}
+        self.changed = False
+
+    def on_start(self) -> None:
+        store = self.ctx.system.address("phylactery")
+        stored = store.ask(
+            Query(kind="responder", thread=THREAD, newest_first=False), timeout=STORE_SECONDS
+        )
+        for entry in stored:
+            responder = msgspec.convert(entry["body"]["responder"], Responder)
+            self.put[responder.id] = responder
+        learned = store.ask(Query(kind="standings", thread=THREAD, limit=1), timeout=STORE_SECONDS)
+        if learned:
+            self.standings = from_body(learned[0]["body"])
+
+    def on_receive(self, message: object) -> object:
+        match message:
+            case Known():
+                return self.known()
+            case Learned():
+                self.learn(message)
+            case ListResponders():
+                return {"responders": [to_data(one) for one in self.known()]}
+            case PutResponder():
+                return self.register(message.responder)
+            case RemoveResponder():
+                return self.retire(message.id)
+            case Save():
+                self.save()
+            case NewConfig():
+                self.given = from_config(message.box)
+            case _:
+                pass
+        return None
+
+    def on_stop(self, reason: Exit) -> None:
+        self.save()
+
+    def known(self) -> tuple[Responder, ...]:
+        """Everybody, with trust, delay and availability as of now."""
+        now = time.time_ns() // 1000
+        merged = {**self.given, **self.put}
+        return tuple(self.as_learned(one, now) for _, one in sorted(merged.items()))
+
+    def as_learned(self, responder: Responder, now: int) -> Responder:
+        standing = self.standings.get(responder.id)
+        if standing is None:
+            return responder
+        return msgspec.structs.replace(
+            responder,
+            trust=standing.trust(responder.trust, now),
+            seen=standing.seen,
+            available=responder.available and standing.available(now),
+            typical_delay_secs=standing.delay() or responder.typical_delay_secs,
+        )
+
+    def learn(self, news: Learned) -> None:
+        for outcome in news.outcomes:
+            before = self.standings.get(outcome.responder, Standing())
+            self.standings[outcome.responder] = before.after(outcome)
+        if not self.changed and news.outcomes:
+            self.changed = True
+            self.ctx.timer("save", SAVE_SECONDS, Save())
+
+    def save(self) -> None:
+        if self.changed:
+            self.changed = False
+            entry = record(
+                THREAD, "standings", as_body(self.standings), actor="registry", act="LEARN"
+            )
+            self.ctx.tell("phylactery", Append([entry]))
+
+    def register(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Take a responder in, durably; refused with every problem where it does not hold."""
+        try:
+            responder = msgspec.convert(given, Responder)
+        except msgspec.ValidationError as error:
+            return refused(422, [str(error)])
+        if found := problems(responder):
+            return refused(422, found)
+        return self.keep(responder)
+
+    def retire(self, name: str) -> dict[str, Any]:
+        known = {**self.given, **self.put}
+        if name not in known:
+            return refused(404, [f"no responder is called {name!r}"])
+        return self.keep(msgspec.structs.replace(known[name], status="retired"))
+
+    def keep(self, responder: Responder) -> dict[str, Any]:
+        body = {"responder": to_data(responder)}
+        entry = record(THREAD, "responder", body, actor="registry", act="PUT")
+        try:
+            self.ctx.ask("phylactery", Append([entry]), timeout=STORE_SECONDS)
+        except ReplyError as error:
+            return refused(503, [str(error)])
+        self.put[responder.id] = responder
+        return {"responder": to_data(responder)}
+
+
+def refused(status: int, found: list[str]) -> dict[str, Any]:
+    """A refusal as ``covend.questions`` wants it."""
+    code = {404: "not_found", 422: "invalid_responder"}.get(status, "unavailable")
+    return {
+        "refused": {
+            "status": status,
+            "code": code,
+            "message": "; ".join(found),
+            "errors": [{"path": "$.responder", "problem": text} for text in found],
+        }
+    }
+
+
+def from_config(box: Box) -> dict[str, Responder]:
+    """The responders of a configuration: those it lists, and the box's own models."""
+    own = {
+        f"model:{name}": Responder(id=f"model:{name}", kind="llm", model=name, capabilities=(name,))
+        for name in box.serving()
+    }
+    return {**own, **{entry.name: from_entry(entry) for entry in box.responder}}
+
+
+def from_entry(entry: ResponderEntry) -> Responder:
+    """A responder as its table of the box file says."""
+    members = msgspec.structs.asdict(entry)
+    for name, other in RENAMED.items():
+        members[other] = members.pop(name)
+    members["cost"] = Cost(**msgspec.structs.asdict(entry.cost))
+    members["hours"] = entry.hours and Hours(**msgspec.structs.asdict(entry.hours))
+    return Responder(**members)
+
+
+RENAMED = {
+    "name": "id",
+    "sla_seconds": "sla_secs",
+    "typical_delay_seconds": "typical_delay_secs",
+}
+"""What a box file calls otherwise than a query."""
+
+
+def problems(responder: Responder) -> list[str]:
+    """What keeps a responder from being asked."""
+    found: list[str] = []
+    needs = {
+        "llm": bool(responder.model),
+        "pattern": bool(responder.function),
+        "system": bool(responder.command) != bool(responder.url),
+        "actor": bool(responder.did),
+    }
+    lacks = {
+        "llm": "an llm needs its 'model'",
+        "pattern": "a pattern needs its 'function'",
+        "system": "a system needs either a 'command' or a 'url'",
+        "actor": "an actor needs its 'did'",
+    }
+    if not responder.id or len(responder.id) > 200:
+        found.append("'id' must have 1 to 200 characters")
+    if not needs[responder.kind]:
+        found.append(lacks[responder.kind])
+    if responder.function is not None:
+        try:
+            functions.find(responder.function)
+        except functions.UnknownFunction as error:
+            found.append(str(error))
+    for name in ("endpoint", "url"):
+        address = getattr(responder, name)
+        if address is not None and not address.startswith(("http://", "https://")):
+            found.append(f"'{name}' must begin with http:// or https://")
+    if not 0 <= responder.trust <= 1:
+        found.append("'trust' must be from 0 to 1")
+    if responder.api_key_env and responder.api_key_env not in os.environ:
+        found.append(f"no variable {responder.api_key_env} is set in the core's environment")
+    return found

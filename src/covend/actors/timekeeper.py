@@ -1,0 +1,79 @@
+"""The timekeeper: knows when the store's next timer is due, and says so to the desk, never early.
+
+A timer is told of again until it is gone from the store: the run that it is for may have died with
+the message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from covend.actors.run_messages import Recover, Ticked, TimerSet
+from covend.actors.story import wall_clock
+from covend.phylactery.messages import Due, NextDue
+from covend.runtime import Actor, MailboxSpec
+
+STORE_SECONDS = 30.0
+LONGEST_SECONDS = 30.0
+"""The wall clock may be set: however far the next timer is, it is looked at again after this."""
+REPEAT_SECONDS = 10.0
+PAGE = 500
+"""Timers told of at once; the rest of a flood follows when these are gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """See what is due now."""
+
+
+class Timekeeper(Actor):
+    """Wakes parked runs (P6, P20). It starts last, and tells the desk that all are there."""
+
+    mailbox: ClassVar[MailboxSpec] = MailboxSpec(bound=100_000, policy="reject")
+
+    def __init__(self, clock: Callable[[], int] = wall_clock) -> None:
+        self.clock = clock
+        self.next: int | None = None
+        self.told: dict[tuple[str, str], float] = {}
+
+    def on_start(self) -> None:
+        self.ctx.tell("desk", Recover())
+        self.look()
+
+    def on_receive(self, message: object) -> object:
+        match message:
+            case TimerSet(due=due):
+                if self.next is None or due < self.next:
+                    self.next = due
+                    self.arm()
+            case Look():
+                self.look()
+            case _:
+                pass
+        return None
+
+    def look(self) -> None:
+        """Tell the desk of everything that is due, and wait for the next."""
+        now, mono = self.clock(), self.ctx.now()
+        due = self.ctx.ask("phylactery", Due(now, PAGE), timeout=STORE_SECONDS)
+        still = {(row["thread"], row["name"]) for row in due}
+        self.told = {name: at for name, at in self.told.items() if name in still}
+        for row in due:
+            name = (row["thread"], row["name"])
+            if mono - self.told.get(name, mono - REPEAT_SECONDS) >= REPEAT_SECONDS:
+                self.told[name] = mono
+                self.ctx.tell("desk", Ticked(row["thread"], row["name"], row["due"]))
+        self.next = self.ctx.ask("phylactery", NextDue(), timeout=STORE_SECONDS)
+        self.arm()
+
+    def arm(self) -> None:
+        if self.next is None:
+            seconds = LONGEST_SECONDS
+        elif self.next <= self.clock():
+            # What is due was told and is under way; or only just became due.
+            seconds = 0.0 if not self.told else REPEAT_SECONDS / 40
+        else:
+            seconds = (self.next - self.clock()) / 1e6
+        self.ctx.timer("look", min(seconds, LONGEST_SECONDS), Look())
