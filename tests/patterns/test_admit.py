@@ -257,6 +257,11 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         "$.triggers[0].query.relevance.top_k",
         "at least 1",
     ),
+    (
+        {"triggers": [{"name": "t", "query": asked(input={})}]},
+        "$.triggers[0].query.input",
+        "must have one of",
+    ),
     ({"triggers": [{"name": "t", "query": {}}]}, "$.triggers[0].query.question", "is required"),
 ]
 
@@ -399,7 +404,13 @@ def test_only_those_who_may_be_asked_are_copied() -> None:
         responders=[{"kind": "llm", "available": True}],
         orchestration=escalate(stage(responders=[{"id": "boss", "age_days_lt": 1}])),
     )
-    assert [one["id"] for one in body["responders"]] == ["a", "b", "boss", "deputy", "off"]
+    assert [one["id"] for one in body["responders"]] == ["boss", "deputy"]
+    body = admitted(
+        everybody,
+        responders=[{"kind": "llm", "available": True}],
+        orchestration={"pattern": "verify", "verifier": [{"id": "tool", "age_days_lt": 1}]},
+    )
+    assert [one["id"] for one in body["responders"]] == ["a", "b", "off", "tool"]
 
 
 def test_a_named_schema_is_pinned_at_every_depth() -> None:

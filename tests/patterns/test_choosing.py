@@ -272,6 +272,24 @@ def test_a_tier_below_the_last_may_be_emptied() -> None:
     assert [one.id for one in choose(k, [Want(id="bob")], 1).chosen] == ["bob"]
 
 
+def test_two_tiers_may_want_the_same_people() -> None:
+    """P9: the last tier is never emptied, even if one before it looks like it."""
+    tiers = [{"name": name, "responders": [{"id": "eve"}]} for name in ("low", "high")]
+    k = run(person("eve", hours=OFFICE), orchestration={"pattern": "escalate", "tiers": tiers})
+    assert [one.id for one in choose(k, [Want(id="eve")], 1).chosen] == ["eve"]
+
+
+def test_an_absent_auditor_leaves_it_to_the_backup() -> None:
+    """P9: the backup auditor is the last tier of an audit, where there is one."""
+    audit = {"pattern": "ensemble_with_audit", "auditor": [{"id": "eve"}]}
+    people = [person("eve", hours=OFFICE), person("bob", hours=OFFICE)]
+    k = run(*people, orchestration={**audit, "backup_auditor": [{"id": "bob"}]})
+    assert choose(k, [Want(id="eve")], 1).code == "responder_unavailable"
+    assert [one.id for one in choose(k, [Want(id="bob")], 1).chosen] == ["bob"]
+    alone = run(*people, orchestration=audit)
+    assert [one.id for one in choose(alone, [Want(id="eve")], 1).chosen] == ["eve"]
+
+
 def test_a_stated_wish_for_the_available_is_kept_to_the_last() -> None:
     """P8 before P9: who asks for available people gets no others."""
     k = run(person("eve", hours=OFFICE), responders=[{"available": True}])

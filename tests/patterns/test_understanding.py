@@ -302,6 +302,15 @@ def test_a_program_answers_with_its_output() -> None:
     assert understand(JSON, Raw(body=2**60), TOOL)["status"] == "invalid"
 
 
+def test_a_program_keeps_to_its_own_schema() -> None:
+    """P8: a system responder comes with a schema, whatever the query asks for."""
+    tool = Responder(id="a", kind="system", command=("true",), schema={"required": ["n"]})
+    assert understand(JSON, Raw(body={"n": 1}), tool)["status"] == "ok"
+    body = understand(JSON, Raw(body={"m": 1}), tool)
+    assert body["status"] == "invalid"
+    assert body["problem"] == '$: "n" is a required property (by the schema of a)'
+
+
 def test_a_person_submits_an_answer_with_what_is_beside_it() -> None:
     """P18: validated against the shape; confidence and rationale are kept."""
     eve = person("a")

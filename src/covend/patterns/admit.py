@@ -108,17 +108,13 @@ def _read(query: Any, schemas: Mapping[str, Any], cause: Mapping[str, Any]) -> Q
         canonical(query)
     except NotCanonical as failed:
         raise InvalidQuery([{"path": failed.path, "problem": failed.problem}]) from None
-    except RecursionError:
-        raise InvalidQuery([{"path": "$", "problem": "is nested too deep"}]) from None
     problems: list[Problem] = []
     if not isinstance(query, dict):
         read(Query, query, "$", problems)
         raise InvalidQuery(problems)
     data = cast("dict[str, Any]", query)
     sound = members(Query, data, "$", problems)
-    if data.get("input") == {}:
-        problem = "must have one of inline, record_id and ref"
-        problems.append({"path": "$.input", "problem": problem})
+    problems += _empty_inputs(data, "$")
     unsure = {_member(one) for one in problems} & DECISIVE | (data.keys() - sound.keys())
     found = msgspec.convert({"question": "?", "responders": [{}], **sound}, Query)
     depth = int(cause.get("depth", 0))
@@ -132,6 +128,25 @@ def _read(query: Any, schemas: Mapping[str, Any], cause: Mapping[str, Any]) -> Q
     if problems:
         raise InvalidQuery(problems)
     return found
+
+
+def _empty_inputs(data: Any, path: str) -> list[Problem]:
+    """An input that names nothing is a mistake, which a struct full of defaults does not show."""
+    problems: list[Problem] = []
+    if isinstance(data, dict):
+        query = cast("dict[str, Any]", data)
+        if query.get("input") == {}:
+            problem = "must have one of inline, record_id and ref"
+            problems.append({"path": f"{path}.input", "problem": problem})
+        triggers = query.get("triggers")
+        for index, one in enumerate(
+            cast("list[Any]", triggers) if isinstance(triggers, list) else []
+        ):
+            nested: Any = (
+                cast("dict[str, Any]", one).get("query") if isinstance(one, dict) else None
+            )
+            problems += _empty_inputs(nested, f"{path}.triggers[{index}].query")
+    return problems
 
 
 def _member(problem: Problem) -> str:
@@ -174,16 +189,16 @@ def _snapshot(query: Query, responders: Sequence[Responder]) -> list[Responder]:
 
 
 def every_wants(query: Query) -> list[Sequence[Want]]:
-    """The wants of every round that the query may come to."""
+    """The wants of every round that the query may come to; stages and tiers say their own."""
     match query.orchestration:
         case Verify(verifier=verifier, tiebreaker=tiebreaker, judge=judge):
             more = [verifier, tiebreaker, judge.responders if judge else ()]
         case Waterfall(stages=stages):
-            more = [stage.responders for stage in stages]
+            return [stage.responders for stage in stages]
         case Retry(adjustments=adjustments):
             more = [adjustment.responders for adjustment in adjustments]
         case Escalate(tiers=tiers):
-            more = [tier.responders for tier in tiers]
+            return [tier.responders for tier in tiers]
         case Ensemble(auditor=auditor, backup_auditor=backup):
             more = [auditor, backup]
         case _:

@@ -24,7 +24,7 @@ from typing import Any
 
 from covend.patterns import cel
 from covend.patterns.responder import Responder, as_data
-from covend.patterns.spec import Escalate, Query, Want, Waterfall
+from covend.patterns.spec import Ensemble, Escalate, Query, Want, Waterfall
 from covend.patterns.state import SECOND, K
 from covend.phylactery.canonical import canonical
 
@@ -214,11 +214,15 @@ def is_final(query: Query, wants: Sequence[Want]) -> bool:
     """Whether nobody is asked after a round with these wants, should it come to nothing."""
     match query.orchestration:
         case Escalate(tiers=tiers):
-            return tuple(wants) not in [tier.responders for tier in tiers[:-1]]
+            rounds = [tier.responders for tier in tiers]
         case Waterfall(stages=stages):
-            return tuple(wants) not in [stage.responders for stage in stages[:-1]]
+            rounds = [stage.responders for stage in stages]
+        case Ensemble(auditor=auditor, backup_auditor=backup) if backup:
+            rounds = [auditor, backup]
         case _:
             return True
+    # The last is looked at first: a tier before it may want the very same people.
+    return tuple(wants) == rounds[-1] or tuple(wants) not in rounds
 
 
 def _irrelevant(k: K, responder: Responder, score: float) -> str | None:

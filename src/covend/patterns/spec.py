@@ -81,8 +81,9 @@ class Fold(Spec, frozen=True, kw_only=True):
     """How several responses become one answer (P17).
 
     ``key`` names the fields two answers must share to be the same answer (all by default),
-    ``tolerance`` the distance below which two numbers of a field are equal. ``weight`` is CEL
-    over ``response`` (its answer, confidence, trust), ``expression`` CEL over ``responses``.
+    ``tolerance`` the distance up to which two numbers of a field are equal (``$``: of an answer
+    that is a number). ``weight`` is CEL over ``response`` (its answer, confidence, trust,
+    responder, rationale), ``expression`` CEL over ``responses``, a list of those.
     """
 
     kind: Literal[

@@ -89,13 +89,21 @@ def understood(plan: Plan, call_body: dict[str, Any], raw: Raw) -> dict[str, Any
     try:
         found = _completion(shape, raw) if responder.kind == "llm" else _direct(shape, raw)
         value = parse(canonical(found.value).decode())
-        wrong = problems(shape, value)
+        wrong = problems(shape, value) + _unlike(responder, value)
     except (_Invalid, NotCanonical) as failed_to_read:
         return {**body, "status": "invalid", "problem": str(failed_to_read)}
     body |= {"value": value, "hash": hashlib.sha256(canonical(value)).hexdigest()}
     if wrong:
         return {**body, "status": "invalid", "problem": "; ".join(wrong)}
     return {**body, "status": "ok", **_beside(found)}
+
+
+def _unlike(responder: Responder, value: Any) -> list[str]:
+    """What is wrong with an answer by the schema that its program declares, if it does."""
+    if responder.schema is None:
+        return []
+    own = problems(AnswerShape(kind="json", schema=responder.schema), value)
+    return [f"{one} (by the schema of {responder.id})" for one in own]
 
 
 def _beside(found: _Answer) -> dict[str, Any]:
