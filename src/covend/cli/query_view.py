@@ -51,7 +51,7 @@ def tree(story: Mapping[str, Any], records: Sequence[Record]) -> RenderableType:
             case "cancel":
                 root.add(Text(f"{since(record, opened)}cancelled: {body.get('reason', '')}"))
             case "trigger":
-                root.add(Text(f"{since(record, opened)}then {body.get('name')}: {triggered(body)}"))
+                root.add(Text(f"{since(record, opened)}then {body['trigger']}: {triggered(body)}"))
             case _:
                 pass
     if story.get("know"):
@@ -102,13 +102,15 @@ def called(call: Record, answer: Record | None, opened: int) -> Text:
 
 def learned(body: Mapping[str, Any]) -> Text:
     """Why the pattern went on."""
-    step = str(body.get("step", "noted"))
-    reason = body.get("reason") or body.get("trigger") or body.get("outcome")
-    return Text(step + (f": {shown(reason)}" if reason else ""), "cyan")
+    for member, told in REASONS.items():
+        if member in body:
+            return Text(told(body), "cyan")
+    return Text("noted", "cyan")
 
 
 def triggered(body: Mapping[str, Any]) -> str:
-    return str(body.get("refused") or body.get("thread") or "")
+    """Which query was begun by this one, or why it was not."""
+    return str(body.get("refused") or body.get("child") or "")
 
 
 def since(record: Record, opened: int) -> str:
@@ -141,11 +143,32 @@ def _outcome(body: Mapping[str, Any]) -> Text:
     return text.append(f"  {short(body.get('value') if status == 'ok' else body.get('problem'))}")
 
 
+def _silent(body: Mapping[str, Any]) -> str:
+    if "silent" in body:
+        return f"no audit: {shown(body['silent'])}"
+    return f"to be audited: {short(body['answer'])}"
+
+
+def _people(members: Mapping[str, Any]) -> str:
+    return ", ".join(f"{call} to {shown(to)}" for call, to in members.items())
+
+
+REASONS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "verify": lambda body: f"{body['verify']} (agreement {body.get('agreement', 0):.2g})",
+    "stage": lambda body: f"stage {body['stage']} {body['outcome']}: {body['reason']}",
+    "attempt": lambda body: f"attempt {body['attempt']} does not stand: {body['reason']}",
+    "tier": lambda body: f"tier {body['tier']} does not stand: {body['reason']}",
+    "audited": _silent,
+    "delegate": lambda body: f"delegated {_people(body['delegate'])}",
+    "extended": lambda body: f"given more time: {', '.join(body['extended'])}",
+}
+"""By the member that names the kind of ``learn``, what it says."""
+
 LINES: dict[str, Callable[[Mapping[str, Any]], Text]] = {
     "call": lambda body: Text.assemble("asks ", _who(body)),
     "do": lambda body: Text.assemble(f"{body['slot']}#{body['attempt']} ", _outcome(body)),
     "learn": learned,
     "cancel": lambda body: Text(f"cancelled {body.get('reason', '')}", "yellow"),
-    "trigger": lambda body: Text(f"then {body.get('name')}: {triggered(body)}"),
+    "trigger": lambda body: Text(f"then {body['trigger']}: {triggered(body)}"),
 }
 """By kind of record, its line."""

@@ -154,7 +154,7 @@ class Questions:
             triggers=[then],
         )
         (begun,) = [event for event in events if event.kind == "trigger"]
-        child = str(begun.body["thread"])
+        child = str(begun.body["child"])
         for _event in self.client.events(child):
             pass  # to its end
         end = self.client.get(child).know

@@ -1,0 +1,215 @@
+"""`covend query` and `covend inbox`, against a scripted desk that tells a golden thread."""
+
+import json
+from io import StringIO
+
+import pytest
+from rich.console import Console
+from tools.golden.stories import STORIES
+
+from covend.cli.query import asking
+from covend.cli.query_view import line, tree
+from covend.questions import (
+    ActOnTask,
+    CancelQuery,
+    ListQueries,
+    ListTasks,
+    RecordsOf,
+    ShowQuery,
+    ShowTask,
+    SubmitQuery,
+)
+from covend.runtime import Actor
+
+TASK = {"id": "t1", "did": "did:web:ann", "state": "open", "question": "May I?", "input": "a dog",
+        "shape": {"kind": "text"}, "due": 1_780_000_000_000_000, "opened": 0}  # fmt: skip
+
+
+def thread(name):
+    """The records of a story, as the desk tells them."""
+    return [
+        {"seq": seq, "kind": entry.kind, "body": entry.body, "clock": entry.clock}
+        for seq, entry in enumerate(STORIES[name]().records, 1)
+    ]
+
+
+class Desk(Actor):
+    def __init__(self, records, asked):
+        self.records, self.asked = records, asked
+
+    def on_receive(self, message):
+        self.asked.append(message)
+        know = next(r["body"] for r in self.records if r["kind"] == "know")
+        match message:
+            case SubmitQuery(query={"question": "wrong"}):
+                errors = [{"path": "$.responders", "problem": "nobody"}]
+                told = {"status": 422, "code": "invalid_query", "message": "1 error"}
+                return {"refused": told | {"errors": errors}}
+            case SubmitQuery():
+                return {"id": "q-1", "state": "open"}
+            case RecordsOf(after=after):
+                return {"records": [r for r in self.records if r["seq"] > after], "ended": True}
+            case ShowQuery(id="q-none"):
+                return {
+                    "refused": {"status": 404, "code": "not_found", "message": "no query q-none"}
+                }
+            case ShowQuery() | CancelQuery():
+                intend = self.records[0]
+                return {"id": "q-1", "state": "ended", "query": intend["body"]["query"],
+                        "opened": intend["clock"], "know": know, "calls": []}  # fmt: skip
+            case ListQueries():
+                line = {"id": "q-1", "state": "ended", "opened": 1_780_000_000_000_000}
+                return {"queries": [line | {"question": "Is it so?", "pattern": "verify"}]}
+            case ListTasks():
+                return {"tasks": [TASK, TASK | {"id": "t2", "state": "declined"}]}
+            case ShowTask():
+                return TASK
+            case ActOnTask(act="decline"):
+                told = {"status": 409, "code": "conflict", "message": "t1 was declined before"}
+                return {"refused": told}
+            case ActOnTask():
+                return TASK | {"state": "submitted"}
+        raise AssertionError(message)
+
+
+@pytest.fixture
+def desk(box):
+    """Gives the box a desk that tells this thread; what it was asked is the list returned."""
+
+    def tells(name="verify_disagree_tiebreaker_wins"):
+        asked = []
+        box.system.spawn(Desk, thread(name), asked, name="desk")
+        return asked
+
+    return tells
+
+
+def test_a_question_is_followed_line_by_line_to_its_answer(box, desk, covend):
+    asked = desk()
+    run = covend(
+        "query", "ask", "Is it so?", "-p", "verify", "-w", "a", "-w", "b", "--run-dir", box.run_dir
+    )
+    query = asked[0].query
+    assert query["orchestration"]["verifier"] == [{"kind": "llm", "model": "b"}]
+    for text in ("asks primary/0#1 a", "asks verifier/0#1 b", "asks tiebreaker/0#1", "fulfilled"):
+        assert text in run.stdout, run.stdout
+
+
+def test_a_query_in_a_file_goes_as_it_is(box, desk, covend, tmp_path):
+    asked = desk()
+    query = {"question": "q", "responders": [{"kind": "llm"}], "metadata": {"n": 1}}
+    (tmp_path / "q.json").write_text(json.dumps(query))
+    told = covend("query", "ask", "-f", "q.json", "--no-wait", "--run-dir", box.run_dir)
+    assert told.stdout == "q-1\n"
+    assert asked == [SubmitQuery(query=query)]
+
+
+def test_every_error_of_a_refused_query_is_shown(box, desk, covend):
+    desk()
+    run = covend("query", "ask", "wrong", "--run-dir", box.run_dir, status=2)
+    assert run.stderr == "$.responders: nobody\ncovend: 1 error\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["ask"], "give a question, or a query in a file"),
+        (["ask", "why?", "-p", "seventh"], "no pattern 'seventh'; one of single_shot"),
+        (["ask", "-f", "missing.json"], "missing.json cannot be read"),
+        (["list", "--state", "half"], "no state 'half'"),
+    ],
+)
+def test_a_wrong_command_line_says_what_would_be_right(box, covend, arguments, problem):
+    run = covend("query", *arguments, "--run-dir", box.run_dir, status=2)
+    assert problem in run.stderr
+
+
+def test_a_query_that_has_no_answer_fails_the_command(box, desk, covend):
+    desk("single_shot_all_silent")
+    run = covend("query", "watch", "q-1", "--run-dir", box.run_dir, status=1)
+    assert "latency_timeout" in run.stdout
+
+
+def test_a_query_is_drawn_as_a_tree_of_rounds_and_reasons(box, desk, covend):
+    desk()
+    drawn = covend("query", "show", "q-1", "--run-dir", box.run_dir).stdout
+    assert drawn.startswith("q-1  Is it so?")
+    assert "tiebreaker/0#1 c" in drawn
+
+
+@pytest.mark.parametrize("name", sorted(STORIES))
+def test_every_story_can_be_drawn(name):
+    records = thread(name)
+    query, opened = records[0]["body"]["query"], records[0]["clock"]
+    know = next((record["body"] for record in records if record["kind"] == "know"), None)
+    story = {"id": "q-1", "query": query, "opened": opened, "know": know}
+    with (console := Console(width=200, file=StringIO())).capture() as drawn:
+        console.print(tree(story, records))
+        for record in records:
+            console.print(line(record) or "")
+    assert (know or {"status": "still open"})["status"] in drawn.get()
+    for record in records:
+        if record["kind"] == "call":
+            assert f"{record['body']['slot']}#{record['body']['attempt']}" in drawn.get()
+
+
+def test_a_query_that_is_not_there_is_said_so(box, desk, covend):
+    desk()
+    run = covend("query", "show", "q-none", "--run-dir", box.run_dir, status=1)
+    assert run.stderr == "covend: no query q-none\n"
+
+
+def test_queries_are_listed_and_cancelled(box, desk, covend):
+    asked = desk()
+    assert "Is it so?" in covend("query", "list", "--run-dir", box.run_dir).stdout
+    told = covend("query", "cancel", "q-1", "--reason", "late", "--run-dir", box.run_dir).stdout
+    assert told == "q-1: fulfilled\n"
+    assert asked[-1] == CancelQuery(id="q-1", reason="late")
+
+
+def test_what_is_no_command_is_a_question():
+    assert asking(["query", "show us the way"]) == ["query", "ask", "show us the way"]
+    assert asking(["query", "-f", "q.json"]) == ["query", "ask", "-f", "q.json"]
+    assert asking(["query", "show", "q-1"]) == ["query", "show", "q-1"]
+    assert asking(["query", "--help"]) == ["query", "--help"]
+    assert asking(["status"]) == ["status"]
+
+
+def test_the_inbox_shows_what_waits_and_no_more(box, desk, covend):
+    desk()
+    shown = covend("inbox", "--did", "did:web:ann", "--run-dir", box.run_dir).stdout
+    assert "t1" in shown
+    assert "t2" not in shown
+    assert "t2" in covend("inbox", "--all", "--run-dir", box.run_dir).stdout
+    page = covend("inbox", "show", "t1", "--run-dir", box.run_dir).stdout
+    assert "May I?" in page
+    assert "a dog" in page
+
+
+def test_a_person_answers_with_confidence_and_reason(box, desk, covend):
+    asked = desk()
+    answer = ["submit", "t1", '{"ok": true}', "--as-value", "--confidence", "0.8"]
+    told = covend("inbox", *answer, "--did", "did:web:ann", "--run-dir", box.run_dir)
+    assert told.stdout == "t1: submitted\n"
+    said = ActOnTask(id="t1", act="submit", did="did:web:ann", value={"ok": True}, confidence=0.8)
+    assert asked == [said]
+
+
+def test_an_eta_is_a_time_a_person_would_write(box, desk, covend):
+    asked = desk()
+    covend("inbox", "accept", "t1", "--eta", "2h", "--did", "did:x", "--run-dir", box.run_dir)
+    assert asked[0].eta_secs == 7200
+    late = ["accept", "t1", "--eta", "soon", "--did", "did:x", "--run-dir", box.run_dir]
+    assert "--eta" in covend("inbox", *late, status=2).stderr
+
+
+def test_a_word_too_late_is_refused_with_the_reason(box, desk, covend):
+    desk()
+    said = ["decline", "t1", "--reason", "overbooked", "--did", "did:x"]
+    run = covend("inbox", *said, "--run-dir", box.run_dir, status=1)
+    assert run.stderr == "covend: t1 was declined before\n"
+
+
+def test_nobody_answers_without_saying_who_he_is(box, desk, covend):
+    run = covend("inbox", "submit", "t1", "yes", "--run-dir", box.run_dir, status=2)
+    assert "say who you are: --did" in run.stderr

@@ -1,0 +1,102 @@
+"""`covend check`, `export`, `import`, `replay` and `salvage` on real stores (D5)."""
+
+import json
+
+import pytest
+from tools.golden.stories import STORIES
+
+from covend.actors.story import ACTS
+from covend.phylactery.records import record
+from covend.phylactery.store import open_store
+
+
+def told_by(name, other=False):
+    """A story as records of a store; ``other`` changes what was derived."""
+    last, found = None, []
+    for entry in STORIES[name]().records:
+        answer = {"answer": "something else"} if other and entry.kind == "know" else {}
+        last = record(
+            "q-play",
+            entry.kind,
+            entry.body | answer,
+            actor="execution",
+            act=ACTS[entry.kind],
+            clock=max(entry.clock, last.clock + 1 if last else 0),
+            parents=[last] if last else [],
+        )
+        found.append(last)
+    return found
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A store with one ended run; its path."""
+    path = tmp_path / "a.db"
+    box = open_store(path)
+    box.append(told_by("single_shot_quorum_closes_early"))
+    box.close()
+    return path
+
+
+def test_a_sound_store_is_said_to_be_sound(store, covend):
+    told = covend("check", "--store", store).stdout
+    assert told == f"{store}: all records and projections are intact\n"
+
+
+def test_a_forged_record_is_found_and_named(store, covend):
+    import apsw
+
+    db = apsw.Connection(str(store))
+    db.execute("UPDATE record SET body = replace(body, 'yes', 'no!') WHERE kind = 'know'")
+    db.close()
+    told = covend("check", "--store", store, "--json", status=1).stdout
+    assert "record" in json.loads(told)["problems"][0]
+
+
+def test_a_thread_moves_to_another_box_and_stands_there_where_it_stood(store, covend, tmp_path):
+    covend("export", "q-play", "--store", store, "-o", "thread.jsonl")
+    other = tmp_path / "b.db"
+    lines = len((tmp_path / "thread.jsonl").read_text().splitlines())
+    told = covend("import", "thread.jsonl", "--store", other).stdout
+    assert told == f"{lines} records are new in {other}\n"
+    assert "0 records are new" in covend("import", "thread.jsonl", "--store", other).stdout
+    here = covend("replay", "--store", store, "--json").stdout
+    assert covend("replay", "--store", other, "--json").stdout == here
+    assert json.loads(here)[0]["stands"] == "fulfilled"
+
+
+def test_a_tampered_line_is_refused_and_nothing_is_taken_up(store, covend, tmp_path):
+    text = covend("export", "q-play", "--store", store).stdout
+    (tmp_path / "thread.jsonl").write_text(text.replace('"yes"', '"no"'))
+    other = tmp_path / "b.db"
+    assert "line" in covend("import", "thread.jsonl", "--store", other, status=1).stderr
+    assert covend("replay", "--store", other).stdout == ""
+
+
+def test_an_existing_file_is_not_written_over(store, covend, tmp_path):
+    (tmp_path / "mine").write_text("mine")
+    told = covend("export", "q-play", "--store", store, "-o", "mine", status=2).stderr
+    assert "mine cannot be written" in told
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_a_record_that_does_not_follow_from_its_inputs_is_told(covend, tmp_path):
+    """P2: both versions."""
+    box = open_store(tmp_path / "a.db")
+    box.append(told_by("single_shot_quorum_closes_early", other=True))
+    box.close()
+    told = covend("replay", "q-play", "--store", "a.db", status=1).stdout
+    assert "is not what its inputs lead to" in told
+    assert "something else" in told
+
+
+def test_what_is_not_there_is_said(store, covend):
+    assert "no such thread" in covend("replay", "q-none", "--store", store, status=1).stdout
+    assert "q-none" in covend("export", "q-none", "--store", store, status=1).stderr
+    assert "no.db" in covend("check", "--store", "no.db", status=1).stderr
+
+
+def test_the_intact_records_of_a_store_are_salvaged(store, covend, tmp_path):
+    told = covend("salvage", store, "new.db").stdout
+    assert "records copied to new.db" in told
+    assert "exists" in covend("salvage", store, "new.db", status=1).stderr
