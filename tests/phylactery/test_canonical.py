@@ -94,10 +94,22 @@ def test_the_fast_path_gives_the_bytes_of_the_reference(value: object) -> None:
     assert canonical(value) == rfc8785.dumps(value)
 
 
-@given(st.floats(allow_nan=False, allow_infinity=False))
+@given(
+    st.floats(allow_nan=False, allow_infinity=False)
+    | st.floats(-1, 1)
+    | st.floats(-1e17, 1e17)
+    | st.integers(-(10**17), 10**17).map(float)
+    | st.builds(round, st.floats(-1e3, 1e3), st.integers(0, 9))
+)
+@example(1e-5)
+@example(9.999e-6)
+@example(999999999999999.9)
+@example(1e15)
+@example(-0.0)
 def test_every_float_is_printed_as_the_reference_prints_it(value: float) -> None:
     """D1."""
     assert canonical(value) == rfc8785.dumps(value)
+    assert canonical([value, {"n": value}]) == rfc8785.dumps([value, {"n": value}])
     assert parse(canonical(value).decode()) == value
 
 

@@ -19,6 +19,9 @@ MAX_SAFE_INTEGER = 2**53 - 1
 
 MAX_DEPTH = 100
 
+_LARGE = 1e15
+"""Floats from here on are printed by the reference alone."""
+
 # A number of fewer digits is read alike by every reader. Looking for sixteen zeros in the text
 # with all its digits made zeros is twenty times faster than the pattern, and nearly always enough.
 _ZEROS = bytes.maketrans(b"123456789", b"000000000")
@@ -43,13 +46,17 @@ def canonical(value: object) -> bytes:
     Raises ``NotCanonical`` for anything else, for NaN and infinities, for integers beyond ±(2⁵³-1)
     and for text that is not Unicode (lone surrogates).
     """
-    if _is_plain(value, 0):
-        try:
-            return _encode(value)
-        except UnicodeEncodeError:
-            pass  # a lone surrogate: the check below says where
-    _check(value, "$", 0)
-    return rfc8785.dumps(cast(Any, value))
+    simple = value
+    if not _is_plain(simple, 0):
+        simple = _with_whole_floats_as_integers(value, 0)
+        if not _is_plain(simple, 0):
+            _check(value, "$", 0)
+            return rfc8785.dumps(cast(Any, value))
+    try:
+        return _encode(simple)
+    except UnicodeEncodeError:
+        _check(value, "$", 0)  # a lone surrogate: says where
+        raise
 
 
 def parse(text: str) -> object:
@@ -77,7 +84,7 @@ def _is_plain(value: object, depth: int) -> bool:
         return -MAX_SAFE_INTEGER <= cast(int, value) <= MAX_SAFE_INTEGER
     if kind is float:
         number = cast(float, value)
-        return 1e-4 <= abs(number) < 1e15 and not number.is_integer()
+        return 1e-5 <= abs(number) < _LARGE and not number.is_integer()
     if depth > MAX_DEPTH:
         return False
     if kind is dict:
@@ -88,6 +95,25 @@ def _is_plain(value: object, depth: int) -> bool:
     if kind is list or kind is tuple:
         return all(_is_plain(item, depth + 1) for item in cast("list[object]", value))
     return False
+
+
+def _with_whole_floats_as_integers(value: object, depth: int) -> object:
+    """A copy in which 1.0 is 1 and -0.0 is 0: RFC 8785 prints them alike."""
+    kind = type(value)
+    if kind is float:
+        number = cast(float, value)
+        return int(number) if number.is_integer() and abs(number) < _LARGE else value
+    if depth > MAX_DEPTH:
+        return value
+    if kind is dict:
+        return {
+            name: _with_whole_floats_as_integers(member, depth + 1)
+            for name, member in cast("dict[object, object]", value).items()
+        }
+    if kind is list or kind is tuple:
+        items = cast("list[object]", value)
+        return [_with_whole_floats_as_integers(item, depth + 1) for item in items]
+    return value
 
 
 def _check(value: object, path: str, depth: int) -> None:

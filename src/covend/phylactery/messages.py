@@ -55,8 +55,9 @@ class Thread(Message, frozen=True):
 class Threads(Message, frozen=True):
     """Answered with runs, oldest first unless told otherwise, as plain dicts.
 
-    They have ``seq``, ``id``, ``state`` (``open`` or ``ended``), ``opened``, ``ended``,
-    ``parent``, ``pattern`` and ``know``. Newest first, ``after`` is the ``seq`` to come before.
+    They have ``seq``, ``id``, ``intend`` (a record's id), ``state`` (``open`` or ``ended``),
+    ``opened``, ``ended``, ``parent``, ``pattern`` and ``know`` (a record's id). Newest first,
+    ``after`` is the ``seq`` to come before.
     """
 
     state: str | None = None

@@ -58,6 +58,7 @@ PROJECTION_TABLES = {
   know TEXT,
   kept INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID""",
+    "thread_seq": "CREATE INDEX thread_seq ON thread (seq)",
     "thread_state": "CREATE INDEX thread_state ON thread (state, seq)",
     "thread_parent": "CREATE INDEX thread_parent ON thread (parent, seq) WHERE parent IS NOT NULL",
     "thread_kept": "CREATE INDEX thread_kept ON thread (ended) WHERE kept = 1",
@@ -86,6 +87,7 @@ PROJECTION_TABLES = {
   opened INTEGER NOT NULL,
   PRIMARY KEY (thread, slot, attempt, did)
 ) STRICT, WITHOUT ROWID""",
+    "task_seq": "CREATE INDEX task_seq ON task (seq)",
     "task_did": "CREATE INDEX task_did ON task (did, state, seq)",
     "task_state": "CREATE INDEX task_state ON task (state, seq)",
     "timer": """CREATE TABLE timer (

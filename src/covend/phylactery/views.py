@@ -9,7 +9,7 @@ from covend.phylactery.database import Database, Value
 
 NO_LIMIT = 2**62
 
-_THREAD = ("seq", "id", "state", "opened", "ended", "parent", "pattern", "know")
+_THREAD = ("seq", "id", "intend", "state", "opened", "ended", "parent", "pattern", "know")
 _TASK = ("seq", "thread", "slot", "attempt", "did", "state", "due", "opened")
 _CALL = ("seq", "thread", "slot", "attempt", "call", "responder", "due", "key")
 _TIMER = ("thread", "name", "due")
