@@ -78,6 +78,19 @@ def test_control_is_handled_before_work(system: System) -> None:
     assert ref.ask("end", 1.0) == [Urgent(0), Urgent(1), Urgent(2), 0, 1, 2]
 
 
+def test_an_actor_sees_how_many_wait_behind_the_message_it_handles() -> None:
+    """S11: both lanes are counted."""
+
+    class Queue(Actor):
+        def on_receive(self, message: object) -> int:
+            return self.ctx.waiting()
+
+    with SimSystem() as system:
+        ref = system.spawn(Queue)
+        answers = [ref.ask_later(n, 5.0) for n in range(4)]
+        assert [answer.get() for answer in answers] == [3, 2, 1, 0]
+
+
 def test_reject_is_visible_to_the_sender() -> None:
     with ThreadSystem() as system:
         ref, seen, go = held(system, MailboxSpec(bound=2, policy="reject"))

@@ -115,9 +115,11 @@ class Phylactery(Actor):
         self.store.close()
 
     def _append(self, message: Append) -> Promise:
+        """Commit at once if nobody waits behind this batch, else with those who do."""
         promise = self.ctx.later()
         first = self._group.waiting == 0
-        if self._group.add(message.records, self._answer(promise.reply, promise.fail)):
+        full = self._group.add(message.records, self._answer(promise.reply, promise.fail))
+        if full or not self.ctx.waiting():
             self._group.commit()
         elif first:
             self.ctx.tell(self.ctx.me, _Commit())

@@ -77,6 +77,10 @@ class Context:
         """Monotonic seconds; virtual in a simulation."""
         return self._cell.system.now()
 
+    def waiting(self) -> int:
+        """How many messages wait behind the one being handled; more may come at any time."""
+        return len(self._cell.mailbox)
+
     def tell(self, target: Target, message: object) -> None:
         """Tell a ref, an address or a name; this message is the cause in the trace."""
         self._resolve(target).tell(message)
