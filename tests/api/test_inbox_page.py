@@ -16,6 +16,7 @@ PATHS = {
     "/inbox/inbox.css": "text/css",
     "/inbox/inbox.js": "text/javascript",
     "/inbox/form.js": "text/javascript",
+    "/inbox/icon.svg": "image/svg+xml",
     "/openapi": "text/html",
     "/openapi/openapi.js": "text/javascript",
 }

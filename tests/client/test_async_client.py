@@ -52,8 +52,7 @@ def test_an_async_stream_that_is_cut_is_taken_up_where_it_was(api):
         events = client.events(id)
         assert (await anext(events)).kind == "intend"
         await asyncio.to_thread(api.heard, RecordsOf, 2)
-        for connection in list(api.server.server_state.connections):
-            api.server.servers[0].get_loop().call_soon_threadsafe(connection.transport.abort)
+        api.cut()
         api.tell(Happen(id, "know", ANSWER))
         assert [event.kind async for event in events] == ["know"]
 

@@ -56,8 +56,7 @@ def test_a_stream_that_is_cut_is_taken_up_where_it_was(client, api):
     events = client.events(id)
     assert next(events).kind == "intend"
     api.heard(RecordsOf, 2)
-    for connection in list(api.server.server_state.connections):
-        api.server.servers[0].get_loop().call_soon_threadsafe(connection.transport.abort)
+    api.cut()
     api.tell(Happen(id, "call", {"slot": "primary/0"}))
     assert next(events).kind == "call"
     state = api.core_dies()

@@ -23,7 +23,6 @@ ADDRESS = "desk@core"
 ASK_SECONDS = 10.0
 PAUSE_SECONDS = 0.1
 """Between two attempts while the core is away; a restarted core answers within a second or two."""
-RETRY_AFTER = 1.0
 
 
 class Desk:
@@ -42,24 +41,24 @@ class Desk:
         deadline = loop.time() + seconds
         while True:
             try:
-                answer = await self._once(message, deadline - loop.time())
-                break
-            except (ActorDead, MailboxFull) as error:
-                if loop.time() + PAUSE_SECONDS >= deadline:
-                    raise _away(f"the core is away: {error}") from error
-                await asyncio.sleep(PAUSE_SECONDS)
-            except AskTimeout as error:
-                raise _away(f"the core did not answer within {seconds:g} s") from error
-            except FrameError as error:
-                text = f"this cannot be sent to the core: {error}"
-                raise Problem(400, "not_storable", text) from error
-            except (ReplyError, RemoteError, ActorError) as error:
-                raise Problem(500, "core_failed", f"the core failed at this: {error}") from error
-        if "refused" in answer:
-            raise Problem.refused(answer["refused"])
-        return answer
+                return _granted(await self._once(message, max(0.001, deadline - loop.time())))
+            except Problem as problem:
+                if problem.status != 503 or loop.time() + PAUSE_SECONDS >= deadline:
+                    raise
+            await asyncio.sleep(PAUSE_SECONDS)
 
-    async def _once(self, message: Message, seconds: float) -> Any:
+    async def _once(self, message: Message, seconds: float) -> dict[str, Any]:
+        """One ask; raises ``Problem`` with 503 where another may be answered."""
+        try:
+            return await self._answer(message, seconds)
+        except (ActorDead, MailboxFull) as error:
+            raise _away(f"the core is away: {error}") from error
+        except AskTimeout as error:
+            raise _away(f"the core did not answer within {seconds:.3g} s") from error
+        except (ReplyError, RemoteError, ActorError) as error:
+            raise Problem(500, "core_failed", f"the core failed at this: {error}") from error
+
+    async def _answer(self, message: Message, seconds: float) -> Any:
         loop = asyncio.get_running_loop()
         settled: asyncio.Future[Answer] = loop.create_future()
 
@@ -69,7 +68,11 @@ class Desk:
             except RuntimeError:
                 return  # the loop is closed: the process leaves, and nobody waits any more
 
-        self._address.ask_later(message, seconds).on_done(on_done)
+        try:
+            self._address.ask_later(message, seconds).on_done(on_done)
+        except FrameError as error:
+            text = f"this cannot be sent to the core: {error}"
+            raise Problem(400, "not_storable", text) from error
         answer = await settled
         if answer.error is not None:
             raise answer.error
@@ -81,5 +84,12 @@ def _give(settled: asyncio.Future[Answer], answer: Answer) -> None:
         settled.set_result(answer)
 
 
+def _granted(answer: dict[str, Any]) -> dict[str, Any]:
+    """The answer, unless it is a refusal: then it is raised."""
+    if "refused" in answer:
+        raise Problem.refused(answer["refused"])
+    return answer
+
+
 def _away(text: str) -> Problem:
-    return Problem(503, "core_away", text, retry_after=RETRY_AFTER)
+    return Problem(503, "core_away", text)

@@ -16,8 +16,6 @@ from covend.client.models import GateError, ProblemDetails
 REF = "#/components/schemas/{name}"
 JSON = "application/json"
 RETRY = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait."}}
-GATE = {401: "No valid API key.", 429: "More than the API key may ask."}
-"""What the gate answers before the API is asked."""
 
 
 def document(operations: Iterable[Operation]) -> dict[str, Any]:
@@ -64,8 +62,8 @@ def _operation(one: Operation, ref: dict[type[msgspec.Struct], dict[str, Any]]) 
     responses["403"] = {"description": "Not from here, or not with this key.", **refused}
     responses["500"] = {"description": "The box failed at this.", "content": problem}
     responses["503"] = {"description": "The core or the API is away.", "headers": RETRY, **refused}
-    for status, text in GATE.items():
-        responses[str(status)] = {"description": text, "content": gate}
+    responses["401"] = {"description": "No valid API key.", "content": gate}
+    responses["429"] = {"description": "More than may be asked now.", "headers": RETRY, **refused}
     if one.body is not Nothing:
         responses["413"] = {"description": "The body is too large.", **refused}
         responses["415"] = {"description": "The body is no JSON.", "content": problem}

@@ -7,6 +7,7 @@ ends that the other is there.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -20,10 +21,12 @@ from covend.api.shapes import task_of, tasks_of
 from covend.client.models import Event, Task
 from covend.questions import ListTasks, RecordsOf, ShowTask
 
+log = logging.getLogger(__name__)
+
 WAIT_SECONDS = 15.0
 """How long one ask waits for something new; a comment follows where nothing came."""
 INBOX_SECONDS = 5.0
-"""As long for an inbox, where only a new task ends the wait and a change of an old one does not."""
+"""As long for an inbox, where a new task ends the wait and not every change of an old one does."""
 ASK_SECONDS = WAIT_SECONDS + 10.0
 RESTING_SECONDS = 1.0
 """Between two looks at an inbox, however much happens in it, and before asking a core again."""
@@ -70,7 +73,8 @@ async def of_query(
         try:
             found = await desk.ask(RecordsOf(id=name, after=after, wait=WAIT_SECONDS), ASK_SECONDS)
         except Problem as problem:
-            await _rest(problem)
+            if not await _rest(problem):
+                return
             found = NOTHING_YET
 
 
@@ -85,10 +89,11 @@ async def of_inbox(desk: Desk, did: str | None) -> AsyncIterator[bytes]:
                     yield frame("task", task)
             known = now
             await asyncio.sleep(RESTING_SECONDS)
-            news = ListTasks(did=did, after=after, limit=1, wait=INBOX_SECONDS)
+            news = ListTasks(did=did, state="open", after=after, limit=1, wait=INBOX_SECONDS)
             await desk.ask(news, INBOX_SECONDS + ASK_SECONDS)
         except Problem as problem:
-            await _rest(problem)
+            if not await _rest(problem):
+                return
         yield COMMENT
 
 
@@ -104,12 +109,24 @@ async def _waiting(desk: Desk, did: str | None) -> tuple[dict[str, Task], int]:
 
 
 async def _gone(desk: Desk, names: set[str]) -> list[Task]:
-    """What became of tasks that wait no more."""
-    return [task_of(await desk.ask(ShowTask(id=name))) for name in names]
+    """What became of tasks that wait no more; nothing is said of those that are purged."""
+    found: list[Task] = []
+    for name in names:
+        try:
+            found.append(task_of(await desk.ask(ShowTask(id=name))))
+        except Problem as problem:
+            if problem.status != 404:
+                raise
+    return found
 
 
-async def _rest(problem: Problem) -> None:
-    """Wait before the next ask of a core that is away; anything else ends the stream."""
+async def _rest(problem: Problem) -> bool:
+    """Wait before the next ask of a core that is away; False where asking again cannot help.
+
+    The stream then ends, and its client hears why when it comes again.
+    """
     if problem.status != 503:
-        raise problem
+        log.warning("a stream of events ends: %s", problem)
+        return False
     await asyncio.sleep(RESTING_SECONDS)
+    return True

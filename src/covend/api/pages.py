@@ -1,4 +1,4 @@
-"""The inbox's web page: three static files, and an index of the API."""
+"""The inbox's web page and the list of operations: static files of this package."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
-_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
+_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
 
 def _file(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
@@ -33,40 +33,21 @@ def _file(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
     return Response(content, media_type=f"{kind}; charset=utf-8", headers=headers)
 
 
-@get("/inbox")
-async def page(request: Request[Any, Any, Any]) -> Response[bytes]:
-    """The page."""
-    return _file(request, "inbox.html")
+def _page(path: str, name: str) -> HTTPRouteHandler:
+    """A route to one file."""
+
+    async def serve(request: Request[Any, Any, Any]) -> Response[bytes]:
+        return _file(request, name)
+
+    return get(path)(serve)
 
 
-@get("/inbox/inbox.css")
-async def style(request: Request[Any, Any, Any]) -> Response[bytes]:
-    """Its looks."""
-    return _file(request, "inbox.css")
-
-
-@get("/inbox/inbox.js")
-async def script(request: Request[Any, Any, Any]) -> Response[bytes]:
-    """Its behaviour."""
-    return _file(request, "inbox.js")
-
-
-@get("/inbox/form.js")
-async def form(request: Request[Any, Any, Any]) -> Response[bytes]:
-    """The form of an answer."""
-    return _file(request, "form.js")
-
-
-@get("/openapi")
-async def index(request: Request[Any, Any, Any]) -> Response[bytes]:
-    """The operations, for people."""
-    return _file(request, "openapi.html")
-
-
-@get("/openapi/openapi.js")
-async def index_script(request: Request[Any, Any, Any]) -> Response[bytes]:
-    """What fills that page."""
-    return _file(request, "openapi.js")
-
-
-ROUTES: tuple[HTTPRouteHandler, ...] = (page, style, script, form, index, index_script)
+ROUTES: tuple[HTTPRouteHandler, ...] = (
+    _page("/inbox", "inbox.html"),
+    _page("/inbox/inbox.css", "inbox.css"),
+    _page("/inbox/inbox.js", "inbox.js"),
+    _page("/inbox/form.js", "form.js"),
+    _page("/inbox/icon.svg", "icon.svg"),
+    _page("/openapi", "openapi.html"),
+    _page("/openapi/openapi.js", "openapi.js"),
+)

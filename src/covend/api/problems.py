@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http
-import math
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -14,6 +13,9 @@ from litestar.exceptions import HTTPException
 
 from covend.client.models import Fault, ProblemDetails
 
+COME_AGAIN = (429, 503)
+RETRY_AFTER = 1
+"""Seconds: a core that restarts answers within about so many."""
 MEDIA_TYPE = "application/problem+json"
 _PATH = re.compile(r" - at `(?:key in )?`?(\$[^`]*)`")
 
@@ -21,7 +23,7 @@ _PATH = re.compile(r" - at `(?:key in )?`?(\$[^`]*)`")
 class Problem(Exception):
     """A request that is not carried out: HTTP status, a code for programs, a sentence for people.
 
-    ``retry_after`` is in seconds. Raised by handlers and answered by the app.
+    ``retry_after`` is in seconds, for those that pass. Raised by handlers and answered by the app.
     """
 
     def __init__(
@@ -30,14 +32,13 @@ class Problem(Exception):
         code: str,
         detail: str,
         errors: Iterable[Fault] = (),
-        retry_after: float | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
         self.code = code
         self.detail = detail
         self.errors = tuple(errors)
-        self.retry_after = retry_after
+        self.retry_after = RETRY_AFTER if status in COME_AGAIN else None
 
     @classmethod
     def refused(cls, refusal: dict[str, Any]) -> Problem:
@@ -69,7 +70,7 @@ def respond(problem: Problem) -> Response[bytes]:
     )
     headers: dict[str, str] = {}
     if problem.retry_after is not None:
-        headers["Retry-After"] = str(max(1, math.ceil(problem.retry_after)))
+        headers["Retry-After"] = str(problem.retry_after)
     return Response(
         msgspec.json.encode(body),
         status_code=problem.status,
