@@ -19,9 +19,8 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import msgspec
 
@@ -54,13 +53,21 @@ class Overdue:
     key: str
 
 
+class Work(Protocol):
+    """Something under way outside, which can be given up."""
+
+    def cancel(self) -> object:
+        """Nothing is heard of it any more. Any thread."""
+        ...
+
+
 @dataclass(slots=True)
 class Errand:
     """One call in hand: waiting for its turn, ``out``, or with its ``answer`` to be recorded."""
 
     order: Dispatch
     began: float = 0.0
-    work: Future[Raw] | None = None
+    work: Work | None = None
     job: str | None = None
     answer: Returned | None = None
     out: bool = False
@@ -84,6 +91,9 @@ class Courier(Actor):
         self.loop = errands.Loop("courier-loop")
 
     def on_stop(self, reason: Exit) -> None:
+        for errand in self.errands.values():
+            if errand.work is not None:
+                errand.work.cancel()
         self.loop.close()
 
     def on_receive(self, message: object) -> object:
@@ -180,7 +190,7 @@ class Courier(Actor):
             threading.Thread(target=run, name=f"function-{name[:20]}", daemon=True).start()
         elif responder.command:
             body = errands.request(call)
-            errand.work = self.loop.run(errands.execute(responder.command, body, left), done)
+            errand.work = errands.Program(responder.command, body, left, done)
         elif responder.url is not None:
             body = errands.request(call)
             errand.work = self.loop.run(errands.post(responder.url, body, key, {}, left), done)

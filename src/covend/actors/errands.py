@@ -1,7 +1,7 @@
 """Carrying one call out: a request to an endpoint, a command, a function (P8).
 
-Requests and commands run in one loop in a thread of its own, so that any of them can be given up at
-its deadline or before; a function runs in a daemon thread, which can only be left alone.
+Requests run in one loop in a thread of its own, commands are processes: any of them can be given up
+at its deadline or before. A function runs in a daemon thread, which can only be left alone.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
@@ -127,36 +128,76 @@ async def post(
         return failed(error)
 
 
-async def execute(command: tuple[str, ...], body: Mapping[str, Any], seconds: float) -> Raw:
-    """Run a command with JSON on its input; its output, once it ended with status 0 in time.
+class Program:
+    """A command with JSON on its input; its output is the answer once it ends well.
 
-    It leads a session of its own, which is killed at the deadline and when it is given up.
+    It leads a session of its own, which is killed when its time is over or it is given up. A
+    daemon thread waits for it; ``done`` is called there, unless it was given up.
     """
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
-    except OSError as error:
-        return failed(error, transport=False)
-    try:
-        async with asyncio.timeout(seconds):
-            output, complaint = await process.communicate(json.dumps(body).encode())
-    except TimeoutError:
-        return Raw(failure=f"{command[0]} did not end within {seconds:.1f} s", transport=False)
-    finally:
-        with contextlib.suppress(ProcessLookupError):  # the session may be gone already
-            os.killpg(process.pid, signal.SIGKILL)
-        await asyncio.shield(process.wait())
-    if process.returncode:
-        text = complaint.decode(errors="replace").strip()[-500:]
-        return Raw(failure=f"{command[0]} ended with {process.returncode}: {text}", transport=False)
-    if len(output) > MAX_ANSWER_BYTES:
-        return Raw(failure=f"the output has more than {MAX_ANSWER_BYTES} bytes", transport=False)
-    return Raw(body=decoded(output))
+
+    def __init__(
+        self,
+        command: tuple[str, ...],
+        body: Mapping[str, Any],
+        seconds: float,
+        done: Callable[[Raw], None],
+    ) -> None:
+        self._command = command
+        self._input = json.dumps(body).encode()
+        self._seconds = seconds
+        self._done = done
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._given_up = False
+        threading.Thread(target=self._run, name=f"program-{command[0]}", daemon=True).start()
+
+    def cancel(self) -> None:
+        """Give it up: nothing is heard of it any more. Any thread."""
+        with self._lock:
+            self._given_up = True
+            if self._process is not None:
+                kill_session(self._process.pid)
+
+    def _run(self) -> None:
+        try:
+            with self._lock:
+                if self._given_up:
+                    return
+                self._process = subprocess.Popen(
+                    self._command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    start_new_session=True,
+                )
+            raw = self._answer(self._process)
+        except OSError as error:
+            raw = failed(error, transport=False)
+        if not self._given_up:
+            self._done(raw)
+
+    def _answer(self, process: subprocess.Popen[bytes]) -> Raw:
+        name = self._command[0]
+        try:
+            output, complaint = process.communicate(self._input, self._seconds)
+        except subprocess.TimeoutExpired:
+            kill_session(process.pid)
+            process.communicate()
+            return Raw(failure=f"{name} did not end within {self._seconds:.1f} s", transport=False)
+        kill_session(process.pid)  # whatever it left running
+        if process.returncode:
+            text = complaint.decode(errors="replace").strip()[-500:]
+            return Raw(failure=f"{name} ended with {process.returncode}: {text}", transport=False)
+        if len(output) > MAX_ANSWER_BYTES:
+            text = f"the output has more than {MAX_ANSWER_BYTES} bytes"
+            return Raw(failure=text, transport=False)
+        return Raw(body=decoded(output))
+
+
+def kill_session(leader: int) -> None:
+    """Kill a process and all of its group."""
+    with contextlib.suppress(ProcessLookupError):  # it may be gone already
+        os.killpg(leader, signal.SIGKILL)
 
 
 def decoded(data: bytes) -> Any:

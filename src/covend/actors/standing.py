@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from covend.patterns.agreement import agreement
 from covend.patterns.state import Call, K
 
 Z = 1.64
@@ -27,6 +28,9 @@ MAX_PRIOR = 0.99
 DELAYS = 9
 MAX_FAILURES = 3
 ABSENT_SECONDS = 60.0
+
+CHOOSING = frozenset({"best_of", "consensus", "majority", "waterfall_first", "first"})
+"""The folds whose answer is one of the responses'; the others make a new one of all."""
 
 Verdict = Literal["good", "bad", "neutral", "unreachable"]
 
@@ -105,11 +109,11 @@ def outcomes(k: K, roles: Mapping[str, str], delays: Mapping[str, float]) -> lis
     """What an ended run says of everybody it asked; roles and delays (s) are by the call's id.
 
     Who was folded into an accepted answer did well. Who declined, was late, answered in another
-    shape, or was passed over while others were taken did not. A failed transport says nothing of
-    trust, a call that was taken back nothing at all.
+    shape, was outvoted or passed over did not. A failed transport says nothing of trust, a call
+    that was taken back nothing at all.
     """
     know = k.ended or {}
-    folded = set(know.get("folded", ()))
+    folded = set(know.get("folded", ())) - outvoted(k, know)
     accepted = know.get("status") in ("fulfilled", "degraded")
     refused = know.get("status") == "rejected"
     found: list[Outcome] = []
@@ -118,6 +122,18 @@ def outcomes(k: K, roles: Mapping[str, str], delays: Mapping[str, float]) -> lis
         if name is not None:
             found.append(Outcome(call.responder, name, k.now, delays.get(call.id)))
     return found
+
+
+def outvoted(k: K, know: Mapping[str, Any]) -> set[str]:
+    """The calls that were folded in, and whose answer is another than the one that came out."""
+    if k.query.fold.kind not in CHOOSING:
+        return set()
+    return {
+        name
+        for name in know.get("folded", ())
+        if (given := k.calls[name].response) is not None
+        and agreement(k.query.fold, given.value, know.get("answer")) < 1
+    }
 
 
 def _verdict(call: Call, folded: bool, accepted: bool, refused: bool, role: str) -> Verdict | None:

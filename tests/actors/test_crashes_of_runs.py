@@ -1,0 +1,221 @@
+"""A run killed between any two of its records goes on with the same calls (P2–P6)."""
+
+import msgspec
+import pytest
+from tests.actors.running import World, completion, query
+
+import covend
+from covend.actors.run_messages import Recover, Returned, Routed
+from covend.patterns.state import INPUTS
+from covend.phylactery.actor import Phylactery
+from covend.phylactery.messages import Append, Query
+from covend.phylactery.records import Record, record
+from covend.questions import CancelQuery
+from covend.runtime import ThreadSystem
+from covend.testing import eventually
+
+JSON = {"kind": "json"}
+
+
+def make(tmp_path, monkeypatch, name="store"):
+    return World(tmp_path / f"{name}.db", monkeypatch)
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch):
+    return make(tmp_path, monkeypatch)
+
+
+def patterns():
+    models = {name: [{"id": f"model:{name}"}] for name in ("a", "small", "b")}
+    return {
+        "single_shot": {"pattern": "single_shot"},
+        "verify": {"pattern": "verify", "verifier": models["small"], "tiebreaker": models["b"]},
+        "waterfall": {
+            "pattern": "waterfall",
+            "stages": [
+                {"name": "one", "responders": models["a"], "accept_expression": "size(answer) > 9"},
+                {"name": "two", "responders": models["b"]},
+            ],
+        },
+        "retry": {
+            "pattern": "retry_on_low_confidence",
+            "expression": "answer != 'from small'",
+            "adjustments": [{"responders": models["small"]}],
+        },
+        "escalate": {
+            "pattern": "escalate",
+            "tiers": [
+                {"name": "one", "responders": models["a"], "expression": "answer == 'from a'"},
+                {"name": "two", "responders": models["b"]},
+            ],
+        },
+        "ensemble": {"pattern": "ensemble_with_audit", "auditor": models["b"]},
+    }
+
+
+def answer(job):
+    asked = job.steps[0].body["messages"][-1]["content"]
+    if "Answer to check" in asked:
+        return completion('{"approved": true}')
+    return completion(f"from {job.capability}")
+
+
+def gaps(records):
+    """Where a kill may fall: between two transactions. What follows from an input is one (P3)."""
+    inputs = [entry["kind"] in INPUTS for entry in records] + [True]
+    return [at for at in range(1, len(records) + 1) if inputs[at - 1] or inputs[at]]
+
+
+def lay_down(path, records):
+    """A store with just these records, as one transaction: what it takes is shown elsewhere."""
+    with ThreadSystem(node="core") as system:
+        store = system.spawn(Phylactery, path, name="phylactery")
+        made = [
+            msgspec.convert({**entry, "parents": tuple(entry["parents"])}, Record)
+            for entry in records
+        ]
+        store.ask(Append(made), timeout=5.0)
+
+
+@pytest.mark.parametrize("pattern", patterns())
+def test_killed_after_any_record_a_run_ends_alike_and_pays_nothing_twice(
+    tmp_path, monkeypatch, pattern
+):
+    """P4, P20: an answer without what follows is folded, a call without an answer is put again
+    under its key, and nothing else."""
+    asked = query("model:a", orchestration=patterns()[pattern])
+    whole = make(tmp_path, monkeypatch, "whole")
+    whole.model = answer
+    with whole.core() as core:
+        thread = core.submit(asked)["id"]
+        know = core.ended(thread)
+        records = core.records(thread)
+    assert know["status"] == "fulfilled", know
+    for length in gaps(records):
+        world = make(tmp_path, monkeypatch, f"cut-{length}")
+        world.model = answer
+        world.jobs.update(whole.jobs)  # the provider remembers what it was paid for
+        lay_down(world.path, records[:length])
+        with world.core() as core:
+            assert core.ended(thread)["answer"] == know["answer"]
+            again = core.records(thread)
+            assert [entry["kind"] for entry in again] == [entry["kind"] for entry in records]
+            assert [entry["body"] for entry in again[:length]] == [
+                entry["body"] for entry in records[:length]
+            ]
+            core.parked()
+        keys = [entry["body"]["key"] for entry in records if entry["kind"] == "call"]
+        assert world.paid == [] and len(whole.paid) == len(keys)
+
+
+def test_an_execution_that_dies_is_started_again_and_hears_the_answer_it_missed(world):
+    """P4: the courier keeps an answer until it is recorded; the function is called once."""
+    world.scripted("one", "an answer")
+    world.held.clear()
+    with world.core() as core:
+        thread = core.submit(query("one"))["id"]
+        eventually(lambda: world.called, what="the call")
+        core.system.address(thread).tell(Routed(1, Returned(thread, "primary/0#1", None)))
+        world.held.set()
+        assert core.ended(thread)["answer"] == "an answer"
+    assert len(world.called) == 1
+
+
+@pytest.mark.parametrize(("policy", "calls", "status"), [
+    ("redispatch", 2, "fulfilled"), ("fail", 1, "error"),
+])  # fmt: skip
+def test_what_may_have_been_done_is_put_again_or_not_as_the_query_says(
+    world, policy, calls, status
+):
+    """P4: on_indeterminate; under the same key."""
+    world.other(
+        name="cmd",
+        kind="system",
+        command=[
+            "sh",
+            "-c",
+            f"echo x >> {world.path}.calls; "
+            f"if [ -e {world.path}.go ]; then echo '\"done\"'; else sleep 60; fi",
+        ],
+    )
+    marks = world.path.with_name("store.db.calls")
+    with world.core() as core:
+        thread = core.submit(query("cmd", on_indeterminate=policy))["id"]
+        eventually(marks.exists, what="the command runs")
+    world.path.with_name("store.db.go").touch()
+    with world.core() as core:
+        assert core.ended(thread)["status"] == status
+    assert len(marks.read_text().split()) == calls
+
+
+def test_what_is_unclear_may_be_left_to_a_person_who_is_alerted(world):
+    """P4: ask; the call stays open until its deadline, and is not put again."""
+    world.scripted("one", "an answer", idempotent=False)
+    world.other(name="cmd", kind="system", command=["sleep", "60"])
+    with world.core() as core:
+        thread = core.submit(query("cmd", on_indeterminate="ask"))["id"]
+        eventually(lambda: core.records(thread, "call"), what="the call")
+    with world.core() as core:
+        eventually(core.alerts, what="an alert")
+        assert "nobody knows whether call primary/0#1" in core.alerts()[0].text
+        assert core.row(thread)["state"] == "open"
+        core.ask(CancelQuery(thread))
+
+
+def test_a_run_that_waits_for_a_person_is_not_woken_by_a_restart_nor_its_person_told_again(world):
+    """P4, P6, P18."""
+    world.person("ann", channels=["test://ann"])
+    with world.core(digest_seconds=0.01) as core:
+        thread = core.submit(query("ann"))["id"]
+        task = core.task("did:ann")
+        eventually(lambda: world.told, what="a message for ann")
+        store = core.system.address("phylactery")
+        eventually(lambda: store.ask(Query(kind="told"), timeout=5), 5, "how far is stored")
+    with world.core(digest_seconds=0.01) as core:
+        core.desk.tell(Recover())
+        assert core.task("did:ann") == task
+        assert core.executions() == []
+        core.act(task, "submit", value="mine")
+        assert core.ended(thread)["answer"] == "mine"
+    assert len(world.told) == 1
+
+
+def test_a_run_whose_records_differ_from_what_follows_is_set_aside_with_both_versions(world):
+    """P2: it is touched no more, the operator hears of it, and no supervisor loops on it."""
+    world.person("ann")
+    with world.core() as core:
+        thread = core.submit(query("ann"))["id"]
+        core.task("did:ann")
+        core.parked()
+        call = core.records(thread, "call")[0]
+        intend = core.records(thread, "intend")[0]
+    forged = [intend, {**call, "body": {**call["body"], "role": "audit"}}]
+    path = world.path.with_name("forged.db")
+    with ThreadSystem(node="core") as system:
+        store = system.spawn(Phylactery, path, name="phylactery")
+        last = []
+        for entry in forged:
+            made = record(
+                thread,
+                entry["kind"],
+                entry["body"],
+                actor="x",
+                act=entry["act"],
+                clock=entry["clock"],
+                parents=last,
+            )
+            last = [made.id]
+            store.ask(Append([made]), timeout=5.0)
+    world.path = path
+    with world.core() as core:
+        told = core.ask(CancelQuery(thread))["refused"]
+        assert (told["status"], told["code"]) == (409, "set_aside")
+        (kept,) = core.records(thread, "quarantine")
+        assert kept["body"]["written"]["body"]["role"] == "audit"
+        assert kept["body"]["derived"]["body"]["role"] == "answer"
+        assert kept["body"]["covend"] == covend.__version__
+        assert "set aside" in core.alerts()[0].text
+        core.forward(8 * 86_400)
+        core.parked()
+        assert len(core.records(thread, "quarantine")) == 1
