@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from covend.config import GateLimits
@@ -46,22 +46,36 @@ def message(head: bytes, length: bytes, body: bytes) -> bytes:
 
 
 bodies = st.binary(max_size=20) | st.sampled_from([b"", b"\r\n\r\n", b"{}" * 40, HEADS[0]])
-messages = st.one_of(
-    st.builds(message, st.sampled_from(HEADS[:3]), st.just(b"%d"), bodies),
-    st.builds(message, st.sampled_from(HEADS), st.sampled_from(LENGTHS), bodies),
-    st.sampled_from(OTHERS),
-)
+
+
+def one_of(heads: list[bytes], others: list[bytes]) -> st.SearchStrategy[bytes]:
+    return st.builds(
+        message, st.sampled_from(heads), st.sampled_from(LENGTHS), bodies
+    ) | st.sampled_from(others)
 
 
 @st.composite
-def reads(draw: st.DrawFn, one: st.SearchStrategy[bytes]) -> list[bytes]:
-    """Messages as a connection may bring them: each in one read, or in pieces, or together."""
+def sessions(draw: st.DrawFn, plain: list[bytes], odd: st.SearchStrategy[bytes]) -> list[bytes]:
+    """Messages of one connection: some with the same good head, then whatever there may be."""
+    same = st.builds(message, st.just(draw(st.sampled_from(plain))), st.just(b"%d"), bodies)
+    return draw(st.lists(same, min_size=1, max_size=3)) + draw(st.lists(same | odd, max_size=3))
+
+
+@st.composite
+def cut(draw: st.DrawFn, raw: bytes) -> list[bytes]:
+    """A message in one read, or in pieces, often between its head and its body."""
+    places = st.sampled_from([raw.find(b"\r\n\r\n") + 4, len(raw) - 1]) | st.integers(0, len(raw))
+    cuts = sorted(draw(st.lists(places, max_size=2)))
+    return [raw[a:b] for a, b in zip([0, *cuts], [*cuts, len(raw)], strict=True) if a < b]
+
+
+@st.composite
+def reads(draw: st.DrawFn, session: st.SearchStrategy[list[bytes]]) -> list[bytes]:
+    """What a client's connection brings; the end of a message may come with the next one."""
     pieces: list[bytes] = []
-    joined = draw(st.booleans())
-    for raw in draw(st.lists(one, min_size=1, max_size=6)):
-        cuts = sorted(draw(st.lists(st.integers(0, len(raw)), max_size=2)))
-        parts = [raw[a:b] for a, b in zip([0, *cuts], [*cuts, len(raw)], strict=True) if a < b]
-        if joined and pieces and draw(st.booleans()):
+    for raw in draw(session):
+        parts = draw(cut(raw))
+        if pieces and draw(st.integers(0, 3)) == 0:
             pieces[-1] += parts.pop(0)
         pieces += parts
     return pieces
@@ -114,7 +128,18 @@ def requests_in(kind: type[RequestReader], pieces: list[bytes], room: int) -> ob
     return taker.seen, refused, reader.in_message, reader.in_body, reader.size, gate.buffered
 
 
-@given(reads(messages), st.sampled_from([1000, 60]))
+A, B, C = (message(HEADS[0], b"%d", body) for body in (b"a", b"bb", b"ccc"))
+AROUND = message(HEADS[0], b"%d", A)
+EXPECTS = message(HEADS[6], b"%d", b"a")
+
+
+@given(reads(sessions(HEADS[:8], one_of(HEADS, OTHERS))), st.sampled_from([1000, 25]))
+@example([A + message(HEADS[1], b"%d", b"b"), B], 1000)  # which of the two heads was learnt?
+@example([AROUND[: -len(A)], A], 1000)  # a body that looks like the known request
+@example([A, B[:-2], B[-2:] + C], 1000)  # the next request comes with the end of a body
+@example([A, B + C, A], 1000)
+@example([EXPECTS, EXPECTS], 1000)
+@example([A, B, C], 5)  # no room for the last
 def test_requests_are_the_same_whether_their_heads_were_known_or_not(pieces, room) -> None:
     """W8, G7: however the bytes are cut, and whatever is wrong with them."""
     assert requests_in(RequestReader, pieces, room) == requests_in(ForgetfulReader, pieces, room)
@@ -153,11 +178,14 @@ ODD_RESPONSES = [
     b"HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 2\r\n\r\nabc",
     b"HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 2\r\n\r\nabHTTP/1.1 200 OK\r\n",
 ]
-responses = st.one_of(
-    st.builds(message, st.sampled_from(RESPONSES[:3]), st.just(b"%d"), bodies),
-    st.builds(message, st.sampled_from(RESPONSES), st.sampled_from(LENGTHS), bodies),
-    st.sampled_from(ODD_RESPONSES),
-)
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> list[tuple[bool, list[bytes]]]:
+    """What a soulstone sends to one request after the other, and whether that was a HEAD."""
+    session = draw(sessions(RESPONSES[:3], one_of(RESPONSES, ODD_RESPONSES)))
+    heads = [draw(st.integers(0, 4)) == 0 for _ in session]
+    return [(head, draw(cut(raw))) for head, raw in zip(heads, session, strict=True)]
 
 
 class Receiver:
@@ -214,10 +242,26 @@ def responses_in(kind: type[Upstream], answers: list[tuple[bool, list[bytes]]]) 
     return seen
 
 
-@given(st.lists(st.tuples(st.sampled_from([False, False, True]), reads(responses)), max_size=5))
+ONE, TWO = (message(RESPONSES[0], b"%d", body) for body in (b"a", b"bb"))
+SAME = b"HTTP/1.1 304 Same\r\nContent-Length: 2\r\n\r\n"
+WRAPPED = message(RESPONSES[1], b"%d", TWO)
+
+
+@given(answers())
+@example([(False, [ONE]), (True, [TWO])])  # no HEAD has a body
+@example([(False, [SAME]), (False, [SAME + b"bb"])])  # nor has this status
+@example([(False, [ONE]), (False, [WRAPPED[: -len(TWO)], TWO])])  # a body like the known response
+@example([(False, [ONE]), (False, [TWO + b"x"]), (False, [ONE])])
 def test_responses_are_the_same_whether_their_heads_were_known_or_not(answers) -> None:
     """W8, G4: however the bytes are cut, and whatever is wrong with them."""
     assert responses_in(Upstream, answers) == responses_in(ForgetfulUpstream, answers)
+
+
+def test_the_answer_to_a_head_request_has_no_body_whatever_the_soulstone_sends() -> None:
+    """G4: and its connection, on which such a body may still come, is not used again."""
+    for body in (b"", b"bb"):
+        (seen,) = responses_in(Upstream, [(True, [message(RESPONSES[0], b"%d", body)])])
+        assert seen[1:] == (b"", True, False, 0)
 
 
 def test_a_head_is_learnt_only_with_exactly_one_length() -> None:

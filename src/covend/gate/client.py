@@ -20,6 +20,7 @@ from covend.gate.request import Head, Request, RequestReader
 if TYPE_CHECKING:
     from covend.gate.exchange import Exchange
     from covend.gate.gate import Gate
+    from covend.gate.relay import Relayed
 
 LINGER_SECONDS = 1.0
 """After a refusal the rest of what a client sends is read and dropped for so long, so that it
@@ -43,7 +44,7 @@ class Client(asyncio.Protocol):
         self.gate = gate
         self.transport: asyncio.Transport = cast("asyncio.Transport", None)
         self.reader = RequestReader(gate, self)
-        self.exchange: Exchange | None = None
+        self.exchange: Exchange | Relayed | None = None
         self.pending: deque[Request] = deque()
         self.busy = False
         self.closing = False

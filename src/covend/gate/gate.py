@@ -23,6 +23,7 @@ from covend.gate.client import Client
 from covend.gate.errors import Refusal
 from covend.gate.exchange import Exchange
 from covend.gate.keys import Account, Keys, credential, effective_class
+from covend.gate.relay import CAPABILITY, KEYED, Relayed, Socket, is_api
 from covend.gate.reports import CoreLink, Reports
 from covend.gate.request import Request
 from covend.gate.routes import UPSTREAM, UPSTREAM_CLASS, Routing, no_such_path
@@ -47,7 +48,12 @@ class Gate:
     """One gate process's data plane. Everything runs in the loop that called ``start``."""
 
     def __init__(
-        self, config: Box, link: CoreLink, name: str = "gate-0", incarnation: int = 0
+        self,
+        config: Box,
+        link: CoreLink,
+        name: str = "gate-0",
+        incarnation: int = 0,
+        api: str = "",
     ) -> None:
         self.box = config
         self.limits = config.gate
@@ -58,6 +64,7 @@ class Gate:
         self.keys = Keys(config, gate=name)
         self.pools: dict[str, Pool] = {}
         self.retired: list[Pool] = []
+        self.api = Socket(api)
         self.eta: dict[str, float] = {}
         self.clients: set[Client] = set()
         self.tasks: set[asyncio.Task[None]] = set()
@@ -74,7 +81,7 @@ class Gate:
         self._configure(config)
 
     @property
-    def exchanges(self) -> list[Exchange]:
+    def exchanges(self) -> list[Exchange | Relayed]:
         """The requests in hand, waiting or served; each is the one its client waits for."""
         return [client.exchange for client in self.clients if client.exchange is not None]
 
@@ -110,6 +117,8 @@ class Gate:
                 exchange.refuse(
                     Refusal(503, "stopping", "this box is being stopped", retry_after=5)
                 )
+            elif isinstance(exchange, Relayed) and exchange.streams:
+                exchange.cut()  # it has no end to wait for
         for client in list(self.clients):
             if not client.busy:
                 client.transport.close()
@@ -118,7 +127,7 @@ class Gate:
             client.transport.abort()
         for task in self.tasks:
             task.cancel()
-        pools = [*self.pools.values(), *self.retired]
+        pools = [*self.pools.values(), *self.retired, self.api]
         for pool in pools:
             pool.close()
             for upstream in list(pool.all):
@@ -339,8 +348,19 @@ class Gate:
             if own.is_get(client, request):
                 self._account(client, request)
                 client.answer(request, 200, own.models(path, self.routing, self.desk, self.eta))
+        elif is_api(path):
+            self._relay(client, request, path)
         else:
             raise no_such_path(path)
+
+    def _relay(self, client: Client, request: Request, path: bytes) -> None:
+        """Pass a request on to the API process; its pages need no key, what they ask does."""
+        account = self._account(client, request) if path.startswith(KEYED) else None
+        if account is not None:
+            account.begin(CAPABILITY, monotonic())
+        relayed = Relayed(client, request, self.api, account)
+        client.exchange = relayed
+        self.spawn(relayed.run())
 
 
 def _seconds(value: bytes) -> float:

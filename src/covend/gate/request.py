@@ -34,7 +34,7 @@ _KINDS = {
     b"content-type": TYPE,
     **dict.fromkeys(
         b"connection keep-alive proxy-connection proxy-authorization te trailer upgrade "
-        b"accept-encoding x-covend-request".split(),
+        b"accept-encoding x-covend-request x-covend-key".split(),
         DROP,
     ),
     **dict.fromkeys(
@@ -62,14 +62,14 @@ class Head:
     """
 
     __slots__ = (
-        "content_type", "has_host", "http11", "is_form", "keep_alive", "length", "lines", "method",
-        "route", "special", "target",
+        "content_type", "host", "http11", "is_form", "keep_alive", "lines", "method", "route",
+        "special", "target",
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self.method = self.target = self.content_type = self.lines = b""
+        self.method = self.target = self.content_type = self.lines = self.host = b""
         self.special: dict[bytes, bytes] = {}
-        self.has_host = self.keep_alive = self.length = self.is_form = False
+        self.keep_alive = self.is_form = False
         self.http11 = True
         self.route: Route | None = None
 
@@ -192,17 +192,17 @@ class RequestReader:
             self._learn(data)
 
     def _learn(self, data: bytes) -> None:
-        """Remember a head that came in one piece at the beginning of ``data``, with a length.
+        """Remember the one head that began in ``data``, which came whole and states a length.
 
         A connection whose heads differ is not learnt from for ever. While the body of this very
         request is still to come, the parser waits for it, so it is the next head that can match.
         """
         head = self.head
-        line = b"%b %b HTTP/1.1\r\n" % (head.method, head.target)
-        plain = head.length and head.keep_alive and b"expect" not in head.special
-        if plain and data.startswith(line):
-            self.lessons -= 1
-            self.repeat = learn(data, head)
+        if head.keep_alive and b"expect" not in head.special:
+            repeat = learn(data, head)
+            if repeat is not None:
+                self.lessons -= 1
+                self.repeat = repeat
 
     # ── httptools' side ─────────────────────────────────────────────────────────────────────
 
@@ -230,11 +230,10 @@ class RequestReader:
             self.head.content_type = value
             self.fields += (name, b": ", value, b"\r\n")
         elif kind == HOST:
-            if self.head.has_host:
+            if self.head.host:
                 self._twice(name)
-            self.head.has_host = True
+            self.head.host = value
         elif kind == LENGTH:
-            self.head.length = True
             if int(value) > self.gate.limits.max_body_bytes:
                 self.refusal = self._body_too_large()
         elif kind == OURS:
@@ -287,7 +286,7 @@ class RequestReader:
             if version != "1.0":
                 text = f"HTTP/{version} is not spoken here; HTTP/1.1 is right"
                 return Refusal(505, "http_version", text, where="request line")
-        elif not head.has_host:
+        elif not head.host:
             return Refusal(400, "no_host", "HTTP/1.1 needs a Host header", where="Host")
         fields = self.fields
         if len(fields) // 4 + len(head.special) > MAX_HEADERS:

@@ -159,7 +159,7 @@ class Upstream(asyncio.Protocol):
                 return
             self.head_bytes = 0
             receiver.on_head(self.head, self.head.length)
-            if self.complete and self.keep_alive and data.startswith(_OK):
+            if self.complete and data.startswith(_OK):
                 self.repeat = learn(data, self.head)
         pieces = self.pieces
         if self.complete:
@@ -259,7 +259,7 @@ class Upstream(asyncio.Protocol):
         self.head_done = True
         self.keep_alive = False
         if receiver.head_only:
-            self.complete = True  # the parser waits for a body: this connection is done
+            self.complete = self.extra = True  # the parser waits for a body: the end of this one
         framed = head.chunked or head.length is not None or status in (204, 304)
         self.until_close = not (framed or receiver.head_only)
 
