@@ -11,7 +11,6 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from covend.phylactery.__main__ import main
 from covend.phylactery.errors import StoreCorrupt, StoreError, StoreFull
 from covend.phylactery.records import Record, record
 from covend.phylactery.schema import RECORD_TABLES
@@ -201,7 +200,7 @@ def damage(path: Path, place: float, flips: bytes) -> None:
 
 
 def test_salvage_copies_what_is_intact_and_only_reads_the_damaged_file(
-    closed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    closed: Path, tmp_path: Path
 ) -> None:
     """X6: the way out that the error names."""
     path = placed(closed, tmp_path)
@@ -210,20 +209,19 @@ def test_salvage_copies_what_is_intact_and_only_reads_the_damaged_file(
     path.write_bytes(data[:spot] + b'{"n":99,' + data[spot + 8 :])
     before = path.read_bytes()
 
-    assert main(["check", str(path)]) == 1
-    assert "record 34" in capsys.readouterr().out
-    assert main(["salvage", str(path), str(tmp_path / "new.db")]) == 0
-    assert "69 records" in capsys.readouterr().out
+    copied, problem = salvage(path, tmp_path / "new.db")
+    assert copied == 69
+    assert problem is not None and problem.startswith("record 34: ")
 
     assert path.read_bytes() == before
     fresh = open_store(tmp_path / "new.db")
     assert numbers(fresh) == [n for n in range(70) if n != 33]
+    assert fresh.verify() == []
     fresh.close()
-    assert main(["check", str(tmp_path / "new.db")]) == 0
-    with pytest.raises(StoreError, match="exists"):
+    with pytest.raises(StoreError, match=r"new\.db exists"):
         salvage(path, tmp_path / "new.db")
-    assert main(["salvage", "nothing.db", str(tmp_path / "x.db")]) == 1
-    assert main(["mend"]) == 2
+    with pytest.raises(StoreError, match="does not exist"):
+        salvage(tmp_path / "nothing.db", tmp_path / "x.db")
 
 
 def test_a_store_of_version_one_gets_its_projections(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def import_(
     if store is None:
         refuse_while_running(config)
     with opened(store, config, write=True) as box:
-        new = box.import_(text.splitlines())
+        new = box.import_(text.split("\n"))
     typer.echo(f"{new} records are new in {box.where}")
 
 
@@ -148,8 +148,16 @@ def opened(store: str | None, config: Path | None, write: bool = False) -> Gener
 
 def where(config: Path | None) -> str | Path:
     """Where the box of a file keeps its records."""
+    from covend.config import expand_env
+    from covend.config.placeholders import PlaceholderError
+
     box = load_box(config_path(config))
-    return box.phylactery.dsn or Path(box.state_dir, "phylactery.db")
+    if box.phylactery.dsn is None:
+        return Path(box.state_dir, "phylactery.db")
+    try:
+        return expand_env(box.phylactery.dsn)
+    except PlaceholderError as error:
+        fail(f"phylactery.dsn: {error}", Status.WRONG)
 
 
 def refuse_while_running(config: Path | None) -> None:

@@ -17,7 +17,7 @@ class StoreCorrupt(StoreError):
     def __init__(self, where: object, detail: str) -> None:
         super().__init__(
             f"{where} is damaged: {detail}. It was left as it is. To copy every intact record into "
-            f"a new file: python -m covend.phylactery salvage {where} NEW_FILE"
+            f"a new file: covend salvage {where} NEW_FILE"
         )
         self.detail = detail
 

@@ -37,10 +37,16 @@ def export(store: Store, thread: str, *, children: bool) -> Iterator[str]:
 
 
 def read(store: Store, lines: Iterable[str]) -> list[Entry]:
-    """The records of exported lines, each checked; raises ``BadRecord`` naming the line."""
+    """The records of exported lines, each checked; raises ``BadRecord`` naming the line.
+
+    Lines end at a line feed alone: the text in them may hold other characters that break lines.
+    """
     found: list[Entry] = []
     clocks: dict[str, int] = {}
+    purged: dict[str, int] = {}
     for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue  # as after the last line of a file
         try:
             entry = _parsed(line)
             _check_parents(store, entry.record, clocks)
@@ -48,10 +54,13 @@ def read(store: Store, lines: Iterable[str]) -> list[Entry]:
             raise BadRecord(f"line {number}: {error}") from None
         clocks[entry.record.id] = entry.record.clock
         found.append(entry)
-    ended = {entry.record.thread for entry in found if entry.record.kind == "know"}
-    for number, entry in enumerate(found, 1):
-        if entry.purged and entry.record.thread not in ended:
-            raise BadRecord(f"line {number}: a purged record, but its thread has not ended")
+        if entry.purged:
+            purged.setdefault(entry.record.thread, number)
+    for entry in found:
+        if entry.record.kind == "know":
+            purged.pop(entry.record.thread, None)
+    for thread, number in purged.items():
+        raise BadRecord(f"line {number}: a purged record, but {thread!r} has not ended")
     return found
 
 
