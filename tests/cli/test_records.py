@@ -3,9 +3,11 @@
 import json
 
 import pytest
+import typer
 from tools.golden.stories import STORIES
 
 from covend.actors.story import ACTS
+from covend.cli import records
 from covend.phylactery.records import record
 from covend.phylactery.store import open_store
 
@@ -100,3 +102,30 @@ def test_the_intact_records_of_a_store_are_salvaged(store, covend, tmp_path):
     told = covend("salvage", store, "new.db").stdout
     assert "records copied to new.db" in told
     assert "exists" in covend("salvage", store, "new.db", status=1).stderr
+
+
+def test_text_with_any_line_break_in_it_moves_whole(covend, tmp_path):
+    """D5: only a line feed ends a line of an export."""
+    box = open_store(tmp_path / "a.db")
+    box.append([record("notes", "note", {"text": "a\u2028b\u2029c\x85d\r\ne"}, actor="test")])
+    box.close()
+    covend("export", "notes", "--store", tmp_path / "a.db", "-o", "notes.jsonl")
+    told = covend("import", "notes.jsonl", "--store", tmp_path / "b.db").stdout
+    assert told == f"1 records are new in {tmp_path / 'b.db'}\n"
+
+
+def test_the_box_s_postgresql_address_is_filled_in_from_the_environment(monkeypatch, tmp_path):
+    """D3: as the box itself does; what is missing is said."""
+    file = tmp_path / "box.toml"
+    monkeypatch.setattr(records, "config_path", lambda config: file)
+    monkeypatch.setattr(records, "load_box", lambda path: Box)
+    monkeypatch.setenv("STORE_PASSWORD", "sesame")
+    assert records.where(None) == "postgresql://ann:sesame@localhost/box"
+    monkeypatch.delenv("STORE_PASSWORD")
+    with pytest.raises(typer.Exit):
+        records.where(None)
+
+
+class Box:
+    class phylactery:
+        dsn = "postgresql://ann:{env:STORE_PASSWORD}@localhost/box"
