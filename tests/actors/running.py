@@ -1,8 +1,6 @@
 """A core as far as queries need one: a real store, real threads, scripted responders."""
 
-import itertools
 import threading
-import time
 from contextlib import contextmanager
 
 import msgspec
@@ -18,9 +16,9 @@ from covend.actors.story import wall_clock
 from covend.actors.timekeeper import Look, Timekeeper
 from covend.config import Queries, ResponderEntry
 from covend.phylactery.actor import Phylactery
-from covend.phylactery.messages import Query, Thread
+from covend.phylactery.messages import Query, Tasks, Thread
 from covend.protocol import JobFinished, SubmitJob
-from covend.questions import ActOnTask, ListTasks, RecordsOf, ShowQuery, SubmitQuery
+from covend.questions import ActOnTask, CancelQuery, ListTasks, RecordsOf, ShowQuery, SubmitQuery
 from covend.runtime import Actor, ReplyError, ThreadSystem
 from covend.supervisors import DynamicSpec, DynamicSupervisor
 from covend.supervisors.trees import RUN
@@ -190,6 +188,16 @@ class Core:
     def act(self, task, act, did=None, **more):
         return self.ask(ActOnTask(task["id"], act, did or task["did"], **more))
 
+    def task_row(self, thread):
+        """The first task of a run as the store has it."""
+        return self.system.address("phylactery").ask(Tasks(thread=thread), timeout=5.0)[0]
+
+    def ends(self, thread):
+        return self.records(thread, "intend")[0]["body"]["ends"]
+
+    def cancel(self, thread):
+        return self.ask(CancelQuery(thread))
+
     def forward(self, seconds):
         """Lets time pass."""
         self.world.clock.forward(seconds)
@@ -208,11 +216,3 @@ class Core:
 def query(*responders, question="What is it?", **more):
     """A query of these responders by id."""
     return {"question": question, "responders": [{"id": name} for name in responders], **more}
-
-
-counter = itertools.count()
-
-
-def moments():
-    """A stopwatch for what must not take long by itself."""
-    return time.monotonic()

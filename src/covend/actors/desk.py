@@ -116,6 +116,8 @@ class Desk(Actor):
         self.clock = clock
         self.runs: dict[str, int] = {}
         """Who has an execution, and the number of the last message passed on to it."""
+        self.sent = 0
+        """No number is used twice: what a passivated execution said last is known as such."""
         self.aside: set[str] = set()
         self.waking: deque[str] = deque()
         self.waiters: dict[int, Waiter] = {}
@@ -211,9 +213,10 @@ class Desk(Actor):
     # ── executions (P6) ─────────────────────────────────────────────────────────────────────
 
     def start(self, thread: str, opening: Opening) -> None:
-        order = StartMember(thread, (opening, self.clock))
+        self.sent += 1
+        order = StartMember(thread, (opening, self.sent, self.clock))
         self.ctx.ask(RUNS, order, timeout=STORE_SECONDS)
-        self.runs[thread] = 0
+        self.runs[thread] = self.sent
 
     def route(self, thread: str, message: object) -> None:
         """Pass a message on to a run, waking it first if it rests."""
@@ -221,8 +224,9 @@ class Desk(Actor):
             return
         if thread not in self.runs:
             self.start(thread, Opening())
-        self.runs[thread] += 1
-        self.ctx.tell(thread, Routed(self.runs[thread], message))
+        self.sent += 1
+        self.runs[thread] = self.sent
+        self.ctx.tell(thread, Routed(self.sent, message))
 
     def resting(self, news: Resting) -> None:
         """Passivate a run that has handled all it was sent; another one is asked again."""

@@ -84,12 +84,14 @@ class Execution(Actor):
 
     mailbox: ClassVar[MailboxSpec] = MailboxSpec(bound=1000, policy="reject")
 
-    def __init__(self, opening: Opening, clock: Callable[[], int] = wall_clock) -> None:
+    def __init__(
+        self, opening: Opening, number: int = 0, clock: Callable[[], int] = wall_clock
+    ) -> None:
         self.opening = opening
+        self.number = number
         self.clock = clock
         self.k: K | None = None
         self.aside = False
-        self.number = 0
         self.asked: dict[str, dict[str, Any]] = {}
         """The body of every call, by its id."""
         self.delays: dict[str, float] = {}
