@@ -21,6 +21,8 @@ def main(argv: list[str] | None = None) -> int:
     given = parser.parse_args(argv)
     place = Place.of(given.node, given.config, given.run_dir, given.state_dir)
     match given.node.partition("-")[0]:
+        case "api":
+            from covend.boot.api import run
         case "core":
             from covend.boot.core import run
         case "gate":
@@ -30,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
         case "reactor":
             from covend.boot.reactor import run
         case _:
-            parser.error(f"no such node: {given.node!r}; core, reactor, gate-N or ghoul-N")
+            parser.error(f"no such node: {given.node!r}; api, core, reactor, gate-N or ghoul-N")
     return run(place)
 
 

@@ -58,7 +58,13 @@ def run(place: Place) -> int:
 async def serve(place: Place, process: NodeProcess) -> None:
     loop = asyncio.get_running_loop()
     incarnation = next_incarnation(place.folders, place.node)
-    gate = Gate(place.box, Link(process), name=place.node, incarnation=incarnation)
+    gate = Gate(
+        place.box,
+        Link(process),
+        name=place.node,
+        incarnation=incarnation,
+        api=str(place.folders.api),
+    )
     await gate.start()
     process.system.spawn(Bridge, loop, gate, name="gate")
     try:

@@ -101,7 +101,7 @@ class Relayed:
         request, head = self.request, self.request.head
         lines = [
             b"%b %b HTTP/1.1\r\n" % (head.method, head.target),
-            b"Host: %b\r\n" % head.host,
+            b"Host: %b\r\n" % (head.host or b""),
             request.lines,
             b"Connection: close\r\n",
         ]

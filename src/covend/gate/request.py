@@ -67,7 +67,8 @@ class Head:
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self.method = self.target = self.content_type = self.lines = self.host = b""
+        self.method = self.target = self.content_type = self.lines = b""
+        self.host: bytes | None = None
         self.special: dict[bytes, bytes] = {}
         self.keep_alive = self.is_form = False
         self.http11 = True
@@ -230,7 +231,7 @@ class RequestReader:
             self.head.content_type = value
             self.fields += (name, b": ", value, b"\r\n")
         elif kind == HOST:
-            if self.head.host:
+            if self.head.host is not None:
                 self._twice(name)
             self.head.host = value
         elif kind == LENGTH:
@@ -286,7 +287,7 @@ class RequestReader:
             if version != "1.0":
                 text = f"HTTP/{version} is not spoken here; HTTP/1.1 is right"
                 return Refusal(505, "http_version", text, where="request line")
-        elif not head.host:
+        elif head.host is None:
             return Refusal(400, "no_host", "HTTP/1.1 needs a Host header", where="Host")
         fields = self.fields
         if len(fields) // 4 + len(head.special) > MAX_HEADERS:

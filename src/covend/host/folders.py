@@ -60,6 +60,11 @@ class Folders:
         return self.run / "wire"
 
     @property
+    def api(self) -> Path:
+        """The socket of the API process, where the gates reach it."""
+        return self.run / "api.sock"
+
+    @property
     def intents(self) -> Path:
         """Where the arbiter leaves its intents."""
         return self.run / "intents"

@@ -111,13 +111,14 @@ def kept(box: Box) -> dict[str, Any]:
 def root_tree(box: Box, config: str, folders: Folders) -> SupervisorSpec:
     """The box's processes (one_for_one): none harms another by dying (DESIGN §3).
 
-    Stopped right to left: ghouls first, the reactor last, which then stops the soulstones.
+    Stopped right to left: the API first, the reactor last, which then stops the soulstones.
     """
     nodes = [
         ("reactor", 60.0),
         ("core", 8.0),
         *((f"gate-{index}", 8.0) for index in range(box.gates)),
         *((f"ghoul-{index}", 4.0) for index in range(box.ghouls)),
+        ("api", 4.0),
     ]
     return SupervisorSpec(
         "root",
