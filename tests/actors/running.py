@@ -156,7 +156,7 @@ class Core:
     def ended(self, thread, seconds=10.0):
         def once():
             found = self.ask(ShowQuery(thread))
-            return found["know"] if found["state"] == "ended" else None
+            return found["know"] if found.get("state") == "ended" else None
 
         return eventually(once, seconds, f"the end of {thread}")
 

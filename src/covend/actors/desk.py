@@ -20,7 +20,7 @@ import msgspec
 
 import covend
 from covend.actors import inbox, views
-from covend.actors.children import begin_child
+from covend.actors.children import begin_child, named_records
 from covend.actors.execution import Opening
 from covend.actors.messages import NewConfig
 from covend.actors.run_messages import (
@@ -176,7 +176,7 @@ class Desk(Actor):
                 thread=thread,
                 now=self.clock(),
                 seed=secrets.randbits(32),
-                records=self.named_records(order.query),
+                records=named_records(order.query, self.find),
             )
         except InvalidQuery as error:
             errors = [dict(problem) for problem in error.errors]
@@ -198,17 +198,9 @@ class Desk(Actor):
         row = self.ask_store(Thread(thread))
         return {"id": thread, "state": row["state"]}
 
-    def named_records(self, query: Any) -> dict[str, Any]:
-        """The answer, or else the whole body, of the record that a query's input names."""
-        try:
-            name = query["input"]["record_id"]
-            found = self.ask_store(Find(name)) if isinstance(name, str) else None
-        except (KeyError, TypeError):
-            return {}
-        if found is None:
-            return {}
-        body = found["body"]
-        return {name: body["answer"] if found["kind"] == "know" else body}
+    def find(self, name: str) -> dict[str, Any] | None:
+        """The record of this id."""
+        return self.ask_store(Find(name))
 
     # ── executions (P6) ─────────────────────────────────────────────────────────────────────
 
@@ -293,7 +285,7 @@ class Desk(Actor):
             if complete and self.ask_store(Thread(child)) is None:
                 answers, budget = gathered(members)
                 whole = {**body, "answers": answers, "budget": budget}
-                records.append(begin_child(whole, known, self.clock()))
+                records.append(begin_child(whole, known, self.find, self.clock()))
                 begun.append(child)
         self.ctx.ask("phylactery", Append(records), timeout=STORE_SECONDS)
         return begun
@@ -305,8 +297,7 @@ class Desk(Actor):
         if row is None:
             return unknown(order.id)
         if row["state"] == "ended":
-            found = self.ask_store(Find(row["know"]))
-            return {"id": order.id, "state": "ended", "know": found["body"]}
+            return {"id": order.id, "state": "ended", "know": self.body_of(row["know"])}
         promise = self.ctx.later()
         self.route(order.id, Cancelling(order.id, order.reason, promise))
         return promise
@@ -421,7 +412,7 @@ class Desk(Actor):
         return None
 
     def body_of(self, name: str | None) -> dict[str, Any] | None:
-        found = None if name is None else self.ask_store(Find(name))
+        found = None if name is None else self.find(name)
         return None if found is None else found["body"]
 
     # ── waiting for news ────────────────────────────────────────────────────────────────────

@@ -46,7 +46,7 @@ from covend.patterns.responder import Responder
 from covend.patterns.state import K
 from covend.patterns.step import Draft, Entry, Quarantined
 from covend.patterns.understanding import understood
-from covend.phylactery.messages import Append, Query
+from covend.phylactery.messages import Append, Find, Query
 from covend.phylactery.records import Record, record
 from covend.runtime import Actor, MailboxSpec, Promise, ReplyError
 
@@ -358,7 +358,10 @@ class Execution(Actor):
         if not fired:
             return []
         known: tuple[Responder, ...] = self.ctx.ask("registry", Known(), timeout=STORE_SECONDS)
-        return [begin_child(body, known, self.clock()) for body in fired]
+        return [begin_child(body, known, self.find, self.clock()) for body in fired]
+
+    def find(self, name: str) -> dict[str, Any] | None:
+        return self.ctx.ask("phylactery", Find(name), timeout=STORE_SECONDS)
 
     def act_on(self, draft: Draft) -> None:
         """What a durable record leads to outside the records."""

@@ -1,0 +1,69 @@
+"""Deterministic functions: what is built in, and how others are found (P8)."""
+
+import pytest
+
+from covend import functions
+from covend.functions import Declined, UnknownFunction, find
+
+
+def call(name, question="", given=None, **more):
+    function, argument = find(name)
+    return function({"question": question, "input": given, "shape": {}, **more}, argument)
+
+
+@pytest.mark.parametrize(("expression", "found"), [
+    (r"\d{4}-\d\d", "2026-11"),
+    (r"in (\d{4})", "2026"),
+    (r"(?P<year>\d{4})-(?P<month>\d\d)", {"year": "2026", "month": "11"}),
+])  # fmt: skip
+def test_a_regex_finds_its_groups_or_its_match(expression, found):
+    assert call(f"regex:{expression}", given="in 2026-11") == found
+
+
+def test_the_input_is_looked_through_before_the_question():
+    assert call(r"regex:\d+", "1", given={"b": "3", "a": "2"}) == "2"
+    assert call(r"regex:\d+", "1", given={"a": ["x"]}) == "1"
+
+
+@pytest.mark.parametrize(("name", "given"), [
+    ("regex:x", "no"), ("regex:(", "("), ("lookup:{", "a"), ("lookup:[]", "a"),
+    ('lookup:{"a": 1}', "b"), ("arithmetic", "no numbers here"), ("arithmetic", "just 42"),
+    ("arithmetic", "2 ** 9999"), ("arithmetic", "1 / 0"),
+])  # fmt: skip
+def test_what_a_function_cannot_answer_it_declines(name, given):
+    with pytest.raises(Declined):
+        call(name, given=given)
+
+
+def test_a_table_is_looked_up():
+    assert call('lookup:{"France": "Paris", "n": 1}', " France ") == "Paris"
+
+
+@pytest.mark.parametrize(("text", "value"), [
+    ("What is 17 * 23?", 391), ("2 + 3 * 4", 14), ("(2+3)*4", 20), ("7 / 2", 3.5), ("6/3", 2),
+    ("2^10", 1024), ("-3 + 5", 2), ("10 % 4", 2),
+])  # fmt: skip
+def test_arithmetic_is_computed(text, value):
+    assert call("arithmetic", text) == value
+
+
+@pytest.mark.parametrize(("show", "approved"), [
+    (391, True), ("It is 391.", True), ({"answer": "391"}, True), (390, False), (None, False),
+    (True, False), ("none", False),
+])  # fmt: skip
+def test_arithmetic_judges_an_answer(show, approved):
+    """An auditor that cannot be wrong about numbers."""
+    assert call("arithmetic", "What is 17 * 23?", role="audit", show=show) == {"approved": approved}
+
+
+def test_installed_functions_are_found_by_their_entry_points(monkeypatch):
+    class Entry:
+        name = "mine"
+
+        def load(self):
+            return lambda asked, argument: argument.upper()
+
+    monkeypatch.setattr(functions, "installed", lambda: {"mine": Entry()})
+    assert call("mine:x") == "X"
+    with pytest.raises(UnknownFunction, match="arithmetic, lookup, mine, regex"):
+        find("nothing:")
