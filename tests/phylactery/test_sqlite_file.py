@@ -224,6 +224,26 @@ def test_salvage_copies_what_is_intact_and_only_reads_the_damaged_file(
         salvage(tmp_path / "nothing.db", tmp_path / "x.db")
 
 
+def test_salvage_reaches_what_is_on_both_sides_of_a_broken_page(tmp_path: Path) -> None:
+    """D2: one page of the table is lost, not what follows it."""
+    path = tmp_path / "p.db"
+    store = open_store(path)
+    store.append([record("t", "k", {"n": n, "pad": "x" * 900}, actor="a") for n in range(60)])
+    store.close()
+    data = bytearray(path.read_bytes())
+    page = data.index(b'{"n":30,') // 4096 * 4096
+    data[page : page + 4096] = b"\0" * 4096
+    path.write_bytes(data)
+    copied, problem = salvage(path, tmp_path / "new.db")
+    assert problem is not None
+    fresh = open_store(tmp_path / "new.db")
+    found = numbers(fresh)
+    assert len(found) == copied
+    assert found == sorted(found)
+    assert 50 <= copied < 60 and found[0] == 0 and found[-1] == 59 and 30 not in found
+    fresh.close()
+
+
 def test_a_store_of_version_one_gets_its_projections(tmp_path: Path) -> None:
     """D5: the records of an older covend stay as they are."""
     path = tmp_path / "p.db"
@@ -263,5 +283,31 @@ def test_a_salvaged_store_keeps_a_run_that_lost_its_intend(tmp_path: Path) -> No
     fresh = open_store(tmp_path / "new.db")
     assert [row["kind"] for row in fresh.query()] == ["call"]
     assert fresh.open_calls() == []
+    assert fresh.verify() == []
+    fresh.close()
+
+
+def test_a_salvaged_store_has_its_purged_runs_and_its_order(tmp_path: Path) -> None:
+    """D4, D5: a run is open or ended as it was, and what is purged is no new damage."""
+    path = tmp_path / "p.db"
+    store = open_store(path)
+    for name, ended in (("old", True), ("alive", False)):
+        first = record(name, "intend", {}, actor="a", clock=1)
+        asked = record(name, "call", {"slot": "s", "attempt": 0}, actor="a", parents=[first])
+        told = record(name, "do", {"slot": "s", "attempt": 0}, actor="a", parents=[asked])
+        know = record(name, "know", {}, actor="a", parents=[told])
+        store.append([first, asked, told, know] if ended else [first, asked])
+    store.append(numbered(1))
+    assert store.purge(2**52) == 2
+    store.close()
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE record SET body = '{\"n\":1}' WHERE kind = 'k0'")
+    db.close()
+    assert salvage(path, tmp_path / "new.db")[0] == 6
+    fresh = open_store(tmp_path / "new.db")
+    kinds = ["intend", "call", "do", "know", "intend", "call"]
+    assert [row["kind"] for row in fresh.query(newest_first=False)] == kinds
+    assert [row["id"] for row in fresh.threads(state="open")] == ["alive"]
+    assert len(fresh.open_calls()) == 1
     assert fresh.verify() == []
     fresh.close()

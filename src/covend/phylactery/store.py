@@ -137,23 +137,20 @@ class Store(Views):
             if after == seen:
                 return
 
-    def intact(self) -> Iterator[Record]:
+    def intact(self) -> list[Entry]:
         """Every record that can still be read unharmed, from both ends of a damaged file.
 
-        Purged ones are left out: without their bodies nobody can tell whether they are unharmed.
+        In the order of appending. A purged one is taken at its word, having no body to check.
         """
-        seen: set[str] = set()
+        found: dict[int, Entry] = {}
         for order in ("ASC", "DESC"):
-            rows = self._entries(
-                f"SELECT {COLUMNS} FROM record ORDER BY seq {order}", (), skip=True
-            )
+            sql = f"SELECT {COLUMNS} FROM record ORDER BY seq {order}"
             try:
-                for entry in rows:
-                    if entry.record.id not in seen and not entry.purged:
-                        seen.add(entry.record.id)
-                        yield entry.record
+                for entry in self._entries(sql, (), skip=True):
+                    found[entry.seq] = entry
             except StoreError:
                 continue  # this end stops at the damage; the other one may reach further
+        return [found[seq] for seq in sorted(found)]
 
     def verify(self) -> list[str]:
         """Everything that is wrong: hashes, parents, clocks, gaps and projections (D5).
@@ -195,21 +192,11 @@ class Store(Views):
         Raises ``BadRecord`` naming the line that was changed or whose parents are missing, and
         ``Conflict`` where the thread went on differently here.
         """
-        entries = portable.read(self, lines)
-        with self._db.transaction():
-            new = self._write([_row_of(entry) for entry in entries], entries)
-            for thread in {entry.record.thread for entry in entries if entry.purged}:
-                purge.mark(self._db, thread, time.time_ns() // 1000)
-        self.commits += 1
-        return new
+        return self._take_over(portable.read(self, lines), orphans=False)
 
-    def restore(self, records: Sequence[Record]) -> int:
+    def restore(self, entries: Sequence[Entry]) -> int:
         """Store records of another store, also where the thread they belong to lost its intend."""
-        with self._db.transaction():
-            entries = [Entry(0, record, False) for record in records]
-            new = self._write([to_row(record) for record in records], entries, orphans=True)
-        self.commits += 1
-        return new
+        return self._take_over(entries, orphans=True)
 
     def close(self) -> None:
         """Close; safe to call twice."""
@@ -225,6 +212,19 @@ class Store(Views):
                 return self._write(rows, entries)
         except (Conflict, BadRecord, NotCanonical) as refusal:
             return refusal
+
+    def _take_over(self, entries: Sequence[Entry], *, orphans: bool) -> int:
+        """Store another store's records, purged ones too, in one transaction."""
+        rows = [
+            to_purged_row(entry.record) if entry.purged else to_row(entry.record)
+            for entry in entries
+        ]
+        with self._db.transaction():
+            new = self._write(rows, entries, orphans=orphans)
+            for thread in {entry.record.thread for entry in entries if entry.purged}:
+                purge.mark(self._db, thread, time.time_ns() // 1000)
+        self.commits += 1
+        return new
 
     def _write(
         self, rows: Sequence[NewRow], entries: Sequence[Entry], *, orphans: bool = False
@@ -269,7 +269,7 @@ def salvage(damaged: str | Path, into: str | Path) -> tuple[int, str | None]:
     try:
         new = open_store(into)
         try:
-            copied = new.restore(list(old.intact()))
+            copied = new.restore(old.intact())
             found = old.verify()
         finally:
             new.close()
@@ -312,7 +312,3 @@ def _prepare(db: Database, read_only: bool) -> None:
             check.rebuild(db, Store(db).entries())
     else:
         db.check(TABLES)
-
-
-def _row_of(entry: Entry) -> NewRow:
-    return to_purged_row(entry.record) if entry.purged else to_row(entry.record)
