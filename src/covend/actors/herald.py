@@ -85,10 +85,11 @@ class Herald(Actor):
         self.seen = self.marked = 0 if marked is None else int(marked["body"]["seq"])
         rows = self.ctx.ask("phylactery", Tasks(after=self.marked), timeout=STORE_SECONDS)
         for row in rows:
+            self.seen = max(self.seen, row["seq"])
             if row["state"] in ("open", "accepted"):
-                self.notify(self.as_notice(row))
-            else:
-                self.seen = max(self.seen, row["seq"])
+                notice = as_notice(row)
+                self.under_way[notice.task] = row["seq"]
+                self.spread(notice)
 
     def on_stop(self, reason: Exit) -> None:
         self.messengers.close()
@@ -114,11 +115,15 @@ class Herald(Actor):
     # ── the rule ────────────────────────────────────────────────────────────────────────────
 
     def notify(self, notice: Notice) -> None:
-        """Choose the way: the open page, the next digest, or the channels now (P18)."""
+        """Keep account of new tasks, and tell of what happened."""
         if notice.happening == "assigned":
             seq = self.place_of(notice.task)
             self.under_way[notice.task] = seq
             self.seen = max(self.seen, seq)
+        self.spread(notice)
+
+    def spread(self, notice: Notice) -> None:
+        """Choose the way: the open page, the next digest, or the channels now (P18)."""
         if notice.happening == "withdrawn":
             self.withdrawn(notice)
         elif notice.live:
@@ -167,7 +172,8 @@ class Herald(Actor):
         due = datetime.fromtimestamp(notice.due / 1e6, UTC).strftime("%Y-%m-%d %H:%M UTC")
         where = self.limits.inbox_url
         link = f" {where.rstrip('/')}#{notice.task}" if where else f" (task {notice.task})"
-        return f"{notice.question} — until {due}{link}"
+        question = notice.question if notice.question is not None else self.question_of(notice.task)
+        return f"{question} — until {due}{link}"
 
     def send(self, did: str, notices: tuple[Notice, ...], title: str, text: str) -> None:
         """Through the person's channels as they are registered now; nobody without any is told."""
@@ -201,22 +207,23 @@ class Herald(Actor):
             entry = record(THREAD, "told", {"seq": upto}, actor="herald", act="PUT")
             self.ctx.tell("phylactery", Append([entry]))
 
-    def as_notice(self, row: dict[str, Any]) -> Notice:
-        """The notice of a task that a dead core left, from its row and its call."""
-        calls = self.ctx.ask(
-            "phylactery", Query(kind="call", thread=row["thread"]), timeout=STORE_SECONDS
-        )
-        place = (row["slot"], row["attempt"])
-        body = next(
-            entry["body"]
-            for entry in calls
-            if (entry["body"]["slot"], entry["body"]["attempt"]) == place
-        )
-        return Notice(
-            happening="assigned",
-            task=task_id(row["thread"], f"{row['slot']}#{row['attempt']}"),
-            dids=(row["did"],),
-            question=body["ask"]["question"],
-            due=row["due"] or body["deadline"],
-            asked=row["opened"],
-        )
+    def question_of(self, task: str) -> str:
+        """The question of a task that a dead core left, read only when it is told of."""
+        thread, call = parse_task(task) or ("", "")
+        calls = self.ctx.ask("phylactery", Query(kind="call", thread=thread), timeout=STORE_SECONDS)
+        for entry in calls:
+            if f"{entry['body']['slot']}#{entry['body']['attempt']}" == call:
+                return str(entry["body"]["ask"]["question"])
+        return ""
+
+
+def as_notice(row: dict[str, Any]) -> Notice:
+    """The notice of a task that a dead core left."""
+    return Notice(
+        happening="assigned",
+        task=task_id(row["thread"], f"{row['slot']}#{row['attempt']}"),
+        dids=(row["did"],),
+        question=None,
+        due=row["due"],
+        asked=row["opened"],
+    )

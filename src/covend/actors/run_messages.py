@@ -116,13 +116,14 @@ class SetAside:
 class Notice:
     """To the desk, and on to the herald: tell a person about a task (P18).
 
-    ``dids`` are who is to be told. ``live`` says that a page of theirs is open and was told.
+    ``dids`` are who is to be told; a ``question`` of None is read when it is needed. ``live`` says
+    that a page of theirs is open and was told.
     """
 
     happening: Happening
     task: str
     dids: tuple[str, ...]
-    question: str
+    question: str | None
     due: int
     asked: int
     live: bool = False
