@@ -11,6 +11,6 @@ killed, a disk that is full from there on, or an fsync that takes its time.
 ...     crash(program, Fault("kill", gap))                           # doctest: +SKIP
 """
 
-from covend.testing.crash.kit import Call, Fault, Run, Target, crash, survey, traceable
+from covend.testing.crash.kit import Call, Damage, Fault, Run, Target, crash, survey, traceable
 
-__all__ = ["Call", "Fault", "Run", "Target", "crash", "survey", "traceable"]
+__all__ = ["Call", "Damage", "Fault", "Run", "Target", "crash", "survey", "traceable"]

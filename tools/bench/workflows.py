@@ -1,0 +1,84 @@
+"""What durability costs: a workflow of three steps, each recorded before the next begins.
+
+A waterfall of three deterministic functions, of which only the last finds something: three calls,
+three answers and two notes, in seven transactions that each wait for the disk. The reference is a
+bare append with fdatasync on the same disk, in the same run.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from tools.bench.engine import Engine, engine
+from tools.bench.figures import Figure, at_least, exactly, observed
+
+TITLE = "durable workflows of three steps, SQLite with synchronous=FULL"
+
+RUNS = 500
+WARM_UP = 30
+COMMITS = 7
+APPENDS = 3000
+
+FINDERS = [
+    {"name": f"find-{name}", "kind": "pattern", "function": f"regex:{name}=(\\w+)"}
+    for name in ("a", "b", "c")
+]
+QUERY: dict[str, Any] = {
+    "question": "Which one?",
+    "input": {"inline": "c=found"},
+    "responders": [{"id": "find-a"}],
+    "orchestration": {
+        "pattern": "waterfall",
+        "stages": [
+            {"name": entry["name"], "responders": [{"id": entry["name"]}]} for entry in FINDERS
+        ],
+    },
+}
+
+
+def run() -> dict[str, Figure]:
+    """Workflows a second at concurrency 1 and 16, beside the disk's own pace."""
+    with tempfile.TemporaryDirectory(prefix="covend-bench-") as folder:
+        appends = bare_appends(Path(folder, "appends"))
+        with engine(Path(folder, "phylactery.db"), *FINDERS) as one:
+            alone, wrong = measure(one, 1)
+            together, also_wrong = measure(one, 16)
+    return {
+        "workflows, concurrency 1": at_least(alone, 300, "/s"),
+        "workflows, concurrency 16": at_least(together, 800, "/s"),
+        "wrong answers": exactly(wrong + also_wrong, 0, "runs"),
+        "bare fsync'd appends": observed(appends, "/s"),
+        "commits per bare append, concurrency 1": observed(alone * COMMITS / appends, "×"),
+        "commits per bare append, concurrency 16": observed(together * COMMITS / appends, "×"),
+    }
+
+
+def measure(one: Engine, concurrency: int) -> tuple[float, int]:
+    """Workflows a second, each client beginning its next when its last has ended."""
+
+    def workflow(_number: int) -> bool:
+        return one.ended(one.submit(QUERY))["answer"] == "found"
+
+    with ThreadPoolExecutor(concurrency) as clients:
+        list(clients.map(workflow, range(WARM_UP)))
+        begin = time.perf_counter()
+        right = list(clients.map(workflow, range(RUNS)))
+        return RUNS / (time.perf_counter() - begin), right.count(False)
+
+
+def bare_appends(path: Path) -> float:
+    """Appends a second of 200 bytes, each on the disk before the next."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    try:
+        begin = time.perf_counter()
+        for _ in range(APPENDS):
+            os.write(fd, b"x" * 200)
+            os.fdatasync(fd)
+        return APPENDS / (time.perf_counter() - begin)
+    finally:
+        os.close(fd)
