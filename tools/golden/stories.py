@@ -58,6 +58,12 @@ def single_shot_all_silent() -> Play:
 
 
 @story
+def single_shot_one_overdue_while_another_is_waited_for() -> Play:
+    play = Play(intend(query("a", "p"), llm("a"), person("p")))
+    return play.passes(300).reply("primary/0", "late").reply("primary/1", "yes")
+
+
+@story
 def single_shot_answers_of_another_shape() -> Play:
     return shot().fail("primary/0", "invalid").fail("primary/1", "invalid")
 
