@@ -169,7 +169,7 @@ class ScriptedDesk(Actor):
             return refused(404, "no_such_task")
         if task["state"] not in ("open", "accepted"):
             return refused(409, "task_closed")
-        if message.act == "submit" and task["shape"].get("kind") == "json":
+        if message.act == "submit" and task["answer_shape"].get("kind") == "json":
             missing = [] if "verdict" in dict(message.value or {}) else ["verdict"]
             if missing:
                 fault = {"path": "$.verdict", "problem": "it is needed"}

@@ -18,8 +18,8 @@ from covend.testing import eventually
 
 QUERY: dict[str, Any] = {"question": "what is it?", "responders": [{"kind": "llm"}]}
 TASK: dict[str, Any] = {
-    "id": "t-1", "did": "did:ada", "state": "open", "query": "q-1", "question": "Is it right?",
-    "input": {"inline": "x = 1"}, "shape": {"kind": "text"}, "opened": 1,
+    "id": "t-1", "did": "did:ada", "state": "open", "thread": "q-1", "question": "Is it right?",
+    "input": {"inline": "x = 1"}, "answer_shape": {"kind": "text"}, "opened": 1,
 }  # fmt: skip
 MAX_BODY = 1 << 20
 

@@ -12,7 +12,7 @@ from covend.questions import ActOnTask, ListTasks
 @pytest.fixture
 def desk(api):
     api.tell(NewTask(**TASK))
-    api.tell(NewTask(**{**TASK, "id": "t-2", "did": "did:bob", "shape": {
+    api.tell(NewTask(**{**TASK, "id": "t-2", "did": "did:bob", "answer_shape": {
         "kind": "json", "required_fields": ["verdict"]}}))  # fmt: skip
     return api
 
@@ -28,7 +28,7 @@ def test_a_person_sees_their_tasks_and_nobody_else_s(desk):
     assert [task["id"] for task in everybody] == ["t-1", "t-2"]
     mine = desk.client.get("/api/inbox", params={"did": "did:bob"}).json()["tasks"]
     assert [task["id"] for task in mine] == ["t-2"]
-    assert mine[0]["shape"] == {"kind": "json", "required_fields": ["verdict"]}
+    assert mine[0]["answer_shape"] == {"kind": "json", "required_fields": ["verdict"]}
     assert desk.client.get("/api/inbox", params={"state": "declined"}).json()["tasks"] == []
 
 

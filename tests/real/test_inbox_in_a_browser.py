@@ -87,9 +87,9 @@ def test_a_text_is_answered_with_the_keyboard_alone(page, browser):
 
 def test_what_a_task_says_stays_text(page, browser):
     """Nothing of a question, an input or a choice becomes markup or code."""
-    page.tell(NewTask(**{**TASK, "id": "t-2", "question": HOSTILE, "did": HOSTILE,
-                         "input": {"inline": {"html": HOSTILE}}, "show": HOSTILE,
-                         "shape": {"kind": "choice", "choices": [HOSTILE, "b"]}}))  # fmt: skip
+    choice = {"kind": "choice", "choices": [HOSTILE, "b"]}
+    page.tell(NewTask(**{**TASK, "id": "t-2", "question": HOSTILE, "did": HOSTILE, "show": HOSTILE,
+                         "input": {"inline": {"html": HOSTILE}}, "answer_shape": choice}))  # fmt: skip
     show(browser, "t-2")
     assert browser.text("#question") == HOSTILE
     assert browser.look("document.querySelectorAll('main img, main script').length") == 0
@@ -97,7 +97,9 @@ def test_what_a_task_says_stays_text(page, browser):
 
 
 def test_a_choice_is_made_with_radios(page, browser):
-    page.tell(NewTask(**{**TASK, "id": "t-2", "shape": {"kind": "choice", "choices": ["a", "b"]}}))
+    page.tell(
+        NewTask(**{**TASK, "id": "t-2", "answer_shape": {"kind": "choice", "choices": ["a", "b"]}})
+    )
     show(browser, "t-2")
     browser.click("#answer .main")
     browser.until("document.querySelector('.fault')")
@@ -110,7 +112,7 @@ def test_a_choice_is_made_with_radios(page, browser):
 
 def test_a_form_is_made_of_a_schema(page, browser, tmp_path):
     """Fields by type; what is missing or wrong is said at its field; confidence and rationale."""
-    page.tell(NewTask(**{**TASK, "id": "t-2", "shape": VERDICT}))
+    page.tell(NewTask(**{**TASK, "id": "t-2", "answer_shape": VERDICT}))
     show(browser, "t-2")
     kinds = browser.look("[...document.querySelectorAll('#fields > *')].map((f) => f.tagName)")
     assert kinds == ["FIELDSET", "DIV", "DIV", "FIELDSET", "DIV"]
@@ -138,7 +140,7 @@ def test_a_form_is_made_of_a_schema(page, browser, tmp_path):
 def test_what_the_box_finds_wrong_stands_at_its_field(page, browser):
     """The box judges; its faults are shown where they belong, and nothing typed is lost."""
     shape = {"kind": "json", "required_fields": ["other"]}
-    page.tell(NewTask(**{**TASK, "id": "t-2", "shape": shape}))
+    page.tell(NewTask(**{**TASK, "id": "t-2", "answer_shape": shape}))
     show(browser, "t-2")
     browser.fill("#fields textarea", "x")
     browser.complaints.clear()

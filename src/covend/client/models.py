@@ -128,21 +128,22 @@ class RecordPage(Model, frozen=True, kw_only=True):
 
 
 class Task(Model, frozen=True, kw_only=True):
-    """What a person was asked by a query: the question, what it is about, what an answer must be.
+    """What a person was asked: the question, what it is about, what an answer must look like.
 
+    ``thread`` is the query that asks.
     ``role`` is why: to answer, to verify, to break a tie, to judge, to audit what ``show`` shows.
     ``due`` is when it expires; accepting it with an eta may move that.
     """
 
     id: str
-    query: str = ""
+    thread: str = ""
     state: TaskState
     did: str | None = None
     role: str = "answer"
     question: str = ""
     input: Any = None
     show: Any = None
-    shape: AnswerShape = AnswerShape()
+    answer_shape: AnswerShape = AnswerShape()
     opened: int = 0
     due: int | None = None
     seq: int = 0

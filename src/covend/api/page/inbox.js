@@ -171,7 +171,7 @@ function open(id) {
   $("question").textContent = task.question || "(no question)";
   $("facts").replaceChildren(...facts(task));
   for (const name of ["answer", "accept", "decline"]) $(name).reset();
-  form = answerForm(task.shape ?? { kind: "text" });
+  form = answerForm(task.answer_shape ?? { kind: "text" });
   $("fields").replaceChildren(...form.nodes);
   drawState(task);
   drawList();
@@ -186,7 +186,7 @@ function facts(task) {
   if (task.show !== null && task.show !== undefined) found.push(["What is to be judged", task.show]);
   if (!empty) found.push(["About", about]);
   if (task.did) found.push(["For", task.did]);
-  if (task.query) found.push(["Query", task.query]);
+  if (task.thread) found.push(["Query", task.thread]);
   return found.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {},
     typeof value === "string" && value.length < 120 ? value : element("pre", {}, readable(value)))]);
 }
