@@ -28,7 +28,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tools.golden.play import (
@@ -372,7 +372,7 @@ class Run(RuleBasedStateMachine):
         assert waiting, "an open run waits for somebody"
         for call in waiting:
             assert due[f"deadline:{call.id}"] == call.deadline, "each open call has its timer"
-            assert call.deadline <= k.plan.ends
+            assert k.now < call.deadline <= k.plan.ends
 
     def teardown(self) -> None:
         if hasattr(self, "store"):
@@ -489,11 +489,16 @@ def allowed(k: K, slot: str) -> set[str]:
     return {want.id for want in wants[kind]()}
 
 
+PHASES = [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink]
 CHECKS = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
 
 TestRun = Run.TestCase
 TestRun.settings = settings(
-    max_examples=300, stateful_step_count=20, deadline=None, suppress_health_check=CHECKS
+    max_examples=300,
+    stateful_step_count=20,
+    deadline=None,
+    phases=PHASES,
+    suppress_health_check=CHECKS,
 )
 
 
@@ -507,6 +512,7 @@ class TestManyRuns(Run.TestCase):  # type: ignore[name-defined,misc]
         stateful_step_count=40,
         deadline=None,
         derandomize=False,
+        phases=PHASES,
         suppress_health_check=CHECKS,
     )
 

@@ -59,7 +59,7 @@ def single_shot_all_silent() -> Play:
 
 @story
 def single_shot_one_overdue_while_another_is_waited_for() -> Play:
-    play = Play(intend(query("a", "p"), llm("a"), person("p")))
+    play = Play(intend(query("a", "p"), llm("a", trust=1.0), person("p")))
     return play.passes(300).reply("primary/0", "late").reply("primary/1", "yes")
 
 

@@ -19,8 +19,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from covend.patterns import cel
 from covend.patterns.responder import Responder, as_data
@@ -36,8 +37,7 @@ UNKNOWN = 0.5
 _WORD = re.compile(r"\w{2,}")
 
 
-@dataclass(frozen=True, slots=True)
-class Considered:
+class Considered(msgspec.Struct, frozen=True, gc=False):
     """One responder of the plan: its relevance, and why it is in or out."""
 
     id: str
@@ -46,8 +46,7 @@ class Considered:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(msgspec.Struct, frozen=True):
     """Who is asked, best first; where nobody is, ``code`` is one of P19's errors."""
 
     chosen: tuple[Responder, ...]
@@ -68,26 +67,30 @@ def choose(
     scored: list[tuple[float, Responder]] = []
     matched = 0
     for responder in k.plan.responders:
+        score = None
         problem = unmet(responder, wants, k.plan.input, k.now)
         if problem is None and responder.id in exclude:
             problem = "has a part in this query already"
-        matched += problem is None
-        score = None if problem else relevance(k, wants, responder)
-        if problem is None and score is not None:
+        if problem is None:
+            matched += 1
+            score = relevance(k, wants, responder)
             problem = _irrelevant(k, responder, score)
-        considered[responder.id] = Considered(responder.id, score, False, problem or "")
-        if problem is None and score is not None:
-            scored.append((score, responder))
+            if problem is None:
+                scored.append((score, responder))
+                continue
+        considered[responder.id] = Considered(responder.id, score, False, problem)
     present = [(score, who) for score, who in scored if is_available(who, k.now)]
     if not present and is_final(k.query, wants):
         present = [(s, who) for s, who in scored if who.kind == "actor" and who.status == "active"]
     ranked = sorted(present, key=lambda pair: _rank(*pair))
     chosen = tuple(who for _, who in ranked[:top_k])
+    places = {who.id: place for place, (_, who) in enumerate(ranked)}
     for score, who in scored:
-        place = next((i for i, (_, one) in enumerate(ranked) if one is who), None)
-        considered[who.id] = Considered(who.id, score, who in chosen, _placed(place, top_k))
+        place = places.get(who.id)
+        taken = place is not None and place < top_k
+        considered[who.id] = Considered(who.id, score, taken, _placed(place, top_k))
     code, reason = _nobody(k, matched, len(scored)) if not chosen else ("", "")
-    return Choice(chosen, code, reason, tuple(considered.values()))
+    return Choice(chosen, code, reason, tuple(considered[who.id] for who in k.plan.responders))
 
 
 def unmet(responder: Responder, wants: Sequence[Want], given: Any, now: int) -> str | None:
@@ -164,9 +167,11 @@ def capability_match(wants: Sequence[Want], responder: Responder) -> float:
     """The share of what the wants name by capability or domain that the responder has."""
     asked = {("capability", want.capability) for want in wants if want.capability}
     asked |= {("domain", want.domain) for want in wants if want.domain}
+    if not asked:
+        return 1.0
     has = {("capability", name) for name in capabilities(responder)}
     has |= {("domain", name) for name in responder.domains}
-    return len(asked & has) / len(asked) if asked else 1.0
+    return len(asked & has) / len(asked)
 
 
 def recency(responder: Responder, now: int) -> float:

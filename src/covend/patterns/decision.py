@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
+
+import msgspec
 
 from covend.patterns.state import Response
 
@@ -12,16 +13,14 @@ Status = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(msgspec.Struct, frozen=True):
     """Bodies of ``learn`` records, then of ``call`` records, written in one transaction (P3)."""
 
     learn: tuple[dict[str, Any], ...] = ()
     calls: tuple[dict[str, Any], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(msgspec.Struct, frozen=True):
     """The end of a run: how, with which answer, and why.
 
     ``code`` is one of P19's, or ``disagreement``; ``details`` go into the record as they are,
@@ -34,11 +33,10 @@ class Done:
     code: str | None = None
     reason: str | None = None
     folded: tuple[Response, ...] = ()
-    details: dict[str, Any] = field(default_factory=dict[str, Any])
+    details: dict[str, Any] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(msgspec.Struct, frozen=True):
     """Nothing follows before something comes: an answer, a timer, a person."""
 
 

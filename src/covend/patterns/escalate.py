@@ -12,9 +12,9 @@ from typing import Any
 from covend.patterns import cel
 from covend.patterns.decision import Batch, Decision, Done, Wait
 from covend.patterns.folding import Folded, FoldProblem, fold_responses
-from covend.patterns.rounds import Ask, Closed, NotAsked, closing, stand
+from covend.patterns.rounds import UNSAID, Ask, Closed, NotAsked, closing, stand
 from covend.patterns.single_shot import fulfilled
-from covend.patterns.spec import Dial, Escalate, Tier
+from covend.patterns.spec import Escalate, Tier
 from covend.patterns.state import K
 from covend.patterns.waterfall import candidate
 
@@ -47,7 +47,7 @@ def ask(k: K, past: list[dict[str, Any]], tier: Tier) -> Ask:
         f"tier:{len(past)}",
         tier.responders,
         tier.top_k,
-        dial=tier.dial or Dial(),
+        dial=tier.dial or UNSAID,
         timeout_secs=tier.timeout_secs,
         quorum=None if quorum is None else min(quorum, tier.top_k),
         free=any(body["trigger"] == "cost_budget_exceeded" for body in past),

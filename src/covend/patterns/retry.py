@@ -14,9 +14,9 @@ import msgspec
 from covend.patterns import cel
 from covend.patterns.decision import Batch, Decision, Done, Wait
 from covend.patterns.folding import Folded, FoldProblem
-from covend.patterns.rounds import Ask, Closed, NotAsked, closing, merged, stand
+from covend.patterns.rounds import UNSAID, Ask, Closed, NotAsked, closing, merged, stand
 from covend.patterns.single_shot import folded, fulfilled
-from covend.patterns.spec import Adjustment, Dial, Retry
+from covend.patterns.spec import Adjustment, Retry
 from covend.patterns.state import K
 from covend.patterns.waterfall import best, candidate
 
@@ -53,7 +53,7 @@ def ask(k: K, spec: Retry, index: int, change: Adjustment) -> Ask:
         f"attempt:{index}",
         change.responders or k.query.responders,
         k.query.relevance.top_k,
-        dial=change.dial or Dial(),
+        dial=change.dial or UNSAID,
         quorum=k.query.min_quorum,
         max_cost_usd=change.max_cost_usd,
         resends=spec.max_transport_errors,
@@ -90,7 +90,7 @@ def noted(
         "attempt": len(past) + 1,
         "trigger": trigger,
         "reason": reason,
-        "dial": msgspec.to_builtins(merged(k.query.dial, change.dial or Dial())),
+        "dial": msgspec.to_builtins(merged(k.query.dial, change.dial or UNSAID)),
         "closed": closing(k),
     }
     if fold is not None:

@@ -8,7 +8,6 @@ or when the deadline of those still silent is over.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -35,8 +34,7 @@ size = msgspec.json.Encoder().encode
 UNSAID = Dial()
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(msgspec.Struct, frozen=True):
     """What a pattern wants of one round.
 
     ``show`` is what the responder sees beside the question: an answer to audit, two to choose from.
@@ -59,8 +57,7 @@ class Ask:
     resends: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(msgspec.Struct, frozen=True):
     """One place of a round: who has it, what asking may cost, and for how many times it is.
 
     Another attempt has the deadline of the one before: failing does not buy time.
@@ -73,21 +70,19 @@ class Slot:
     deadline: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NotAsked:
+class NotAsked(msgspec.Struct, frozen=True):
     """A round that cannot begin: one of P19's codes, with its reason."""
 
     code: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(msgspec.Struct, frozen=True):
     """A round that is over: the valid responses by slot, and what became of the others."""
 
     responses: tuple[Response, ...]
     quorum_met: bool
-    problems: dict[str, str] = field(default_factory=dict[str, str])
+    problems: dict[str, str] = {}
 
     @property
     def code(self) -> str:
@@ -132,7 +127,7 @@ def start(k: K, ask: Ask) -> Batch | NotAsked:
         return NotAsked(
             "quorum_not_met", f"{ask.quorum} must answer, {len(able)} can be asked in {ask.round}"
         )
-    relevance = {one.id: one.relevance for one in choice.considered}
+    relevance = {one.id: one.relevance for one in choice.considered if one.chosen}
     calls = [
         call(k, ask, question, Slot(f"{ask.round}/{index}", who, worst), relevance[who.id])
         for index, (who, worst) in enumerate(able)
@@ -211,7 +206,7 @@ def call(
         "attempt": slot.attempt,
         "key": f"{k.thread}/{name}",
         "responder": {"id": who.id, "kind": who.kind, "did": who.did},
-        "relevance": relevance,
+        "relevance": None if relevance is None else round(relevance, 6),
         "role": ask.role,
         "ask": question,
         "reserved": usd(slot.reserved),
@@ -231,6 +226,8 @@ def reminders(name: str, now: int, deadline: int, responder: Responder) -> list[
 
 def merged(base: Dial, change: Dial) -> Dial:
     """The dial of a call: what the pattern says goes before what the query says."""
+    if change is UNSAID:
+        return base
     said = {
         name: value
         for name in change.__struct_fields__
@@ -313,6 +310,16 @@ def notices(k: K) -> Batch | None:
         elif call.delegate_due is not None and call.delegate_due <= k.now:
             learn.append(delegated(k, name, call))
     return Batch(learn=tuple(learn)) if learn else None
+
+
+def overdue(k: K) -> Batch | None:
+    """Calls whose time is over while their round waits for others: nobody is sent them again."""
+    closed = {
+        name: "timeout"
+        for name, call in k.calls.items()
+        if call.status == "open" and call.deadline <= k.now
+    }
+    return Batch(learn=({"closed": closed},)) if closed else None
 
 
 def delegated(k: K, name: str, call: Call) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from covend.patterns import ensemble, escalate, retry, single_shot, verify, wate
 from covend.patterns.decision import Batch, Decision, Done, Wait
 from covend.patterns.ending import cancelled, conclude
 from covend.patterns.nesting import triggers
-from covend.patterns.rounds import notices
+from covend.patterns.rounds import notices, overdue
 from covend.patterns.state import INPUTS, K, begin, fold
 from covend.phylactery.canonical import canonical, parse
 
@@ -41,16 +41,14 @@ SELECTS: dict[int, dict[str, Select]] = {
 """By reducer, then by pattern: the six, and only six. An old reducer stays as long as runs may."""
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(msgspec.Struct, frozen=True):
     """A record to be written: its kind and body; who writes it adds thread, clock and parents."""
 
     kind: str
     body: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """What replay needs of a record."""
 
     kind: str
@@ -81,13 +79,19 @@ class Replayed:
 
 
 def select(k: K) -> Decision:
-    """What should be asked next: a cancelled run ends, people's words and silence come first."""
+    """What should be asked next: a cancelled run ends; people's words and silence come first.
+
+    Where the pattern waits for some calls, those whose time is over are closed meanwhile.
+    """
     if k.ended is not None:
         return Wait()
     if k.cancelled is not None:
         return cancelled(k)
-    pattern = str(k.query.orchestration.__struct_config__.tag)
-    return notices(k) or SELECTS[k.plan.reducer][pattern](k)
+    decision = notices(k)
+    if decision is None:
+        pattern = str(k.query.orchestration.__struct_config__.tag)
+        decision = SELECTS[k.plan.reducer][pattern](k)
+    return overdue(k) or decision if isinstance(decision, Wait) else decision
 
 
 def advance(k: K) -> tuple[K, list[Draft]]:

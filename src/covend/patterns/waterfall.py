@@ -12,9 +12,9 @@ from typing import Any
 from covend.patterns import cel
 from covend.patterns.decision import Batch, Decision, Done, Wait
 from covend.patterns.folding import Folded, FoldProblem, fold_responses
-from covend.patterns.rounds import Ask, Closed, NotAsked, closing, stand
+from covend.patterns.rounds import UNSAID, Ask, Closed, NotAsked, closing, stand
 from covend.patterns.single_shot import fulfilled
-from covend.patterns.spec import Dial, Stage, Waterfall
+from covend.patterns.spec import Stage, Waterfall
 from covend.patterns.state import K
 
 
@@ -46,7 +46,7 @@ def ask(k: K, index: int, stage: Stage) -> Ask:
         f"stage:{index}",
         stage.responders,
         stage.top_k,
-        dial=stage.dial or Dial(),
+        dial=stage.dial or UNSAID,
         timeout_secs=stage.timeout_secs,
         quorum=None if quorum is None else min(quorum, stage.top_k),
     )
