@@ -11,7 +11,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Literal, cast
 
-from covend.patterns.responder import to_data
+import msgspec
+
 from covend.patterns.spec import AnswerShape, Dial, Ensemble
 from covend.patterns.state import K
 from covend.phylactery.canonical import canonical
@@ -65,13 +66,19 @@ def messages(k: K, role: str, dial: Dial, show: Any = None) -> dict[str, Any]:
         "input": k.plan.input,
         "role": role,
         "show": shown,
-        "shape": to_data(shape),
-        "dial": to_data(dial),
+        "shape": plain(shape),
+        "dial": plain(dial),
         "messages": [
             {"role": "system", "content": _system(k, role, dial, shape)},
             {"role": "user", "content": _user(k, role, shown)},
         ],
     }
+
+
+def plain(value: msgspec.Struct) -> dict[str, Any]:
+    """A part of a query as plain JSON data."""
+    data: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(value))
+    return data
 
 
 def shape_of(k: K, role: str) -> AnswerShape:

@@ -166,12 +166,9 @@ class K(msgspec.Struct, kw_only=True):
 
     def round(self, name: str) -> list[Call]:
         """Every call of a round, in the order of its slots, the last attempt of each."""
-        found: dict[str, Call] = {}
         prefix = name + "/"
-        for call in self.calls.values():
-            if call.slot.startswith(prefix):
-                found[call.slot] = call
-        return list(found.values())
+        calls = self.calls.values()
+        return list({call.slot: call for call in calls if call.slot.startswith(prefix)}.values())
 
     def responses(self, names: Iterable[str]) -> tuple[Response, ...]:
         """The valid responses of these calls."""
