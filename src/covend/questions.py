@@ -30,6 +30,17 @@ class ShowQuery(Message, frozen=True):
     id: str
 
 
+@message("desk.end")
+class EndOf(Message, frozen=True):
+    """Answered with ``{"id", "state", "know"}``; ``know`` is None of a query that goes on.
+
+    Waits up to ``wait`` seconds for the end.
+    """
+
+    id: str
+    wait: float = 0.0
+
+
 @message("desk.list")
 class ListQueries(Message, frozen=True):
     """Answered with ``{"queries": [...], "next": …}``, newest first."""

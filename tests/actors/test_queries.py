@@ -8,6 +8,7 @@ from tests.actors.running import World, completion, query
 from covend.functions import Declined
 from covend.questions import (
     CancelQuery,
+    EndOf,
     ListQueries,
     ListResponders,
     PutResponder,
@@ -230,6 +231,25 @@ def test_records_are_waited_for_and_followed_to_the_end(world):
         assert found == ["do", "know"]
         assert core.follow(thread, seen) == {"records": [], "ended": True}
         assert core.refuses(RecordsOf("q-none"))["status"] == 404
+
+
+def test_the_end_is_waited_for_and_told_to_everybody_who_does(world):
+    """Whoever wants the answer alone asks once, also before there is one."""
+    world.scripted("one", "an answer")
+    world.held.clear()
+    with world.core() as core:
+        thread = core.submit(query("one"))["id"]
+        going_on = {"id": thread, "state": "open", "know": None}
+        assert core.ask(EndOf(thread)) == going_on
+        assert core.ask(EndOf(thread, 0.01)) == going_on
+        waiting = [core.desk.ask_later(EndOf(thread, 5.0), timeout=10.0) for _ in range(3)]
+        world.held.set()
+        ends = [answer.get() for answer in waiting]
+        shown = core.ask(ShowQuery(thread))
+        assert shown["know"]["answer"] == "an answer"
+        later = core.ask(EndOf(thread))
+        assert [*ends, later] == 4 * [{"id": thread, "state": "ended", "know": shown["know"]}]
+        assert core.refuses(EndOf("q-none"))["status"] == 404
 
 
 # ── responders (P8) ──────────────────────────────────────────────────────────────────────────

@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import msgspec
@@ -28,7 +28,7 @@ from covend.actors import errands
 from covend.actors.messages import NewConfig
 from covend.actors.run_messages import Dispatch, Recorded, Returned, Unclear, Withdraw
 from covend.actors.story import wall_clock
-from covend.config import Box
+from covend.config import Box, PlaceholderError, expand_command
 from covend.patterns.understanding import Raw
 from covend.protocol import CancelJob, JobFinished, Step, SubmitJob
 from covend.runtime import Actor, ActorError, Exit, MailboxSpec, ReplyError
@@ -81,6 +81,7 @@ class Courier(Actor):
 
     def __init__(self, box: Box, clock: Callable[[], int] = wall_clock) -> None:
         self.max_calls = box.queries.max_calls
+        self.here = Path(box.source).parent
         self.clock = clock
         self.errands: dict[str, Errand] = {}
         self.jobs: dict[str, str] = {}
@@ -89,11 +90,13 @@ class Courier(Actor):
 
     def on_start(self) -> None:
         self.loop = errands.Loop("courier-loop")
+        self.hands = errands.Hands("function")
 
     def on_stop(self, reason: Exit) -> None:
         for errand in self.errands.values():
             if errand.work is not None:
                 errand.work.cancel()
+        self.hands.close()
         self.loop.close()
 
     def on_receive(self, message: object) -> object:
@@ -104,8 +107,9 @@ class Courier(Actor):
                 self.brought(message.key, message.raw, message.declined)
             case JobFinished():
                 self.finished(message)
-            case Recorded(key=key):
-                self.forget(key)
+            case Recorded(keys=keys):
+                for key in keys:
+                    self.forget(key)
             case Withdraw(keys=keys):
                 for key in keys:
                     self.withdraw(key)
@@ -121,6 +125,8 @@ class Courier(Actor):
 
     def dispatch(self, order: Dispatch) -> None:
         """Carry a call out, unless that was done: then say again what came of it (P4)."""
+        for recorded in order.recorded:
+            self.forget(recorded)
         key = str(order.call["key"])
         known = self.errands.get(key)
         if known is not None:
@@ -187,10 +193,14 @@ class Courier(Actor):
             def run() -> None:
                 me.tell(Brought(key, *errands.compute(name, call)))
 
-            threading.Thread(target=run, name=f"function-{name[:20]}", daemon=True).start()
+            self.hands.run(run)
         elif responder.command:
-            body = errands.request(call)
-            errand.work = errands.Program(responder.command, body, left, done)
+            try:
+                command = expand_command(responder.command, self.here, os.environ)
+            except PlaceholderError as error:
+                done(Raw(failure=str(error), transport=False))
+                return
+            errand.work = errands.Program(command, errands.request(call), left, done)
         elif responder.url is not None:
             body = errands.request(call)
             errand.work = self.loop.run(errands.post(responder.url, body, key, {}, left), done)

@@ -14,7 +14,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import msgspec
 
@@ -35,6 +35,7 @@ from covend.actors.run_messages import (
     Routed,
     SetAside,
     Ticked,
+    TimerSet,
     Unclear,
     Word,
     Wrote,
@@ -60,6 +61,7 @@ from covend.phylactery.records import record
 from covend.questions import (
     ActOnTask,
     CancelQuery,
+    EndOf,
     ListQueries,
     ListResponders,
     ListTasks,
@@ -70,7 +72,7 @@ from covend.questions import (
     ShowTask,
     SubmitQuery,
 )
-from covend.runtime import Actor, Answer, MailboxSpec, Promise, ReplyError
+from covend.runtime import Actor, ActorDead, Answer, MailboxSpec, Promise, ReplyError
 from covend.supervisors.messages import StartMember, TerminateChild, WhichChildren
 
 log = logging.getLogger(__name__)
@@ -95,14 +97,19 @@ class WakeMore:
 class Expired:
     """A timer's message: somebody has waited long enough."""
 
+    run: str | None
     number: int
+
+
+News: TypeAlias = RecordsOf | EndOf | ListTasks
+"""What may be waited for: records of a run, its end, a change of an inbox."""
 
 
 @dataclass(slots=True)
 class Waiter:
-    """Somebody who waits for news: of a run, or of a person's inbox (None: of anybody's)."""
+    """Somebody who waits for news."""
 
-    question: RecordsOf | ListTasks
+    question: News
     promise: Promise
 
 
@@ -120,15 +127,18 @@ class Desk(Actor):
         """No number is used twice: what a passivated execution said last is known as such."""
         self.aside: set[str] = set()
         self.waking: deque[str] = deque()
-        self.waiters: dict[int, Waiter] = {}
+        self.waiters: dict[str | None, dict[int, Waiter]] = {}
+        """By the run that they want news of; None: of people's inboxes."""
         self.number = 0
+        self.next_due = 0
+        """The clock of the last timer that the timekeeper was told of."""
         self.pages: dict[str, float] = {}
 
     def on_receive(self, message: object) -> object:
         match message:
             case SubmitQuery():
                 return self.submit(message)
-            case ShowQuery() | ListQueries() | RecordsOf() | ListTasks() | ShowTask():
+            case ShowQuery() | EndOf() | ListQueries() | RecordsOf() | ListTasks() | ShowTask():
                 return self.read(message)
             case CancelQuery():
                 return self.cancel(message)
@@ -152,8 +162,8 @@ class Desk(Actor):
                 self.recover()
             case WakeMore():
                 self.wake_more()
-            case Expired(number=number):
-                self.answer_waiter(number)
+            case Expired(run=run, number=number):
+                self.answer_waiter(run, number)
             case NewConfig():
                 self.max_active = message.box.queries.max_active
             case _:
@@ -184,7 +194,10 @@ class Desk(Actor):
         if thread in self.runs:
             return self.resubmitted(thread, intend)
         promise = self.ctx.later()
-        self.start(thread, Opening(intend, promise))
+        try:
+            self.start(thread, Opening(intend, promise))
+        except ActorDead as error:
+            return inbox.refused(503, "restarting", str(error))
         return promise
 
     def resubmitted(self, thread: str, intend: dict[str, Any]) -> dict[str, Any]:
@@ -215,10 +228,22 @@ class Desk(Actor):
         if thread in self.aside and isinstance(message, Ticked | Rouse):
             return
         if thread not in self.runs:
-            self.start(thread, Opening())
+            try:
+                self.start(thread, Opening())
+            except ActorDead as error:
+                self.unheard(message, str(error))
+                return
         self.sent += 1
         self.runs[thread] = self.sent
         self.ctx.tell(thread, Routed(self.sent, message))
+
+    def unheard(self, message: object, why: str) -> None:
+        """The runs' supervisor is gone: a new one is about to come, and recovery with it.
+
+        What is lost is said again then: answers by the courier, timers by the timekeeper.
+        """
+        if isinstance(message, Word | Cancelling):
+            message.promise.reply(inbox.refused(503, "restarting", why))
 
     def resting(self, news: Resting) -> None:
         """Passivate a run that has handled all it was sent; another one is asked again."""
@@ -232,8 +257,8 @@ class Desk(Actor):
         del self.runs[news.thread]
         try:
             self.ctx.ask(RUNS, TerminateChild(news.thread), timeout=STORE_SECONDS)
-        except ReplyError:
-            log.warning("run %s was gone before it was passivated", news.thread)
+        except (ReplyError, ActorDead) as error:
+            log.warning("run %s was gone before it was passivated: %s", news.thread, error)
 
     def recover(self) -> None:
         """Go on where the last core stopped: with open calls, and where something is missing (P4).
@@ -242,6 +267,7 @@ class Desk(Actor):
         """
         children = self.ctx.ask(RUNS, WhichChildren(), timeout=STORE_SECONDS)
         self.runs = {child.id: self.runs.get(child.id, 0) for child in children}
+        self.next_due = 0
         self.aside = {
             entry["thread"]
             for entry in self.ask_store(Query(kind="quarantine"))
@@ -264,9 +290,23 @@ class Desk(Actor):
             self.ctx.timer("wake", 0.01, WakeMore())
 
     def wrote(self, news: Wrote) -> None:
+        self.alarm(news.due)
         for thread in news.begun:
             self.route(thread, Rouse(thread))
-        self.tell_waiters(lambda asked: isinstance(asked, RecordsOf) and asked.id == news.thread)
+        for number, waiter in list(self.waiters.get(news.thread, {}).items()):
+            if isinstance(waiter.question, RecordsOf):
+                self.answer_waiter(news.thread, number)
+            elif news.know is not None:
+                self.answer_waiter(news.thread, number, ended(news.thread, news.know))
+
+    def alarm(self, due: int | None) -> None:
+        """Tell the timekeeper of a timer that is due before the one it was told of last.
+
+        Later ones it finds by itself: it looks into the store whenever one is due.
+        """
+        if due is not None and (due < self.next_due or self.next_due <= self.clock()):
+            self.next_due = due
+            self.ctx.tell("timekeeper", TimerSet(due))
 
     def join(self, order: Joining) -> list[str]:
         """Store a run's end with its part in joins; the one that completes a join begins its run.
@@ -297,7 +337,7 @@ class Desk(Actor):
         if row is None:
             return unknown(order.id)
         if row["state"] == "ended":
-            return {"id": order.id, "state": "ended", "know": self.body_of(row["know"])}
+            return ended(order.id, self.body_of(row["know"]))
         promise = self.ctx.later()
         self.route(order.id, Cancelling(order.id, order.reason, promise))
         return promise
@@ -314,11 +354,11 @@ class Desk(Actor):
         """Tell open pages; the herald tells those who have none (P18)."""
         now = self.ctx.now()
         live = any(now - self.pages.get(did, -LIVE_SECONDS) < LIVE_SECONDS for did in news.dids)
-        waits = (w.question for w in self.waiters.values())
-        live |= any(isinstance(q, ListTasks) and q.did in news.dids for q in waits)
-        self.tell_waiters(
-            lambda asked: isinstance(asked, ListTasks) and asked.did in (None, *news.dids)
-        )
+        for number, waiter in list(self.waiters.get(None, {}).items()):
+            assert isinstance(waiter.question, ListTasks)
+            live |= waiter.question.did in news.dids
+            if waiter.question.did in (None, *news.dids):
+                self.answer_waiter(None, number)
         self.ctx.tell("herald", replace(news, live=live))
 
     # ── what is asked about them ────────────────────────────────────────────────────────────
@@ -328,6 +368,8 @@ class Desk(Actor):
             match question:
                 case ShowQuery(id=thread):
                     return self.show(thread)
+                case EndOf():
+                    return self.end(question)
                 case ListQueries():
                     return self.listing(question)
                 case RecordsOf():
@@ -351,6 +393,16 @@ class Desk(Actor):
         know = next((entry.body for entry in entries if entry.kind == "know"), None)
         k = None if purged else views.folded(thread, entries)
         return {**views.run(row, k, know), "query": entries[0].body["query"]}
+
+    def end(self, question: EndOf) -> object:
+        row = self.ask_store(Thread(question.id))
+        if row is None:
+            return unknown(question.id)
+        if row["state"] == "ended":
+            return ended(question.id, self.body_of(row["know"]))
+        if question.wait > 0:
+            return self.wait(question)
+        return {"id": question.id, "state": "open", "know": None}
 
     def listing(self, question: ListQueries) -> dict[str, Any]:
         limit = bounded(question.limit)
@@ -417,28 +469,28 @@ class Desk(Actor):
 
     # ── waiting for news ────────────────────────────────────────────────────────────────────
 
-    def wait(self, question: RecordsOf | ListTasks) -> Promise:
+    def wait(self, question: News) -> Promise:
+        run = None if isinstance(question, ListTasks) else question.id
         self.number += 1
         promise = self.ctx.later()
-        self.waiters[self.number] = Waiter(question, promise)
+        self.waiters.setdefault(run, {})[self.number] = Waiter(question, promise)
         seconds = min(question.wait, MAX_WAIT_SECONDS)
-        self.ctx.timer(("wait", self.number), seconds, Expired(self.number))
+        self.ctx.timer(("wait", self.number), seconds, Expired(run, self.number))
         return promise
 
-    def tell_waiters(self, concerned: Callable[[RecordsOf | ListTasks], bool]) -> None:
-        for number in [n for n, one in self.waiters.items() if concerned(one.question)]:
-            self.answer_waiter(number)
-
-    def answer_waiter(self, number: int) -> None:
-        """Answer somebody with what there is now, be it nothing."""
-        waiter = self.waiters.pop(number, None)
+    def answer_waiter(self, run: str | None, number: int, news: object = None) -> None:
+        """Answer somebody with these news, or with what there is now, be it nothing."""
+        waiting = self.waiters.get(run, {})
+        waiter = waiting.pop(number, None)
         if waiter is None:
             return
+        if not waiting:
+            del self.waiters[run]
         self.ctx.cancel(("wait", number))
         asked = waiter.question
         if isinstance(asked, ListTasks) and asked.did is not None:
             self.pages[asked.did] = self.ctx.now()
-        waiter.promise.reply(self.read(msgspec.structs.replace(asked, wait=0.0)))
+        waiter.promise.reply(news or self.read(msgspec.structs.replace(asked, wait=0.0)))
 
     # ── asking others ───────────────────────────────────────────────────────────────────────
 
@@ -464,6 +516,10 @@ def named(key: str | None) -> str:
     if key is None:
         return f"q-{uuid.uuid4().hex}"
     return f"q-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+
+
+def ended(thread: str, know: dict[str, Any] | None) -> dict[str, Any]:
+    return {"id": thread, "state": "ended", "know": know}
 
 
 def unknown(thread: str) -> dict[str, Any]:

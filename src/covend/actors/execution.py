@@ -9,7 +9,7 @@ and rests when nothing is left to do: then the desk passivates it (P6).
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -33,7 +33,6 @@ from covend.actors.run_messages import (
     Routed,
     SetAside,
     Ticked,
-    TimerSet,
     Unclear,
     Withdraw,
     Word,
@@ -94,6 +93,8 @@ class Execution(Actor):
         self.aside = False
         self.asked: dict[str, dict[str, Any]] = {}
         """The body of every call, by its id."""
+        self.recorded: list[str] = []
+        """Keys of answers that the courier need not keep any longer."""
         self.delays: dict[str, float] = {}
 
     def on_start(self) -> None:
@@ -169,8 +170,7 @@ class Execution(Actor):
         except Exception as error:  # whatever it is, it would be the same again
             self.set_aside(error)
             return
-        self.alarm([intend])
-        self.commit(drafts)
+        self.commit(drafts, [intend])
 
     def not_opened(self, intend: dict[str, Any], promise: Promise | None, problem: str) -> None:
         """The same key was used before: it is the same query, or a mistake (P7)."""
@@ -238,8 +238,15 @@ class Execution(Actor):
             done = {**place, "status": "declined", "problem": news.declined, "cost": 0.0}
         else:
             done = understood(k.plan, body, news.raw)
+        self.recorded.append(body["key"])
         self.answer(k, done)
-        self.ctx.tell("courier", Recorded(body["key"]))
+        if self.recorded:
+            self.ctx.tell("courier", Recorded(self.taken_over()))
+
+    def taken_over(self) -> tuple[str, ...]:
+        """The keys to tell the courier of, once; a new call takes them along."""
+        keys, self.recorded = tuple(self.recorded), []
+        return keys
 
     def answer(self, k: K, done: dict[str, Any]) -> None:
         """The first answer counts if it is in time; late ones are billed, others kept (P12)."""
@@ -313,7 +320,7 @@ class Execution(Actor):
         if isinstance(message, Word | Cancelling):
             message.promise.reply(inbox.refused(409, "set_aside" if self.aside else "gone", why))
         elif isinstance(message, Returned):
-            self.ctx.tell("courier", Recorded(f"{message.thread}/{message.call}"))
+            self.ctx.tell("courier", Recorded((f"{message.thread}/{message.call}",)))
 
     # ── the two transactions (P3) ───────────────────────────────────────────────────────────
 
@@ -330,10 +337,13 @@ class Execution(Actor):
             return
         self.commit(drafts)
 
-    def commit(self, drafts: list[Draft]) -> None:
-        """Make durable what follows, with the runs that it begins; only then act on it."""
+    def commit(self, drafts: list[Draft], inputs: Sequence[dict[str, Any]] = ()) -> None:
+        """Make durable what follows, with the runs that it begins; only then act on it.
+
+        ``inputs`` are bodies that were stored before it and set timers as well.
+        """
         if not drafts:
-            self.ctx.tell("desk", Wrote(self.ctx.name))
+            self.ctx.tell("desk", Wrote(self.ctx.name, due=earliest(inputs)))
             return
         records = self.story.add_all(drafts)
         fired = [draft.body for draft in drafts if draft.kind == "trigger"]
@@ -348,10 +358,11 @@ class Execution(Actor):
             self.store([*records, *children])
         for draft in drafts:
             self.note(draft.kind, draft.body)
-        self.alarm([draft.body for draft in drafts])
         for draft in drafts:
             self.act_on(draft)
-        self.ctx.tell("desk", Wrote(self.ctx.name, tuple(begun)))
+        know = next((draft.body for draft in drafts if draft.kind == "know"), None)
+        due = earliest([*inputs, *(draft.body for draft in drafts)]) if know is None else None
+        self.ctx.tell("desk", Wrote(self.ctx.name, tuple(begun), know, due))
 
     def children(self, fired: list[dict[str, Any]]) -> list[Record]:
         """The first records of the runs that begin with this one's end."""
@@ -399,6 +410,7 @@ class Execution(Actor):
             klass=k.query.klass,
             policy=k.query.on_indeterminate,
             again=again,
+            recorded=self.taken_over(),
         )
         self.ctx.tell("courier", order)
 
@@ -432,12 +444,6 @@ class Execution(Actor):
         )
         self.ctx.tell("desk", notice)
 
-    def alarm(self, bodies: list[dict[str, Any]]) -> None:
-        """Tell the timekeeper of the earliest timer that was just stored."""
-        timers = [timer["due"] for body in bodies for timer in body.get("timers", ())]
-        if timers and (self.k is None or self.k.ended is None):
-            self.ctx.tell("timekeeper", TimerSet(min(timers)))
-
     def store(self, records: list[Record]) -> None:
         self.ctx.ask("phylactery", Append(records), timeout=STORE_SECONDS)
 
@@ -461,3 +467,8 @@ class Execution(Actor):
         self.ctx.tell("desk", SetAside(self.ctx.name))
         text = f"run {self.ctx.name} is set aside: {body['reason'][:200]}"
         self.ctx.tell("console", Alert(text, {"thread": self.ctx.name}))
+
+
+def earliest(bodies: Sequence[dict[str, Any]]) -> int | None:
+    """When the first of the timers is due that these bodies set."""
+    return min((timer["due"] for body in bodies for timer in body.get("timers", ())), default=None)

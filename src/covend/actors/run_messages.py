@@ -99,10 +99,15 @@ class Resting:
 
 @dataclass(frozen=True, slots=True)
 class Wrote:
-    """To the desk: the run has new records, and began these others."""
+    """To the desk: the run has new records, and began these others.
+
+    ``know`` is its end's body, ``due`` when the earliest timer is due that they set.
+    """
 
     thread: str
     begun: tuple[str, ...] = ()
+    know: dict[str, Any] | None = None
+    due: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +151,7 @@ class Dispatch:
     """To the courier: carry this call out, once for each key.
 
     ``again`` says that it may have been carried out before; ``policy`` is the query's
-    ``on_indeterminate`` (P4).
+    ``on_indeterminate`` (P4). ``recorded`` is as in ``Recorded``.
     """
 
     thread: str
@@ -155,13 +160,14 @@ class Dispatch:
     klass: str
     policy: Literal["redispatch", "fail", "ask"]
     again: bool = False
+    recorded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """To the courier: the answer to this key is durable and need not be kept."""
+    """To the courier: the answers to these keys are durable and need not be kept."""
 
-    key: str
+    keys: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
