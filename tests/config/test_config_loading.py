@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from covend.config import GIB, MIB, Box, ConfigErrors, load, parse
+from covend.config import GIB, MIB, Box, ConfigErrors, expand_command, load, parse
 from covend.config.sections import INERTIA, SLA, WEIGHTS
 
 from .documents import ENVIRON, GOOD
@@ -93,6 +93,27 @@ def test_placeholders_are_filled_in(box_of):
 def test_a_placeholder_that_cannot_be_filled_in_says_why(errors_of, written, said):
     text = GOOD.replace("{port}", written)
     assert errors_of(text) == [f"7 $.soulstone[0].command[2]: {said}"]
+
+
+RESPONDER = """
+[[responder]]
+name = "auditor"
+kind = "system"
+command = ["{python}", "{here}/audit.py", "--key={env:SET}"]
+"""
+
+
+def test_a_responder_s_command_is_kept_as_written_and_filled_in_where_it_is_run(box_of):
+    """P5: a plan means the interpreter of any box, and holds no secret."""
+    (auditor,) = box_of(GOOD + RESPONDER).responder
+    assert auditor.command == ("{python}", "{here}/audit.py", "--key={env:SET}")
+    filled = expand_command(auditor.command, Path("/boxes"), {"SET": "value"})
+    assert filled == (sys.executable, "/boxes/audit.py", "--key=value")
+
+
+def test_a_responder_s_placeholder_is_checked_with_the_file(errors_of):
+    (error,) = errors_of(GOOD + RESPONDER.replace("{here}", "{hre}"))
+    assert "$.responder[0].command: unknown placeholder {hre}; did you mean 'here'?" in error
 
 
 def test_finding_a_packaged_file_imports_nothing(box_of):

@@ -7,7 +7,7 @@ from covend.config.changes import Changes, Delta, diff
 from covend.config.errors import ConfigError, ConfigErrors
 from covend.config.lastgood import load_or_last_good, remember
 from covend.config.loading import load, parse
-from covend.config.placeholders import expand_env
+from covend.config.placeholders import PlaceholderError, expand_command, expand_env
 from covend.config.queries import OfficeHours, Price, Queries, Records, ResponderEntry
 from covend.config.schema import schema_text
 from covend.config.sections import (
@@ -41,6 +41,7 @@ __all__ = [
     "Key",
     "Oculus",
     "OfficeHours",
+    "PlaceholderError",
     "Price",
     "Queries",
     "Reactor",
@@ -52,6 +53,7 @@ __all__ = [
     "Watchdog",
     "Whim",
     "diff",
+    "expand_command",
     "expand_env",
     "load",
     "load_or_last_good",

@@ -17,7 +17,7 @@ from covend.config.convert import Converter
 from covend.config.errors import ConfigError, ConfigErrors, Path, show_path
 from covend.config.folders import default_run_dir, default_state_dir
 from covend.config.locate import line_at, lines_of
-from covend.config.placeholders import PlaceholderError, expand, plain_values
+from covend.config.placeholders import PlaceholderError, expand, expand_command, plain_values
 from covend.config.sections import INERTIA, SLA, WEIGHTS
 from covend.config.structs import Box, Coven, Soulstone
 
@@ -54,6 +54,7 @@ def parse(text: str, file: FilePath, environ: Mapping[str, str]) -> Box:
         _finish_soulstone(stone, converter.where[id(stone)], here, environ, report)
         for stone in box.soulstone
     )
+    _check_commands(box, here, environ, report)
     if errors:
         raise ConfigErrors(errors)
     return _finish(box, stones, here)
@@ -138,6 +139,15 @@ def _finish_soulstone(
         env={name: fill(value, "env", name) for name, value in stone.env.items()},
         cwd=None if stone.cwd is None else _absolute(here, fill(stone.cwd, "cwd")),
     )
+
+
+def _check_commands(box: Box, here: FilePath, environ: Mapping[str, str], report: Any) -> None:
+    """Report the placeholders of responders' commands that could not be filled in here."""
+    for number, responder in enumerate(box.responder):
+        try:
+            expand_command(responder.command, here, environ)
+        except PlaceholderError as error:
+            report(("responder", number, "command"), str(error))
 
 
 def _finish(box: Box, stones: tuple[Soulstone, ...], here: FilePath) -> Box:

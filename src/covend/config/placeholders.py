@@ -19,7 +19,7 @@ import importlib.util
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from covend.config.errors import did_you_mean
@@ -62,18 +62,31 @@ def expand_env(text: str) -> str:
     return expand(text, {}, os.environ)
 
 
+def expand_command(
+    command: Sequence[str], here: Path, environ: Mapping[str, str]
+) -> tuple[str, ...]:
+    """A responder's command with its placeholders filled in, as it is run; or PlaceholderError.
+
+    Kept as it is written until then: a plan that names `{python}` means that of any box, and what
+    `{env:VAR}` stands for gets into no record.
+    """
+    return tuple(expand(word, _place(here), environ) for word in command)
+
+
+def _place(here: Path) -> dict[str, str]:
+    return {"python": sys.executable, "here": str(here), "home": os.path.expanduser("~")}
+
+
 def plain_values(name: str, model: str, endpoint: str, here: Path) -> dict[str, str]:
     """What the placeholders without argument stand for, for one soulstone."""
     host, _, port = endpoint.removeprefix("http://").rpartition(":")
     return {
-        "python": sys.executable,
+        **_place(here),
         "name": name,
         "model": model,
         "endpoint": endpoint,
         "host": host.strip("[]"),
         "port": port,
-        "here": str(here),
-        "home": os.path.expanduser("~"),
     }
 
 

@@ -123,12 +123,12 @@ class Questions:
         self.check(f"retry: the surest of {told}", ok, answer, events)
 
     def ensemble(self) -> None:
-        """Three samples, the majority of them, and a program that checks it."""
+        """Three samples, what most of them say, and a program that checks it."""
         answer, events = self.ask(
             "How many legs does a cat have?",
             {"domain": "samples"},
             answer_shape=NUMBER,
-            fold={"kind": "majority"},
+            fold={"kind": "consensus"},
             dial={"max_tokens": 8, "temperature": 1.0},
             orchestration={"pattern": "ensemble_with_audit", "auditor": [{"id": "leg-auditor"}]},
         )
@@ -153,11 +153,10 @@ class Questions:
             input={"inline": "Dear Sir, what is 6 * 7, please?"},
             triggers=[then],
         )
-        (begun,) = [event for event in events if event.kind == "trigger"]
-        child = str(begun.body["child"])
-        for _event in self.client.events(child):
+        (child,) = self.client.queries(parent=answer.id).queries
+        for _event in self.client.events(child.id):
             pass  # to its end
-        end = self.client.get(child).know
+        end = self.client.get(child.id).know
         ok = answer.answer == "6 * 7" and end is not None and end.answer == "42"
         what = f"nested: {answer.answer!r} begins the next query, which finds"
         self.check(what, ok, end or answer, events)
@@ -180,10 +179,10 @@ class Questions:
             }
         )
         task = wait(lambda: self.client.inbox(PERSON).tasks, QUERY_SECONDS, "the person's task")[0]
-        pid = self.stage.box.pid_of("core")
+        life, pid = self.stage.box.status()["core_incarnation"], self.stage.box.pid_of("core")
         say(f"the person is asked; kill -9 of the core, pid {pid}")
         kill(pid)
-        wait(lambda: self.stage.box.pid_of("core") != pid, 30, "a new core")
+        wait(lambda: self.stage.box.status()["core_incarnation"] != life, 30, "a new core")
         (same,) = wait(lambda: self.client.inbox(PERSON).tasks, 30, "the task, after the crash")
         self.client.answer(same.id, PERSON, "Yes, as goodwill.", confidence=0.9)
         events = list(self.client.events(ticket.id))
