@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from covend.questions import (
     ActOnTask,
     CancelQuery,
+    EndOf,
     ListQueries,
     ListResponders,
     ListTasks,
@@ -63,7 +64,7 @@ class ScriptedDesk(Actor):
         self.records: dict[str, list[dict[str, Any]]] = {}
         self.tasks: dict[str, dict[str, Any]] = {}
         self.responders: dict[str, dict[str, Any]] = {}
-        self.waiting: list[tuple[float, RecordsOf | ListTasks, Promise]] = []
+        self.waiting: list[tuple[float, RecordsOf | EndOf | ListTasks, Promise]] = []
         self.seq = 0
         self.heard: list[object] = []
         self.instant = False
@@ -87,9 +88,9 @@ class ScriptedDesk(Actor):
                 return self.page(message)
             case CancelQuery():
                 return self.cancel(message)
-            case RecordsOf() if message.id not in self.records:
+            case RecordsOf() | EndOf() if message.id not in self.records:
                 return refused(404, "no_such_query")
-            case RecordsOf() | ListTasks():
+            case RecordsOf() | EndOf() | ListTasks():
                 return self.now_or_later(message)
             case ShowTask():
                 return self.tasks.get(message.id) or refused(404, "no_such_task")
@@ -181,7 +182,7 @@ class ScriptedDesk(Actor):
 
     # ── waiting ─────────────────────────────────────────────────────────────────────────────
 
-    def now_or_later(self, message: RecordsOf | ListTasks) -> object:
+    def now_or_later(self, message: RecordsOf | EndOf | ListTasks) -> object:
         found, some = self.look(message)
         if some or message.wait <= 0:
             return found
@@ -190,11 +191,16 @@ class ScriptedDesk(Actor):
         self.ctx.timer(f"wait {id(promise)}", message.wait, Woken())
         return promise
 
-    def look(self, message: RecordsOf | ListTasks) -> tuple[dict[str, Any], bool]:
+    def look(self, message: RecordsOf | EndOf | ListTasks) -> tuple[dict[str, Any], bool]:
         if isinstance(message, RecordsOf):
             found = [entry for entry in self.records[message.id] if entry["seq"] > message.after]
             ended = self.queries[message.id]["state"] == "ended"
             return {"records": found, "ended": ended}, bool(found) or ended
+        if isinstance(message, EndOf):
+            query = self.queries[message.id]
+            ended = query["state"] == "ended"
+            told = {name: query.get(name) for name in ("id", "state", "know")}
+            return told, ended
         tasks = [
             task
             for task in self.tasks.values()
@@ -205,7 +211,7 @@ class ScriptedDesk(Actor):
         return {"tasks": tasks[: message.limit], "next": None}, bool(tasks)
 
     def settle(self) -> None:
-        still: list[tuple[float, RecordsOf | ListTasks, Promise]] = []
+        still: list[tuple[float, RecordsOf | EndOf | ListTasks, Promise]] = []
         for until, message, promise in self.waiting:
             found, some = self.look(message)
             if some or self.ctx.now() >= until:

@@ -10,7 +10,7 @@ from tests.api.scripted_desk import ANSWER, Happen
 from tests.api.served import QUERY
 
 from covend.client.models import ProblemDetails
-from covend.questions import RecordsOf, SubmitQuery
+from covend.questions import EndOf, RecordsOf, SubmitQuery
 
 
 def problem(response: httpx.Response) -> ProblemDetails:
@@ -56,9 +56,8 @@ def test_an_answer_that_comes_during_the_wait_ends_it(api):
     found: list[httpx.Response] = []
     asker = threading.Thread(target=lambda: found.append(api.submit(wait=20)))
     asker.start()
-    api.heard(RecordsOf)
+    api.heard(EndOf)
     api.tell(Happen("q-1", "call", {"slot": "primary/0"}))
-    api.heard(RecordsOf, 2)
     api.tell(Happen("q-1", "know", ANSWER))
     asker.join(10)
     assert found[0].status_code == 200 and found[0].json()["answer"] == "42"

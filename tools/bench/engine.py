@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from covend.actors.registry import Registry
 from covend.actors.timekeeper import Timekeeper
 from covend.config import Box, Queries, ResponderEntry
 from covend.phylactery.actor import Phylactery
-from covend.questions import RecordsOf, ShowQuery, SubmitQuery
+from covend.questions import EndOf, SubmitQuery
 from covend.runtime import Actor, ActorRef, ThreadSystem
 from covend.supervisors import DynamicSupervisor
 from covend.supervisors.trees import RUNS_SPEC
@@ -55,17 +55,16 @@ class Engine:
 
     def ended(self, thread: str, seconds: float = ASK_SECONDS) -> dict[str, Any]:
         """The end of a query; raises TimeoutError when it takes longer."""
-        after, deadline = 0, time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            told = self.desk.ask(RecordsOf(thread, after, 10.0), timeout=ASK_SECONDS)
-            if told["ended"]:
-                return self.desk.ask(ShowQuery(thread), timeout=ASK_SECONDS)["know"]
-            after = told["records"][-1]["seq"] if told["records"] else after
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            told = self.desk.ask(EndOf(thread, min(left, 10.0)), timeout=ASK_SECONDS)
+            if told["state"] == "ended":
+                return told["know"]
         raise TimeoutError(f"{thread} did not end within {seconds:g} s")
 
 
 @contextmanager
-def engine(store: Path, *responders: Mapping[str, Any], **limits: Any) -> Iterator[Engine]:
+def engine(store: Path, *responders: Mapping[str, Any], **limits: Any) -> Generator[Engine]:
     """A running engine on this store, with these responders."""
     entries = tuple(msgspec.convert(dict(entry), ResponderEntry) for entry in responders)
     with ThreadSystem(node="core") as system:

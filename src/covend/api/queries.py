@@ -15,7 +15,7 @@ from msgspec import Meta
 from covend.api import events
 from covend.api.operations import Call, Nothing, Stream, operation, reply
 from covend.api.problems import Problem
-from covend.api.shapes import shaped, view_of
+from covend.api.shapes import answer_of, shaped, view_of
 from covend.client.models import (
     Answer,
     Cancel,
@@ -28,7 +28,7 @@ from covend.client.models import (
     Ticket,
 )
 from covend.patterns.spec import Query, Spec
-from covend.questions import CancelQuery, ListQueries, RecordsOf, ShowQuery, SubmitQuery
+from covend.questions import CancelQuery, EndOf, ListQueries, RecordsOf, ShowQuery, SubmitQuery
 
 MAX_WAIT = 3600.0
 CANCEL_SECONDS = 30.0
@@ -97,17 +97,13 @@ async def _until_ended(
 ) -> Answer | None:
     """The end of a query, or None where it has none by the deadline or the core is away."""
     loop = asyncio.get_running_loop()
-    state, after = ticket.state, 0
     try:
-        while state != "ended":
-            left = deadline - loop.time()
-            if left <= 0:
-                return None
+        while (left := deadline - loop.time()) > 0:
             wait = min(left, events.WAIT_SECONDS)
-            page = await call.desk.ask(RecordsOf(ticket.id, after, wait), wait + 10.0)
-            after = page["records"][-1]["seq"] if page["records"] else after
-            state = "ended" if page["ended"] else "open"
-        return view_of(await call.desk.ask(ShowQuery(ticket.id))).know
+            told = await call.desk.ask(EndOf(ticket.id, wait), wait + 10.0)
+            if told["know"] is not None:
+                return answer_of(ticket.id, shaped(told["know"], Answer))
+        return None
     except Problem as problem:
         if problem.status == 503:
             return None  # it is admitted and durable: the client can look for it later

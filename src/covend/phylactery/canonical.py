@@ -22,11 +22,12 @@ MAX_DEPTH = 100
 _LARGE = 1e15
 """Floats from here on are printed by the reference alone."""
 
-# A number of fewer digits is read alike by every reader. Looking for sixteen zeros in the text
-# with all its digits made zeros is twenty times faster than the pattern, and nearly always enough.
+# A smaller integer is read alike by every reader. Whether there are so many digits in a row at all
+# is seen ten times faster than whether they are an integer, and is nearly always enough.
 _ZEROS = bytes.maketrans(b"123456789", b"000000000")
-_LONG = b"0" * 16
-_LONG_NUMBER = re.compile("9[0-9]{15}|[0-9]{17}")
+_SEVENTEEN = b"0" * 17
+_SIXTEEN = re.compile("9[0-9]{15}")
+_LARGE_INTEGER = re.compile(r"(?:^|[:,\[\s])-?(?:9[0-9]{15}|[0-9]{17})")
 _encode = msgspec.json.Encoder(order="deterministic").encode
 _decode = msgspec.json.Decoder().decode
 
@@ -65,11 +66,16 @@ def parse(text: str) -> object:
     Integers beyond ±(2⁵³-1) become floats, as in ECMAScript. Raises ``ValueError`` for no JSON.
     """
     try:
-        if _LONG in text.encode().translate(_ZEROS) and _LONG_NUMBER.search(text):
+        if _may_have_large_integer(text):
             return cast(object, json.loads(text, parse_int=_integer, parse_constant=_refuse))
         return _decode(text)
     except RecursionError:
         raise ValueError("nested too deep") from None
+
+
+def _may_have_large_integer(text: str) -> bool:
+    many = _SIXTEEN.search(text) or _SEVENTEEN in text.encode().translate(_ZEROS)
+    return bool(many and _LARGE_INTEGER.search(text))
 
 
 def _is_plain(value: object, depth: int) -> bool:
