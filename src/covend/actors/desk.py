@@ -19,10 +19,11 @@ from typing import Any, ClassVar, TypeAlias
 import msgspec
 
 import covend
-from covend.actors import inbox, views
+from covend.actors import inbox
 from covend.actors.children import begin_child, named_records
 from covend.actors.execution import Opening
 from covend.actors.messages import NewConfig
+from covend.actors.reading import Question, Reader, ended, is_news, unknown
 from covend.actors.run_messages import (
     Cancelling,
     Joining,
@@ -40,7 +41,7 @@ from covend.actors.run_messages import (
     Word,
     Wrote,
 )
-from covend.actors.story import Story, wall_clock
+from covend.actors.story import wall_clock
 from covend.config import Box
 from covend.patterns.admit import InvalidQuery, admit
 from covend.patterns.nesting import gathered, joined
@@ -48,13 +49,10 @@ from covend.patterns.spec import Join
 from covend.patterns.state import INPUTS
 from covend.phylactery.messages import (
     Append,
-    Find,
     Latest,
     OpenCalls,
     Query,
-    Tasks,
     Thread,
-    Threads,
     Unfinished,
 )
 from covend.phylactery.records import record
@@ -81,10 +79,9 @@ RUNS = "patterns"
 """The dynamic supervisor of the executions (DESIGN §4)."""
 STORE_SECONDS = 30.0
 MAX_WAIT_SECONDS = 60.0
-PAGE_LIMIT = 200
-RECORDS_LIMIT = 500
 LIVE_SECONDS = 15.0
 """A page that asked so lately is open: between two long polls nobody is told otherwise."""
+MAX_PAGES = 1000
 WAKE_AT_ONCE = 16
 
 
@@ -125,6 +122,7 @@ class Desk(Actor):
         """Who has an execution, and the number of the last message passed on to it."""
         self.sent = 0
         """No number is used twice: what a passivated execution said last is known as such."""
+        self.reader = Reader(self.ask_store)
         self.aside: set[str] = set()
         self.waking: deque[str] = deque()
         self.waiters: dict[str | None, dict[int, Waiter]] = {}
@@ -186,7 +184,7 @@ class Desk(Actor):
                 thread=thread,
                 now=self.clock(),
                 seed=secrets.randbits(32),
-                records=named_records(order.query, self.find),
+                records=named_records(order.query, self.reader.find),
             )
         except InvalidQuery as error:
             errors = [dict(problem) for problem in error.errors]
@@ -210,10 +208,6 @@ class Desk(Actor):
             return inbox.refused(409, "key_reused", text)
         row = self.ask_store(Thread(thread))
         return {"id": thread, "state": row["state"]}
-
-    def find(self, name: str) -> dict[str, Any] | None:
-        """The record of this id."""
-        return self.ask_store(Find(name))
 
     # ── executions (P6) ─────────────────────────────────────────────────────────────────────
 
@@ -325,7 +319,7 @@ class Desk(Actor):
             if complete and self.ask_store(Thread(child)) is None:
                 answers, budget = gathered(members)
                 whole = {**body, "answers": answers, "budget": budget}
-                records.append(begin_child(whole, known, self.find, self.clock()))
+                records.append(begin_child(whole, known, self.reader.find, self.clock()))
                 begun.append(child)
         self.ctx.ask("phylactery", Append(records), timeout=STORE_SECONDS)
         return begun
@@ -337,7 +331,7 @@ class Desk(Actor):
         if row is None:
             return unknown(order.id)
         if row["state"] == "ended":
-            return ended(order.id, self.body_of(row["know"]))
+            return ended(order.id, self.reader.body_of(row["know"]))
         promise = self.ctx.later()
         self.route(order.id, Cancelling(order.id, order.reason, promise))
         return promise
@@ -363,109 +357,21 @@ class Desk(Actor):
 
     # ── what is asked about them ────────────────────────────────────────────────────────────
 
-    def read(self, question: object) -> object:
-        try:
-            match question:
-                case ShowQuery(id=thread):
-                    return self.show(thread)
-                case EndOf():
-                    return self.end(question)
-                case ListQueries():
-                    return self.listing(question)
-                case RecordsOf():
-                    return self.records(question)
-                case ListTasks():
-                    return self.tasks(question)
-                case ShowTask(id=name):
-                    return self.task(name)
-                case _:
-                    return None
-        except ReplyError as error:
-            return inbox.refused(503, "not_read", str(error))
+    def read(self, question: Question) -> object:
+        """What there is; where that is no news and the asker can wait, what comes (P18)."""
+        if isinstance(question, ListTasks) and question.did is not None and question.wait > 0:
+            self.seen(question.did)
+        answer = self.reader.answer(question)
+        if isinstance(question, RecordsOf | EndOf | ListTasks) and question.wait > 0:
+            return answer if is_news(question, answer) else self.wait(question)
+        return answer
 
-    def show(self, thread: str) -> dict[str, Any]:
-        row = self.ask_store(Thread(thread))
-        if row is None:
-            return unknown(thread)
-        records = self.ask_store(Query(thread=thread, newest_first=False))
-        entries = Story(thread).read(records)
-        purged = any(entry.get("purged") for entry in records)
-        know = next((entry.body for entry in entries if entry.kind == "know"), None)
-        k = None if purged else views.folded(thread, entries)
-        return {**views.run(row, k, know), "query": entries[0].body["query"]}
-
-    def end(self, question: EndOf) -> object:
-        row = self.ask_store(Thread(question.id))
-        if row is None:
-            return unknown(question.id)
-        if row["state"] == "ended":
-            return ended(question.id, self.body_of(row["know"]))
-        if question.wait > 0:
-            return self.wait(question)
-        return {"id": question.id, "state": "open", "know": None}
-
-    def listing(self, question: ListQueries) -> dict[str, Any]:
-        limit = bounded(question.limit)
-        rows = self.ask_store(
-            Threads(question.state, question.parent, question.after, limit, newest_first=True)
-        )
-        lines = [
-            views.line(row, self.body_of(row["intend"]), self.body_of(row["know"])) for row in rows
-        ]
-        return {"queries": lines, "next": rows[-1]["seq"] if len(rows) == limit else None}
-
-    def records(self, question: RecordsOf) -> object:
-        row = self.ask_store(Thread(question.id))
-        if row is None:
-            return unknown(question.id)
-        found = self.ask_store(
-            Query(
-                thread=question.id,
-                after=question.after,
-                limit=RECORDS_LIMIT,
-                newest_first=False,
-            )
-        )
-        ended = row["state"] == "ended"
-        if not found and not ended and question.wait > 0:
-            return self.wait(question)
-        return {"records": found, "ended": ended}
-
-    def tasks(self, question: ListTasks) -> object:
-        if question.did is not None and question.wait > 0:
-            self.pages[question.did] = self.ctx.now()
-        page = self.task_page(question)
-        return self.wait(question) if not page["tasks"] and question.wait > 0 else page
-
-    def task_page(self, question: ListTasks) -> dict[str, Any]:
-        limit = bounded(question.limit)
-        rows = self.ask_store(Tasks(question.did, question.state, question.after, limit))
-        found = [
-            views.task(row, body)
-            for row in rows
-            if (body := self.call_body(row["thread"], row["slot"], row["attempt"])) is not None
-        ]
-        return {"tasks": found, "next": rows[-1]["seq"] if len(rows) == limit else None}
-
-    def task(self, name: str) -> dict[str, Any]:
-        place = inbox.parse_task(name)
-        if place is not None:
-            for row in self.ask_store(Tasks(thread=place[0])):
-                body = self.call_body(row["thread"], row["slot"], row["attempt"])
-                if body is not None and f"{row['slot']}#{row['attempt']}" == place[1]:
-                    return views.task(row, body)
-        return inbox.refused(404, "not_found", f"there is no task {name!r}")
-
-    def call_body(self, thread: str, slot: str, attempt: int) -> dict[str, Any] | None:
-        for entry in self.ask_store(Query(kind="call", thread=thread)):
-            body = entry["body"]
-            if (body.get("slot"), body.get("attempt")) == (slot, attempt):
-                return body
-        return None
-
-    def body_of(self, name: str | None) -> dict[str, Any] | None:
-        found = None if name is None else self.find(name)
-        return None if found is None else found["body"]
+    def seen(self, did: str) -> None:
+        """A page of this person is open."""
+        now = self.ctx.now()
+        if len(self.pages) >= MAX_PAGES:
+            self.pages = {who: at for who, at in self.pages.items() if now - at < LIVE_SECONDS}
+        self.pages[did] = now
 
     # ── waiting for news ────────────────────────────────────────────────────────────────────
 
@@ -489,8 +395,8 @@ class Desk(Actor):
         self.ctx.cancel(("wait", number))
         asked = waiter.question
         if isinstance(asked, ListTasks) and asked.did is not None:
-            self.pages[asked.did] = self.ctx.now()
-        waiter.promise.reply(news or self.read(msgspec.structs.replace(asked, wait=0.0)))
+            self.seen(asked.did)
+        waiter.promise.reply(news or self.reader.answer(asked))
 
     # ── asking others ───────────────────────────────────────────────────────────────────────
 
@@ -516,15 +422,3 @@ def named(key: str | None) -> str:
     if key is None:
         return f"q-{uuid.uuid4().hex}"
     return f"q-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
-
-
-def ended(thread: str, know: dict[str, Any] | None) -> dict[str, Any]:
-    return {"id": thread, "state": "ended", "know": know}
-
-
-def unknown(thread: str) -> dict[str, Any]:
-    return inbox.refused(404, "not_found", f"there is no query {thread!r}")
-
-
-def bounded(limit: int) -> int:
-    return max(1, min(limit, PAGE_LIMIT))

@@ -1,0 +1,141 @@
+"""Answering from the store what is asked about runs and tasks (P18). No state of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from covend.actors import inbox, views
+from covend.actors.story import Story
+from covend.phylactery.messages import Find, Query, Tasks, Thread, Threads
+from covend.questions import EndOf, ListQueries, ListTasks, RecordsOf, ShowQuery, ShowTask
+from covend.runtime import ReplyError
+
+PAGE_LIMIT = 200
+RECORDS_LIMIT = 500
+
+Question: TypeAlias = ShowQuery | EndOf | ListQueries | RecordsOf | ListTasks | ShowTask
+
+
+class Reader:
+    """Reads through ``ask``, which asks the store. In the thread of whoever owns it."""
+
+    def __init__(self, ask: Callable[[object], Any]) -> None:
+        self.ask = ask
+
+    def answer(self, question: Question) -> dict[str, Any]:
+        """What there is now; a refusal where there is no such thing, or the store cannot say."""
+        try:
+            match question:
+                case ShowQuery(id=thread):
+                    return self.show(thread)
+                case EndOf(id=thread):
+                    return self.end(thread)
+                case ListQueries():
+                    return self.listing(question)
+                case RecordsOf():
+                    return self.records(question)
+                case ListTasks():
+                    return self.tasks(question)
+                case ShowTask(id=name):
+                    return self.task(name)
+        except ReplyError as error:
+            return inbox.refused(503, "not_read", str(error))
+
+    def show(self, thread: str) -> dict[str, Any]:
+        """One run in full, folded from its records."""
+        row = self.ask(Thread(thread))
+        if row is None:
+            return unknown(thread)
+        records = self.ask(Query(thread=thread, newest_first=False))
+        entries = Story(thread).read(records)
+        purged = any(entry.get("purged") for entry in records)
+        know = next((entry.body for entry in entries if entry.kind == "know"), None)
+        k = None if purged else views.folded(thread, entries)
+        return {**views.run(row, k, know), "query": entries[0].body["query"]}
+
+    def end(self, thread: str) -> dict[str, Any]:
+        row = self.ask(Thread(thread))
+        if row is None:
+            return unknown(thread)
+        if row["state"] == "ended":
+            return ended(thread, self.body_of(row["know"]))
+        return {"id": thread, "state": "open", "know": None}
+
+    def listing(self, question: ListQueries) -> dict[str, Any]:
+        limit = bounded(question.limit)
+        rows = self.ask(
+            Threads(question.state, question.parent, question.after, limit, newest_first=True)
+        )
+        lines = [
+            views.line(row, self.body_of(row["intend"]), self.body_of(row["know"])) for row in rows
+        ]
+        return {"queries": lines, "next": rows[-1]["seq"] if len(rows) == limit else None}
+
+    def records(self, question: RecordsOf) -> dict[str, Any]:
+        row = self.ask(Thread(question.id))
+        if row is None:
+            return unknown(question.id)
+        page = Query(
+            thread=question.id, after=question.after, limit=RECORDS_LIMIT, newest_first=False
+        )
+        return {"records": self.ask(page), "ended": row["state"] == "ended"}
+
+    def tasks(self, question: ListTasks) -> dict[str, Any]:
+        limit = bounded(question.limit)
+        rows = self.ask(Tasks(question.did, question.state, question.after, limit))
+        found = [
+            views.task(row, body)
+            for row in rows
+            if (body := self.call_body(row["thread"], row["slot"], row["attempt"])) is not None
+        ]
+        return {"tasks": found, "next": rows[-1]["seq"] if len(rows) == limit else None}
+
+    def task(self, name: str) -> dict[str, Any]:
+        place = inbox.parse_task(name)
+        if place is not None:
+            for row in self.ask(Tasks(thread=place[0])):
+                body = self.call_body(row["thread"], row["slot"], row["attempt"])
+                if body is not None and f"{row['slot']}#{row['attempt']}" == place[1]:
+                    return views.task(row, body)
+        return inbox.refused(404, "not_found", f"there is no task {name!r}")
+
+    def call_body(self, thread: str, slot: str, attempt: int) -> dict[str, Any] | None:
+        """The body of a call; None where it was purged (D4)."""
+        for entry in self.ask(Query(kind="call", thread=thread)):
+            body = entry["body"]
+            if (body.get("slot"), body.get("attempt")) == (slot, attempt):
+                return body
+        return None
+
+    def find(self, name: str) -> dict[str, Any] | None:
+        """The record of this id."""
+        return self.ask(Find(name))
+
+    def body_of(self, name: str | None) -> dict[str, Any] | None:
+        found = None if name is None else self.find(name)
+        return None if found is None else found["body"]
+
+
+def ended(thread: str, know: dict[str, Any] | None) -> dict[str, Any]:
+    """The answer to whoever waits for the end of a run."""
+    return {"id": thread, "state": "ended", "know": know}
+
+
+def unknown(thread: str) -> dict[str, Any]:
+    return inbox.refused(404, "not_found", f"there is no query {thread!r}")
+
+
+def bounded(limit: int) -> int:
+    return max(1, min(limit, PAGE_LIMIT))
+
+
+def is_news(question: RecordsOf | EndOf | ListTasks, answer: dict[str, Any]) -> bool:
+    """Whether an answer is what its asker would wait for."""
+    match question:
+        case RecordsOf():
+            return bool(answer.get("records") or answer.get("ended") or "refused" in answer)
+        case EndOf():
+            return answer.get("state") != "open"
+        case ListTasks():
+            return bool(answer.get("tasks")) or "refused" in answer
