@@ -11,6 +11,7 @@ from tests.api.served import QUERY
 
 from covend.client.models import ProblemDetails
 from covend.questions import EndOf, RecordsOf, SubmitQuery
+from covend.testing import eventually
 
 
 def problem(response: httpx.Response) -> ProblemDetails:
@@ -250,6 +251,33 @@ def test_a_request_waits_for_a_core_that_restarts(api):
     asker.join(10)
     assert found[0].status_code == 202
     assert len(api.actor.queries) == 1
+
+
+def test_nothing_goes_on_for_a_client_that_left(api, monkeypatch):
+    """Neither a wait for an answer nor a stream outlives who asked for it."""
+    monkeypatch.setattr("covend.api.events.WAIT_SECONDS", 0.05)
+    failed: list[Exception] = []
+
+    def ask(method, path):
+        try:
+            with httpx.Client(base_url=api.url, trust_env=False) as client:
+                client.request(method, path, json=QUERY if method == "POST" else None, timeout=20)
+        except httpx.TransportError as error:
+            failed.append(error)
+
+    id = api.submit().json()["id"]
+    asked = [("POST", "/api/queries?wait=3000"), ("GET", f"/api/queries/{id}/events")]
+    askers = [threading.Thread(target=ask, args=one) for one in asked]
+    for asker in askers:
+        asker.start()
+    api.heard(EndOf)
+    api.heard(RecordsOf, 2)
+    assert api.server.server_state.tasks
+    api.cut()
+    for asker in askers:
+        asker.join(10)
+    assert len(failed) == 2
+    eventually(lambda: not api.server.server_state.tasks, 10, "every handler has ended")
 
 
 def test_a_core_that_stays_away_is_a_503_with_a_time(api, monkeypatch):

@@ -88,8 +88,9 @@ def test_a_text_is_answered_with_the_keyboard_alone(page, browser):
 def test_what_a_task_says_stays_text(page, browser):
     """Nothing of a question, an input or a choice becomes markup or code."""
     choice = {"kind": "choice", "choices": [HOSTILE, "b"]}
-    page.tell(NewTask(**{**TASK, "id": "t-2", "question": HOSTILE, "did": HOSTILE, "show": HOSTILE,
-                         "input": {"inline": {"html": HOSTILE}}, "answer_shape": choice}))  # fmt: skip
+    said = dict.fromkeys(("question", "did", "show"), HOSTILE)
+    about = {"input": {"inline": {"html": HOSTILE}}, "answer_shape": choice}
+    page.tell(NewTask(**{**TASK, "id": "t-2", **said, **about}))
     show(browser, "t-2")
     assert browser.text("#question") == HOSTILE
     assert browser.look("document.querySelectorAll('main img, main script').length") == 0

@@ -107,7 +107,7 @@ def _answer(
 _REASONS = {
     404: "There is no such thing.",
     409: "It does not fit what has happened already.",
-    422: "Well formed, and it cannot be carried out; `errors` has every fault by its path.",
+    422: "Well formed, and it cannot be carried out; every fault is named by its path.",
 }
 
 

@@ -70,7 +70,7 @@ class EventParams(Spec, frozen=True, kw_only=True):
 @operation(
     "POST",
     "/api/queries",
-    "Ask a question; with `wait` for its answer",
+    "Ask a question, and wait for its answer or not",
     params=SubmitParams,
     body=Query,
     headers={"Idempotency-Key": "The same key is the same query, never a second one."},
@@ -95,10 +95,11 @@ async def submit(call: Call[SubmitParams, Query]) -> Response[Any]:
 async def _until_ended(
     call: Call[SubmitParams, Query], ticket: Ticket, deadline: float
 ) -> Answer | None:
-    """The end of a query, or None where it has none by the deadline or the core is away."""
+    """The end of a query; None without one by the deadline, or where core or client have left."""
     loop = asyncio.get_running_loop()
+    leaving = asyncio.ensure_future(call.request.receive())  # all that can come is the client's end
     try:
-        while (left := deadline - loop.time()) > 0:
+        while (left := deadline - loop.time()) > 0 and not leaving.done():
             wait = min(left, events.WAIT_SECONDS)
             told = await call.desk.ask(EndOf(ticket.id, wait), wait + 10.0)
             if told["know"] is not None:
@@ -108,6 +109,8 @@ async def _until_ended(
         if problem.status == 503:
             return None  # it is admitted and durable: the client can look for it later
         raise
+    finally:
+        leaving.cancel()
 
 
 def seconds(value: float) -> float:

@@ -81,12 +81,12 @@ function anyField(name, options) {
   }, { ...options, hint: options.hint || "text, or JSON" });
 }
 
-function choiceField(name, choices, options) {
+function choiceField(name, choices, options, label = readable) {
   const group = `choice-${(serial += 1)}`;
   const rows = choices.map((choice, index) => {
     const id = `${group}-${index}`;
     const input = element("input", { type: "radio", name: group, id, value: String(index) });
-    return element("div", { class: "choice" }, input, element("label", { for: id }, readable(choice)));
+    return element("div", { class: "choice" }, input, element("label", { for: id }, label(choice)));
   });
   const box = element("fieldset", {}, element("legend", {}, options.required ? `${name} *` : name),
     ...rows, options.hint ? element("p", { class: "hint" }, options.hint) : null);
@@ -105,7 +105,7 @@ function member(name, schema, required) {
     case "string": return textField(name, options);
     case "number": return numberField(name, false, options);
     case "integer": return numberField(name, true, options);
-    case "boolean": return choiceField(name, [true, false], options);
+    case "boolean": return choiceField(name, [true, false], options, (yes) => (yes ? "yes" : "no"));
     case undefined: return anyField(name, options);
     default: return jsonField(name, options);
   }
