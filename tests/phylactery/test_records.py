@@ -30,7 +30,7 @@ def test_the_id_is_the_sha256_of_the_canonical_content() -> None:
         {"actor": "coven"},
         {"act": "KNOW"},
         {"kind": "other"},
-        {"body": {"a": 2}},
+        {"text": '{"a":2}'},
         {"clock": 8},
         {"parents": ("0" * 64,)},
     ],

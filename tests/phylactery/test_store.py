@@ -53,7 +53,7 @@ def test_a_duplicate_append_is_a_no_op(store: Store) -> None:
 def test_a_record_that_is_not_named_by_its_content_is_refused_whole(store: Store) -> None:
     """D1: and nothing of its batch is stored."""
     good = numbered(1)[0]
-    forged = Record(id="0" * 64, thread="t", actor="a", act="DO", kind="k", body={}, clock=1)
+    forged = Record(id="0" * 64, thread="t", actor="a", act="DO", kind="k", text="{}", clock=1)
     with pytest.raises(BadRecord, match="named by its content"):
         store.append([good, forged])
     assert numbers(store) == []

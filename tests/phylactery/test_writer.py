@@ -44,7 +44,7 @@ def test_one_batch_that_cannot_be_stored_harms_no_other(tmp_path: Path) -> None:
     store = open_store(tmp_path / "p.db", max_pages=30)
     group = GroupCommit(store)
     answers: dict[str, int | Exception] = {}
-    forged = Record(id="f" * 64, thread="t", actor="a", act="DO", kind="k", body={}, clock=1)
+    forged = Record(id="f" * 64, thread="t", actor="a", act="DO", kind="k", text="{}", clock=1)
     group.add([one(1)], lambda got: answers.update(first=got))
     group.add([one(n, pad=3000) for n in range(10, 60)], lambda got: answers.update(big=got))
     group.add([forged], lambda got: answers.update(forged=got))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
@@ -87,9 +88,14 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
 Body = TypeVar("Body", bound=msgspec.Struct)
 
 
+@lru_cache
+def _decoder(form: type[Body]) -> msgspec.json.Decoder[Body]:
+    return msgspec.json.Decoder(form)
+
+
 def read(entry: Record, form: type[Body]) -> Body:
     """The body of a record in this form; raises ``BadRecord`` saying which member is wrong."""
     try:
-        return msgspec.convert(entry.body, form)
+        return _decoder(form).decode(entry.text)
     except msgspec.ValidationError as error:
         raise BadRecord(f"the body of the {entry.kind!r} record {entry.id}: {error}") from None

@@ -8,19 +8,27 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from covend.phylactery.canonical import NotCanonical, canonical, parse
+from covend.phylactery.canonical import canonical, parse
 from covend.phylactery.errors import StoreError
-from covend.phylactery.records import ACTS, BadRecord, Record, is_intact
-from covend.phylactery.rows import Entry
+from covend.phylactery.records import Act, BadRecord, Record, is_intact
+from covend.phylactery.rows import PURGED_BODY, Entry
 from covend.phylactery.schema import WORKING_KINDS
 
 if TYPE_CHECKING:
     from covend.phylactery.store import Store
 
 
-class Line(Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One exported record; ``purged`` if its body is gone."""
 
+    id: str
+    thread: str
+    actor: str
+    act: Act
+    kind: str
+    body: dict[str, Any]
+    clock: int
+    parents: tuple[str, ...] = ()
     purged: bool = False
 
 
@@ -88,25 +96,16 @@ def _parsed(line: str) -> Entry:
         actor=given.actor,
         act=given.act,
         kind=given.kind,
-        body=given.body,
+        text=PURGED_BODY if given.purged else canonical(given.body).decode(),
         clock=given.clock,
         parents=given.parents,
     )
-    if record.act not in ACTS:
-        raise BadRecord(f"act is {record.act!r}")
     if given.purged:
-        if record.kind not in WORKING_KINDS or record.body:
+        if record.kind not in WORKING_KINDS or given.body:
             raise BadRecord(f"a {record.kind!r} record with this body cannot have been purged")
-    elif not _is_intact(record):
+    elif not is_intact(record):
         raise BadRecord(f"the content of record {record.id} is not what its id names")
     return Entry(0, record, given.purged)
-
-
-def _is_intact(record: Record) -> bool:
-    try:
-        return is_intact(record)
-    except NotCanonical:
-        return False
 
 
 def _check_parents(store: Store, record: Record, clocks: dict[str, int]) -> None:

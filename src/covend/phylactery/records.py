@@ -25,8 +25,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that was intended, done or learned, and never changes again.
 
     ``thread`` groups the records of one story (a transition, a job, a soulstone), ``kind`` says
-    what ``body`` is. ``clock`` is a hybrid clock: microseconds since 1970 by the wall, but always
-    later than every parent's. Build one with ``record()``: ``id`` follows from all the rest.
+    what its body is, and ``text`` is that body's canonical JSON, empty where it was purged (D4).
+    ``clock`` is a hybrid clock: microseconds since 1970 by the wall, but always later than every
+    parent's. Build one with ``record()``: ``id`` follows from all the rest.
     """
 
     id: str
@@ -34,9 +35,14 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
     act: Act
     kind: str
-    body: dict[str, Any]
+    text: str
     clock: int
     parents: tuple[str, ...] = ()
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The body as data of the caller's own; raises ``BadRecord`` if it is not a JSON object."""
+        return parse_body(self.text) if self.text else {}
 
 
 def record(
@@ -74,7 +80,7 @@ def record(
         actor=actor,
         act=act,
         kind=kind,
-        body=body,
+        text=text,
         clock=clock,
         parents=ids,
     )
@@ -106,9 +112,8 @@ def content_id(
 
 def is_intact(entry: Record) -> bool:
     """True if the record's id is the hash of its content."""
-    body = canonical(entry.body).decode()
     return entry.id == content_id(
-        entry.thread, entry.actor, entry.act, entry.kind, body, entry.clock, entry.parents
+        entry.thread, entry.actor, entry.act, entry.kind, entry.text, entry.clock, entry.parents
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, cast
 
 from covend.phylactery.canonical import canonical, parse
 from covend.phylactery.database import Row
-from covend.phylactery.records import BadRecord, Record, as_dict, content_id, parse_body
+from covend.phylactery.records import BadRecord, Record, as_dict, content_id, is_intact
 from covend.phylactery.schema import WORKING_KINDS
 
 COLUMNS = "seq, id, thread, actor, act, kind, clock, body, parents"
@@ -35,13 +35,9 @@ class Entry(NamedTuple):
 
 def to_row(entry: Record) -> NewRow:
     """The row of a record; raises ``BadRecord`` if the record is not named by its content (D1)."""
-    body = canonical(entry.body).decode()
-    found = content_id(
-        entry.thread, entry.actor, entry.act, entry.kind, body, entry.clock, entry.parents
-    )
-    if found != entry.id:
-        raise BadRecord(f"record {entry.id!r} is not named by its content ({found}): use record()")
-    return _row(entry, body)
+    if not is_intact(entry):
+        raise BadRecord(f"record {entry.id!r} is not named by its content: use record()")
+    return _row(entry, entry.text)
 
 
 def to_purged_row(entry: Record) -> NewRow:
@@ -70,7 +66,7 @@ def from_row(row: Row) -> Entry:
         actor=actor,
         act=act,
         kind=kind,
-        body={} if purged else parse_body(body),
+        text=body,
         clock=clock,
         parents=parents,
     )
