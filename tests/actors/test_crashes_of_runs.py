@@ -1,6 +1,5 @@
 """A run killed between any two of its records goes on with the same calls (P2–P6)."""
 
-import msgspec
 import pytest
 from tests.actors.running import World, completion, query
 
@@ -9,7 +8,7 @@ from covend.actors.run_messages import Recover, Returned, Routed
 from covend.patterns.state import INPUTS
 from covend.phylactery.actor import Phylactery
 from covend.phylactery.messages import Append, Query
-from covend.phylactery.records import Record, record
+from covend.phylactery.records import record
 from covend.questions import CancelQuery
 from covend.runtime import ThreadSystem
 from covend.testing import eventually
@@ -67,14 +66,18 @@ def gaps(records):
     return [at for at in range(1, len(records) + 1) if inputs[at - 1] or inputs[at]]
 
 
+def again(entry, **changed):
+    """A stored record, built anew; the same one unless something is changed."""
+    entry = {**entry, **changed}
+    members = ("thread", "kind", "body", "actor", "act", "clock", "parents")
+    return record(**{name: entry[name] for name in members})
+
+
 def lay_down(path, records):
     """A store with just these records, as one transaction: what it takes is shown elsewhere."""
     with ThreadSystem(node="core") as system:
         store = system.spawn(Phylactery, path, name="phylactery")
-        made = [
-            msgspec.convert({**entry, "parents": tuple(entry["parents"])}, Record)
-            for entry in records
-        ]
+        made = [again(entry) for entry in records]
         store.ask(Append(made), timeout=5.0)
 
 
@@ -190,24 +193,11 @@ def test_a_run_whose_records_differ_from_what_follows_is_set_aside_with_both_ver
         core.parked()
         call = core.records(thread, "call")[0]
         intend = core.records(thread, "intend")[0]
-    forged = [intend, {**call, "body": {**call["body"], "role": "audit"}}]
-    path = world.path.with_name("forged.db")
+    forged = again(call, body={**call["body"], "role": "audit"})
+    world.path = world.path.with_name("forged.db")
     with ThreadSystem(node="core") as system:
-        store = system.spawn(Phylactery, path, name="phylactery")
-        last = []
-        for entry in forged:
-            made = record(
-                thread,
-                entry["kind"],
-                entry["body"],
-                actor="x",
-                act=entry["act"],
-                clock=entry["clock"],
-                parents=last,
-            )
-            last = [made.id]
-            store.ask(Append([made]), timeout=5.0)
-    world.path = path
+        store = system.spawn(Phylactery, world.path, name="phylactery")
+        store.ask(Append([again(intend), forged]), timeout=5.0)
     with world.core() as core:
         told = core.ask(CancelQuery(thread))["refused"]
         assert (told["status"], told["code"]) == (409, "set_aside")

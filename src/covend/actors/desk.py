@@ -70,7 +70,7 @@ from covend.questions import (
     ShowTask,
     SubmitQuery,
 )
-from covend.runtime import Actor, ActorDead, Answer, MailboxSpec, Promise, ReplyError
+from covend.runtime import Actor, ActorDead, Answer, MailboxFull, MailboxSpec, Promise, ReplyError
 from covend.supervisors.messages import StartMember, TerminateChild, WhichChildren
 
 log = logging.getLogger(__name__)
@@ -229,12 +229,15 @@ class Desk(Actor):
                 return
         self.sent += 1
         self.runs[thread] = self.sent
-        self.ctx.tell(thread, Routed(self.sent, message))
+        try:
+            self.ctx.tell(thread, Routed(self.sent, message))
+        except MailboxFull as error:
+            self.unheard(message, str(error))
 
     def unheard(self, message: object, why: str) -> None:
-        """The runs' supervisor is gone: a new one is about to come, and recovery with it.
+        """The runs' supervisor is being replaced, or a run is overwhelmed.
 
-        What is lost is said again then: answers by the courier, timers by the timekeeper.
+        What is lost is said again: answers by the courier, timers by the timekeeper.
         """
         if isinstance(message, Word | Cancelling):
             message.promise.reply(inbox.refused(503, "restarting", why))

@@ -18,15 +18,12 @@ import msgspec
 import covend
 from covend.actors import inbox
 from covend.actors.children import begin_child
+from covend.actors.effects import Effects, name_of
 from covend.actors.messages import Alert
 from covend.actors.run_messages import (
     Cancelling,
-    Dispatch,
-    Happening,
     Joining,
     Known,
-    Learned,
-    Notice,
     Recorded,
     Resting,
     Returned,
@@ -34,11 +31,9 @@ from covend.actors.run_messages import (
     SetAside,
     Ticked,
     Unclear,
-    Withdraw,
     Word,
     Wrote,
 )
-from covend.actors.standing import outcomes
 from covend.actors.story import Story, wall_clock
 from covend.patterns import step
 from covend.patterns.responder import Responder
@@ -91,14 +86,10 @@ class Execution(Actor):
         self.clock = clock
         self.k: K | None = None
         self.aside = False
-        self.asked: dict[str, dict[str, Any]] = {}
-        """The body of every call, by its id."""
-        self.recorded: list[str] = []
-        """Keys of answers that the courier need not keep any longer."""
-        self.delays: dict[str, float] = {}
 
     def on_start(self) -> None:
         self.story = Story(self.ctx.name, self.clock)
+        self.effects = Effects(self.ctx)
         self.ctx.tell(self.ctx.me, Begin())
 
     def on_receive(self, message: object) -> object:
@@ -207,30 +198,19 @@ class Execution(Actor):
             return
         self.k = replayed.k
         for entry in entries:
-            self.note(entry.kind, entry.body)
+            self.effects.note(entry.kind, entry.body)
         again = [call.id for call in self.k.calls.values() if call.status == "open"]
-        written = {self.name_of(entry.body) for entry in entries if entry.kind == "call"}
+        written = {name_of(entry.body) for entry in entries if entry.kind == "call"}
         self.commit(replayed.missing)
         for name in again:
             if name in written:
-                self.dispatch(self.asked[name], again=True)
-
-    def note(self, kind: str, body: dict[str, Any]) -> None:
-        """Keep what K does not: how calls were put, and how long they took."""
-        if kind == "call":
-            self.asked[self.name_of(body)] = body
-        elif kind == "do" and "delay_secs" in body:
-            self.delays.setdefault(self.name_of(body), float(body["delay_secs"]))
-
-    @staticmethod
-    def name_of(body: dict[str, Any]) -> str:
-        return f"{body['slot']}#{body['attempt']}"
+                self.effects.dispatch(self.k, self.effects.asked[name], again=True)
 
     # ── inputs ──────────────────────────────────────────────────────────────────────────────
 
     def returned(self, k: K, news: Returned) -> None:
         """A call's answer: recorded first, then the courier may forget it (P3)."""
-        body = self.asked.get(news.call)
+        body = self.effects.asked.get(news.call)
         if body is None:
             return
         if news.declined is not None:
@@ -238,19 +218,14 @@ class Execution(Actor):
             done = {**place, "status": "declined", "problem": news.declined, "cost": 0.0}
         else:
             done = understood(k.plan, body, news.raw)
-        self.recorded.append(body["key"])
+        self.effects.recorded.append(body["key"])
         self.answer(k, done)
-        if self.recorded:
-            self.ctx.tell("courier", Recorded(self.taken_over()))
-
-    def taken_over(self) -> tuple[str, ...]:
-        """The keys to tell the courier of, once; a new call takes them along."""
-        keys, self.recorded = tuple(self.recorded), []
-        return keys
+        if self.effects.recorded:
+            self.ctx.tell("courier", Recorded(self.effects.taken_over()))
 
     def answer(self, k: K, done: dict[str, Any]) -> None:
         """The first answer counts if it is in time; late ones are billed, others kept (P12)."""
-        call = k.calls[self.name_of(done)]
+        call = k.calls[name_of(done)]
         if call.answered and done["status"] != "accepted":
             if done.get("hash") in (None, call.hash, *call.conflicts):
                 return
@@ -268,12 +243,12 @@ class Execution(Actor):
             name = tick.name.removeprefix("remind:").rpartition(":")[0]
             call = k.calls.get(name)
             if call is not None and call.status == "open":
-                self.notify("reminder", name, tuple(inbox.may_speak(k, call)))
+                self.effects.notify(k, "reminder", name, tuple(inbox.may_speak(k, call)))
         self.take("tick", {"name": tick.name, "due": tick.due}, at_least=tick.due)
 
     def word(self, k: K, word: Word) -> None:
         """A person's word: checked, then recorded, then answered with the task as it is (P18)."""
-        body = self.asked.get(word.call)
+        body = self.effects.asked.get(word.call)
         if body is None or body["responder"]["kind"] != "actor":
             word.promise.reply(inbox.refused(404, "not_found", "there is no such task"))
             return
@@ -288,7 +263,7 @@ class Execution(Actor):
     def task(self, name: str) -> dict[str, Any]:
         """A task as its person sees it now."""
         assert self.k is not None
-        call, body = self.k.calls[name], self.asked[name]
+        call, body = self.k.calls[name], self.effects.asked[name]
         state = inbox.STATES.get(call.status, call.status)
         if call.status == "open" and call.extensions:
             state = "accepted"
@@ -305,7 +280,7 @@ class Execution(Actor):
 
     def unclear(self, k: K, name: str) -> None:
         """Nobody knows whether a call was carried out, and its query says to ask (P4)."""
-        body = self.asked.get(name)
+        body = self.effects.asked.get(name)
         if body is None or k.calls[name].status != "open":
             return
         text = (
@@ -329,7 +304,7 @@ class Execution(Actor):
         assert self.k is not None
         entry = self.story.add(kind, body, at_least)
         self.store([entry])
-        self.note(kind, body)
+        self.effects.note(kind, body)
         try:
             self.k, drafts = step.take(self.k, Entry(kind, body, entry.clock))
         except Exception as error:
@@ -357,9 +332,10 @@ class Execution(Actor):
         else:
             self.store([*records, *children])
         for draft in drafts:
-            self.note(draft.kind, draft.body)
+            self.effects.note(draft.kind, draft.body)
+        assert self.k is not None
         for draft in drafts:
-            self.act_on(draft)
+            self.effects.of(self.k, draft)
         know = next((draft.body for draft in drafts if draft.kind == "know"), None)
         due = earliest([*inputs, *(draft.body for draft in drafts)]) if know is None else None
         self.ctx.tell("desk", Wrote(self.ctx.name, tuple(begun), know, due))
@@ -373,76 +349,6 @@ class Execution(Actor):
 
     def find(self, name: str) -> dict[str, Any] | None:
         return self.ctx.ask("phylactery", Find(name), timeout=STORE_SECONDS)
-
-    def act_on(self, draft: Draft) -> None:
-        """What a durable record leads to outside the records."""
-        k = self.k
-        assert k is not None
-        match draft.kind:
-            case "call":
-                if k.calls[self.name_of(draft.body)].status == "open":
-                    self.dispatch(draft.body)
-            case "learn":
-                self.take_back(list(draft.body.get("closed", {})))
-                for name, did in draft.body.get("delegate", {}).items():
-                    self.notify("delegated", name, (did,))
-            case "know":
-                open_still = ("withdrawn", "timeout")
-                self.take_back([c.id for c in k.calls.values() if c.status in open_still])
-                roles = {name: body["role"] for name, body in self.asked.items()}
-                self.ctx.tell("registry", Learned(tuple(outcomes(k, roles, self.delays))))
-            case _:
-                pass
-
-    def dispatch(self, body: dict[str, Any], again: bool = False) -> None:
-        """Have a call carried out. A person is told once, by the herald's own account (P4)."""
-        k = self.k
-        assert k is not None
-        name = self.name_of(body)
-        if body["responder"]["kind"] == "actor":
-            if not again:
-                self.notify("assigned", name, (body["responder"]["did"],))
-            return
-        order = Dispatch(
-            thread=self.ctx.name,
-            call=body,
-            responder=k.responder(body["responder"]["id"]),
-            klass=k.query.klass,
-            policy=k.query.on_indeterminate,
-            again=again,
-            recorded=self.taken_over(),
-        )
-        self.ctx.tell("courier", order)
-
-    def take_back(self, names: list[str]) -> None:
-        """Nobody waits for these calls any more (P14)."""
-        k = self.k
-        assert k is not None
-        keys: list[str] = []
-        for name in names:
-            body, call = self.asked[name], k.calls[name]
-            if call.answered:
-                continue
-            if call.kind == "actor":
-                self.notify("withdrawn", name, tuple(inbox.may_speak(k, call)))
-            else:
-                keys.append(body["key"])
-        if keys:
-            self.ctx.tell("courier", Withdraw(tuple(keys)))
-
-    def notify(self, happening: Happening, name: str, dids: tuple[str, ...]) -> None:
-        k = self.k
-        assert k is not None
-        call = k.calls[name]
-        notice = Notice(
-            happening=happening,
-            task=inbox.task_id(self.ctx.name, name),
-            dids=dids,
-            question=k.query.question,
-            due=call.deadline,
-            asked=call.called,
-        )
-        self.ctx.tell("desk", notice)
 
     def store(self, records: list[Record]) -> None:
         self.ctx.ask("phylactery", Append(records), timeout=STORE_SECONDS)

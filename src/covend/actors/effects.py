@@ -1,0 +1,108 @@
+"""What a run's records lead to outside of them: calls, withdrawals, news (P3, P14, P18).
+
+Only ever done for records that are durable; done again after a crash, it changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from covend.actors import inbox
+from covend.actors.run_messages import Dispatch, Happening, Learned, Notice, Withdraw
+from covend.actors.standing import outcomes
+from covend.patterns.state import K
+from covend.patterns.step import Draft
+from covend.runtime import Context
+
+
+class Effects:
+    """The hands of one run. In its execution's thread."""
+
+    def __init__(self, ctx: Context) -> None:
+        self.ctx = ctx
+        self.asked: dict[str, dict[str, Any]] = {}
+        """The body of every call, by its id."""
+        self.delays: dict[str, float] = {}
+        """How long the answers took, in seconds."""
+        self.recorded: list[str] = []
+        """Keys of answers that the courier need not keep any longer."""
+
+    def note(self, kind: str, body: dict[str, Any]) -> None:
+        """Keep what K does not: how calls were put, and how long they took."""
+        if kind == "call":
+            self.asked[name_of(body)] = body
+        elif kind == "do" and "delay_secs" in body:
+            self.delays.setdefault(name_of(body), float(body["delay_secs"]))
+
+    def of(self, k: K, draft: Draft) -> None:
+        """Do what a durable record asks for."""
+        match draft.kind:
+            case "call":
+                if k.calls[name_of(draft.body)].status == "open":
+                    self.dispatch(k, draft.body)
+            case "learn":
+                self.take_back(k, list(draft.body.get("closed", {})))
+                for name, did in draft.body.get("delegate", {}).items():
+                    self.notify(k, "delegated", name, (did,))
+            case "know":
+                closed = {name for body in k.noted("closed") for name in body["closed"]}
+                over = [call.id for call in k.calls.values() if call.id not in closed]
+                self.take_back(k, over)
+                roles = {name: body["role"] for name, body in self.asked.items()}
+                self.ctx.tell("registry", Learned(tuple(outcomes(k, roles, self.delays))))
+            case _:
+                pass
+
+    def dispatch(self, k: K, body: dict[str, Any], again: bool = False) -> None:
+        """Have a call carried out. A person is told once, by the herald's own account (P4)."""
+        if body["responder"]["kind"] == "actor":
+            if not again:
+                self.notify(k, "assigned", name_of(body), (body["responder"]["did"],))
+            return
+        order = Dispatch(
+            thread=k.thread,
+            call=body,
+            responder=k.responder(body["responder"]["id"]),
+            klass=k.query.klass,
+            policy=k.query.on_indeterminate,
+            again=again,
+            recorded=self.taken_over(),
+        )
+        self.ctx.tell("courier", order)
+
+    def taken_over(self) -> tuple[str, ...]:
+        """The keys to tell the courier of, once; a new call takes them along."""
+        keys, self.recorded = tuple(self.recorded), []
+        return keys
+
+    def take_back(self, k: K, names: list[str]) -> None:
+        """Nobody waits for these calls any more (P14)."""
+        keys: list[str] = []
+        for name in names:
+            call = k.calls[name]
+            if call.answered:
+                continue
+            if call.kind == "actor":
+                self.notify(k, "withdrawn", name, tuple(inbox.may_speak(k, call)))
+            else:
+                keys.append(self.asked[name]["key"])
+        if keys:
+            self.ctx.tell("courier", Withdraw(tuple(keys)))
+
+    def notify(self, k: K, happening: Happening, name: str, dids: tuple[str, ...]) -> None:
+        """Have people told about a task."""
+        call = k.calls[name]
+        notice = Notice(
+            happening=happening,
+            task=inbox.task_id(k.thread, name),
+            dids=dids,
+            question=k.query.question,
+            due=call.deadline,
+            asked=call.called,
+        )
+        self.ctx.tell("desk", notice)
+
+
+def name_of(body: dict[str, Any]) -> str:
+    """The name of the call that a ``call`` or ``do`` body is about."""
+    return f"{body['slot']}#{body['attempt']}"
