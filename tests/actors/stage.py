@@ -1,9 +1,9 @@
 """What stands around the actor under test: other processes, neighbours, a store, a small box."""
 
-import msgspec
 
 from covend.config import Box, Coven, Device, Soulstone
 from covend.phylactery.actor import Append, Query
+from covend.phylactery.records import as_dict
 from covend.runtime import NOPROC, Actor
 
 MIB = 2**20
@@ -56,14 +56,18 @@ class Store(Actor):
     def on_receive(self, message):
         match message:
             case Append():
-                self.records.extend(msgspec.to_builtins(entry) for entry in message.records)
+                self.records.extend(
+                    as_dict(entry, len(self.records) + place)
+                    for place, entry in enumerate(message.records, 1)
+                )
                 return len(message.records)
             case Query():
                 found = [
                     entry
-                    for entry in self.records
+                    for place, entry in enumerate(self.records, 1)
                     if message.kind in (None, entry["kind"])
                     and message.thread in (None, entry["thread"])
+                    and place > message.after
                 ]
                 found = found[::-1] if message.newest_first else found
                 return found[: message.limit]

@@ -26,7 +26,7 @@ from covend.actors.messages import (
     Snapshot,
 )
 from covend.actors.modelling import model_of
-from covend.phylactery.actor import Append, Query
+from covend.phylactery.messages import Append, Latest, Query
 from covend.phylactery.records import Act, record
 from covend.protocol import (
     CancelJob,
@@ -49,6 +49,10 @@ from covend.will.interrupt import Running, cheapest
 GHOUL_SILENCE_SECONDS = 5.0
 """A ghoul says hello every second; one silent for this long has lost its job."""
 STORE_SECONDS = 10.0
+CHECKPOINT = 500
+"""So many ends after the last one, the broker stores from where the next one has to read."""
+KEEP_ENDED = 1000
+"""Jobs that have ended are kept in memory up to this many; the store has the others."""
 REJOIN_SECONDS = 2.5
 """After a restart no job is handed out before every living ghoul has said what it works on."""
 
@@ -83,6 +87,8 @@ class Broker(Actor):
         self.tell: dict[str, set[str]] = {}
         """Who hears the end of a job, by its id; told again by whoever submits it again."""
         self.assign_from = 0.0
+        self.ended = 0
+        """Jobs that ended since the last checkpoint."""
 
     def on_start(self) -> None:
         self.restore()
@@ -151,7 +157,7 @@ class Broker(Actor):
             klass=order.klass,
             steps=order.steps,
         )
-        if job.id not in self.book.jobs:
+        if order.id is None or not self.recalled(job.id):
             self.keep(job.id, "INTEND", {"job": msgspec.to_builtins(job)})
             self.book.submit(job, self.ctx.now())
         if order.tell is not None:
@@ -172,6 +178,9 @@ class Broker(Actor):
         self.keep(job, "KNOW", {"error": error})
         self.event(f"job {job} " + (f"failed: {error}" if error else "done"))
         self.tell_end(entry)
+        self.ended += 1
+        if self.ended >= CHECKPOINT:
+            self.checkpoint()
 
     def tell_end(self, entry: JobEntry) -> None:
         if entry.open:
@@ -181,9 +190,9 @@ class Broker(Actor):
             self.ctx.tell(self.ctx.system.address(address), news)
 
     def show(self, job: str) -> dict[str, Any]:
-        entry = self.book.jobs.get(job)
-        if entry is None:
+        if not self.recalled(job):
             raise ReplyError(f"no job {job!r} is known here")
+        entry = self.book.jobs[job]
         return {
             "id": job,
             "capability": entry.job.capability,
@@ -329,16 +338,53 @@ class Broker(Actor):
         entry = record(f"job:{job}", "job", body, actor="broker", act=act)
         self.ctx.ask("phylactery", Append([entry]), timeout=STORE_SECONDS)
 
+    def recalled(self, job: str) -> bool:
+        """Whether a job is known: from memory, or read back from the store."""
+        if job not in self.book.jobs:
+            self.read_back(job)
+            entry = self.book.jobs.get(job)
+            if entry is not None and not entry.open:
+                self.book.forgotten[entry.status] -= 1  # counted where it is now
+        return job in self.book.jobs
+
+    def read_back(self, job: str) -> None:
+        for entry in self.stored(thread=f"job:{job}"):
+            self.restore_one(entry)
+
+    def checkpoint(self) -> None:
+        """Forget jobs that ended long ago, and store from where the next broker has to read."""
+        self.ended = 0
+        self.book.forget(KEEP_ENDED)
+        newest = self.ctx.ask("phylactery", Query(kind="job", limit=1), timeout=STORE_SECONDS)
+        body = {
+            "upto": newest[0]["seq"],
+            "jobs": list(self.book.jobs),
+            **self.book.forgotten,
+        }
+        entry = record("jobs", "jobs", body, actor="broker", act="LEARN")
+        self.ctx.ask("phylactery", Append([entry]), timeout=STORE_SECONDS)
+
     def restore(self) -> None:
-        """Read every job back; epochs go on above all that were ever given out.
+        """Read the jobs back, those that ended long ago excepted; epochs go on above all before.
 
         The epoch is the wall clock in milliseconds: it only has to grow over restarts of the core,
         which are at least a process start apart.
         """
         self.book = JobBook(epoch=int(time.time() * 1000))
-        records = self.ctx.ask("phylactery", Query(kind="job", newest_first=False), timeout=30.0)
-        for entry in records:
+        last = self.ctx.ask("phylactery", Latest("jobs", "jobs"), timeout=STORE_SECONDS)
+        body: dict[str, Any] = last["body"] if last else {"upto": 0, "jobs": []}
+        for job in body["jobs"]:
+            self.read_back(job)
+        for entry in self.stored(after=body["upto"]):
             self.restore_one(entry)
+        for status in self.book.forgotten:
+            self.book.forgotten[status] = body.get(status, 0)
+        self.book.forget(KEEP_ENDED)
+
+    def stored(self, thread: str | None = None, after: int = 0) -> list[dict[str, Any]]:
+        """The records of jobs, oldest first."""
+        query = Query(kind="job", thread=thread, after=after, newest_first=False)
+        return self.ctx.ask("phylactery", query, timeout=30.0)
 
     def restore_one(self, entry: dict[str, Any]) -> None:
         job_id, body = str(entry["thread"]).removeprefix("job:"), entry["body"]

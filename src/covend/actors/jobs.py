@@ -15,6 +15,7 @@ A job given back keeps its boundary (``done`` steps), so the next ghoul begins a
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
@@ -84,6 +85,9 @@ class JobBook:
 
     def __init__(self, epoch: int = 0) -> None:
         self.jobs: dict[str, JobEntry] = {}
+        self.over: deque[str] = deque()
+        """Jobs that have ended and are not forgotten, oldest end first."""
+        self.forgotten = {"done": 0, "failed": 0}
         self.ghouls: dict[str, GhoulEntry] = {}
         self.epoch = epoch
 
@@ -146,7 +150,15 @@ class JobBook:
     def end(self, entry: JobEntry, error: str | None) -> None:
         """The job is over; its ghoul is free."""
         self._free(entry)
+        if entry.open:
+            self.over.append(entry.job.id)
         entry.status, entry.error = ("failed" if error else "done"), error
+
+    def forget(self, keep: int) -> None:
+        """Forget all but the last ``keep`` jobs that have ended; they are counted, and stored."""
+        while len(self.over) > keep:
+            entry = self.jobs.pop(self.over.popleft())
+            self.forgotten["failed" if entry.error else "done"] += 1
 
     def give_back(self, entry: JobEntry) -> None:
         """The job is parked at its boundary; its ghoul is free, and older news of it is stale."""
@@ -184,7 +196,7 @@ class JobBook:
 
     def counts(self) -> dict[str, int]:
         """How many jobs are queued, running, parked (queued after having run), done, failed."""
-        counts = {"queued": 0, "running": 0, "parked": 0, "done": 0, "failed": 0}
+        counts = {"queued": 0, "running": 0, "parked": 0, **self.forgotten}
         for entry in self.jobs.values():
             status = "running" if entry.status == "parking" else entry.status
             if status == "queued" and entry.results:
