@@ -1,0 +1,34 @@
+"""The queries in configs/queries: admitted on the demo's box, and each pattern has one."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from covend.actors.registry import from_config
+from covend.config import load
+from covend.patterns.admit import admit
+from covend.patterns.draft import DRAFTS, drafted
+from covend.patterns.step import CURRENT, SELECTS, start
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+QUERIES = {path.stem: json.loads(path.read_text()) for path in (CONFIGS / "queries").glob("*.json")}
+QUERIES |= {f"drafted {name}": drafted("Why?", name, ["chatter", "lexicon"]) for name in DRAFTS}
+
+
+@pytest.fixture(scope="module")
+def responders():
+    return tuple(from_config(load(CONFIGS / "demo.toml")).values())
+
+
+@pytest.mark.parametrize("name", sorted(QUERIES))
+def test_a_shipped_query_is_admitted_and_finds_somebody_to_ask(responders, name):
+    """P7: as are those that `covend query -p` drafts."""
+    body = admit(QUERIES[name], responders, thread="q-1", now=1, seed=1)
+    _, drafts = start("q-1", body, 1)
+    assert {draft.kind for draft in drafts} == {"call"}
+
+
+def test_each_of_the_six_patterns_has_a_file():
+    assert SELECTS[CURRENT].keys() <= QUERIES.keys()
+    assert SELECTS[CURRENT].keys() == DRAFTS.keys()
