@@ -20,7 +20,13 @@ from covend.phylactery.messages import Query, Tasks, Thread
 from covend.protocol import JobFinished, SubmitJob
 from covend.questions import ActOnTask, CancelQuery, ListTasks, RecordsOf, ShowQuery, SubmitQuery
 from covend.runtime import Actor, ReplyError, ThreadSystem
-from covend.supervisors import DynamicSpec, DynamicSupervisor
+from covend.supervisors import (
+    ChildSpec,
+    DynamicSpec,
+    DynamicSupervisor,
+    Supervisor,
+    SupervisorSpec,
+)
 from covend.supervisors.trees import RUN
 from covend.testing import eventually
 
@@ -133,13 +139,18 @@ class Core:
         system.spawn(Phylactery, world.path, name="phylactery")
         system.spawn(Ear, self.console, name="console")
         system.spawn(Broker, world, name="broker")
-        system.spawn(Registry, box, name="registry")
-        system.spawn(Herald, box, clock, world.tell, name="herald")
-        system.spawn(Courier, box, clock, name="courier")
-        self.desk = system.spawn(Desk, box, clock, name="desk")
         spec = DynamicSpec(RUNS, RUN, intensity=1000, period=10_000.0)
-        system.spawn(DynamicSupervisor, spec, name=RUNS)
-        self.timekeeper = system.spawn(Timekeeper, clock, name="timekeeper")
+        children = [
+            ChildSpec("registry", (Registry, (box,))),
+            ChildSpec("herald", (Herald, (box, clock, world.tell))),
+            ChildSpec("courier", (Courier, (box, clock))),
+            ChildSpec("desk", (Desk, (box, clock))),
+            ChildSpec(RUNS, (DynamicSupervisor, (spec,)), kind="supervisor"),
+            ChildSpec("timekeeper", (Timekeeper, (clock,))),
+        ]
+        tree = SupervisorSpec("core", "rest_for_one", children, intensity=100, period=1000.0)
+        system.spawn(Supervisor, tree, name="core")
+        self.desk, self.timekeeper = system.address("desk"), system.address("timekeeper")
 
     def ask(self, message, seconds=10.0):
         return self.desk.ask(message, timeout=seconds)

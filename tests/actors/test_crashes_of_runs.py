@@ -4,13 +4,14 @@ import pytest
 from tests.actors.running import World, completion, query
 
 import covend
+from covend.actors.desk import RUNS
 from covend.actors.run_messages import Recover, Returned, Routed
 from covend.patterns.state import INPUTS
 from covend.phylactery.actor import Phylactery
 from covend.phylactery.messages import Append, Query
 from covend.phylactery.records import record
 from covend.questions import CancelQuery
-from covend.runtime import ThreadSystem
+from covend.runtime import KILLED, ThreadSystem
 from covend.testing import eventually
 
 JSON = {"kind": "json"}
@@ -123,6 +124,27 @@ def test_an_execution_that_dies_is_started_again_and_hears_the_answer_it_missed(
         world.held.set()
         assert core.ended(thread)["answer"] == "an answer"
     assert len(world.called) == 1
+
+
+@pytest.mark.parametrize("who", ["registry", "herald", "courier", "desk", RUNS, "timekeeper"])
+def test_whichever_actor_dies_the_run_goes_on_and_its_waiting_asker_is_not_misled(world, who):
+    """P4, S2: those that trusted the dead are started again with it, and look at the store."""
+    world.scripted("one", "an answer")
+    world.held.clear()
+    with world.core() as core:
+        thread = core.submit(query("one"))["id"]
+        eventually(lambda: world.called, what="the call")
+        dead = core.system.address(who).resolve()
+        dead.stop(KILLED)
+        assert core.system.join(dead, timeout=5.0)
+        eventually(lambda: core.system.address(who).resolve(), what=f"a new {who}")
+        world.held.set()
+        eventually(lambda: core.system.address("desk").resolve(), what="a desk")
+        assert core.ended(thread)["answer"] == "an answer"
+        assert len(core.records(thread, "do")) == 1
+        core.parked()
+    assert len(set(world.called)) == 1
+    assert len(world.called) == (1 if who in ("desk", RUNS, "timekeeper") else 2)
 
 
 @pytest.mark.parametrize(("policy", "calls", "status"), [

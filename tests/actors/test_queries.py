@@ -5,6 +5,7 @@ import threading
 import pytest
 from tests.actors.running import World, completion, query
 
+from covend.actors.messages import NewConfig
 from covend.functions import Declined
 from covend.questions import (
     CancelQuery,
@@ -374,3 +375,14 @@ def test_a_job_that_fails_is_an_error_of_its_responder(world):
         know = core.run(query("model:a"))
     assert (know["status"], know["code"]) == ("error", "responder_unavailable")
     assert "no such thing" in know["partial"][0]["problem"]
+
+
+def test_a_changed_configuration_is_taken_over(world):
+    """G10: who can be asked, and how much at once."""
+    world.scripted("one", "an answer")
+    with world.core() as core:
+        world.scripted("two", "another")
+        for owner in ("registry", "herald", "courier", "desk"):
+            core.system.address(owner).tell(NewConfig(world.box(max_active=7, max_calls=3)))
+        assert core.run(query("two"))["answer"] == "another"
+        core.run(query("one"))
