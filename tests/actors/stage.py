@@ -1,6 +1,5 @@
 """What stands around the actor under test: other processes, neighbours, a store, a small box."""
 
-
 from covend.config import Box, Coven, Device, Soulstone
 from covend.phylactery.actor import Append, Query
 from covend.phylactery.records import as_dict
