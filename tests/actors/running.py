@@ -118,8 +118,8 @@ class World:
     def box(self, **limits):
         return small_box(responder=tuple(self.entries), queries=Queries(**limits))
 
-    def tell(self, channels, title, text):
-        self.told.append((tuple(channels), title, text))
+    def tell(self, channel, title, text):
+        self.told.append((channel, title, text))
         return True
 
     @contextmanager

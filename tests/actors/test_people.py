@@ -139,7 +139,7 @@ def test_a_late_word_is_refused_although_no_tick_came_yet(world):
 
 
 def told(world, who):
-    return [(title, text) for channels, title, text in world.told if f"test://{who}" in channels]
+    return [(title, text) for channel, title, text in world.told if channel == f"test://{who}"]
 
 
 def people(world, **more):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from covend.config import expand_env
@@ -14,22 +14,27 @@ log = logging.getLogger(__name__)
 
 THREADS = 4
 MAX_QUEUED = 10_000
-Send: TypeAlias = Callable[[Sequence[str], str, str], bool]
-"""Channels, title, text; whether every channel took it."""
+Send: TypeAlias = Callable[[str, str, str], bool]
+"""Channel, title, text; whether the channel took it."""
 
 
-def send(channels: Sequence[str], title: str, text: str) -> bool:
-    """Send one message through apprise addresses, in which {env:VAR} is replaced.
+def send(channel: str, title: str, text: str) -> bool:
+    """Send one message through an apprise address, in which {env:VAR} is replaced.
 
-    Blocks as long as the channels take; what they answer is logged, never their addresses.
+    Blocks as long as the channel takes; what it answers is logged, never its address.
     """
     import apprise  # a tenth of a second and many modules: only where somebody is told
 
     messenger: Any = apprise.Apprise()  # its types are partly unknown
-    for channel in channels:
-        if not messenger.add(expand_env(channel)):
-            log.warning("a channel is no apprise address: %s…", channel.partition(":")[0])
+    if not messenger.add(expand_env(channel)):
+        log.warning("a channel is no apprise address: %s", named(channel))
+        return False
     return bool(messenger.notify(title=title, body=text))
+
+
+def named(channel: str) -> str:
+    """A channel for people to read: what follows its scheme is a secret more often than not."""
+    return f"{channel.partition(':')[0]}:…"
 
 
 class Messengers:
@@ -45,17 +50,16 @@ class Messengers:
         for thread in self._threads:
             thread.start()
 
-    def send(
-        self, channels: Sequence[str], title: str, text: str, done: Callable[[bool], None]
-    ) -> bool:
+    def send(self, channel: str, title: str, text: str, done: Callable[[bool], None]) -> bool:
         """Queue one message; False where too many wait. ``done`` is called in a thread of ours."""
 
         def work() -> None:
             try:
-                done(self._send(channels, title, text))
-            except Exception:
-                log.exception("a person could not be told of a task")
-                done(False)
+                took = self._send(channel, title, text)
+            except Exception as error:  # an address may make apprise, or a name in it, fail anyhow
+                log.warning("sending through %s failed: %s", named(channel), type(error).__name__)
+                took = False
+            done(took)
 
         try:
             self._queue.put_nowait(work)

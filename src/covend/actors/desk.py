@@ -29,6 +29,8 @@ from covend.actors.run_messages import (
     Joining,
     Known,
     Notice,
+    OpenPages,
+    PageClosed,
     Recover,
     Resting,
     Returned,
@@ -81,7 +83,6 @@ STORE_SECONDS = 30.0
 MAX_WAIT_SECONDS = 60.0
 LIVE_SECONDS = 15.0
 """A page that asked so lately is open: between two long polls nobody is told otherwise."""
-MAX_PAGES = 1000
 WAKE_AT_ONCE = 16
 
 
@@ -130,7 +131,8 @@ class Desk(Actor):
         self.number = 0
         self.next_due = 0
         """The clock of the last timer that the timekeeper was told of."""
-        self.pages: dict[str, float] = {}
+        self.pages: set[str] = set()
+        """Who looks at a page of theirs (P18)."""
 
     def on_receive(self, message: object) -> object:
         match message:
@@ -152,6 +154,10 @@ class Desk(Actor):
                 self.wrote(message)
             case Notice():
                 self.notice(message)
+            case PageClosed(did=did):
+                self.unseen(did)
+            case OpenPages():
+                return tuple(self.pages)
             case Joining():
                 return self.join(message)
             case SetAside(thread=thread):
@@ -349,13 +355,11 @@ class Desk(Actor):
 
     def notice(self, news: Notice) -> None:
         """Tell open pages; the herald tells those who have none (P18)."""
-        now = self.ctx.now()
-        live = any(now - self.pages.get(did, -LIVE_SECONDS) < LIVE_SECONDS for did in news.dids)
         for number, waiter in list(self.waiters.get(None, {}).items()):
             assert isinstance(waiter.question, ListTasks)
-            live |= waiter.question.did in news.dids
             if waiter.question.did in (None, *news.dids):
                 self.answer_waiter(None, number)
+        live = tuple(did for did in news.dids if did in self.pages)
         self.ctx.tell("herald", replace(news, live=live))
 
     # ── what is asked about them ────────────────────────────────────────────────────────────
@@ -370,11 +374,18 @@ class Desk(Actor):
         return answer
 
     def seen(self, did: str) -> None:
-        """A page of this person is open."""
-        now = self.ctx.now()
-        if len(self.pages) >= MAX_PAGES:
-            self.pages = {who: at for who, at in self.pages.items() if now - at < LIVE_SECONDS}
-        self.pages[did] = now
+        """A page of this person is open, until none has asked for a while."""
+        self.pages.add(did)
+        self.ctx.timer(("page", did), LIVE_SECONDS, PageClosed(did))
+
+    def unseen(self, did: str) -> None:
+        """No page of this person asked for a while: the herald takes over, if none waits here."""
+        waiting = self.waiters.get(None, {}).values()
+        if any(isinstance(w.question, ListTasks) and w.question.did == did for w in waiting):
+            self.seen(did)
+            return
+        self.pages.discard(did)
+        self.ctx.tell("herald", PageClosed(did))
 
     # ── waiting for news ────────────────────────────────────────────────────────────────────
 

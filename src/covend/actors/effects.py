@@ -99,6 +99,7 @@ class Effects:
             question=k.query.question,
             due=call.deadline,
             asked=call.called,
+            accepted=call.extensions > 0,
         )
         self.ctx.tell("desk", notice)
 

@@ -1,46 +1,49 @@
 """The herald: tells people of their tasks, by rule (P18).
 
-| the task | where |
+| the task | where its person is told |
 |---|---|
-| a page of theirs is open | that page was told; nothing more |
-| leaves more than an hour | in the next digest, one message for all of a person's tasks |
-| leaves less | at once, through the person's channels |
+| a page of theirs is open | on that page; once it is closed, as below |
+| is to be answered within the hour | at once, through every channel of theirs |
+| leaves more time | in the next digest, one message for all of a person's tasks |
 
-Withdrawn tasks only leave the digest, or are told of where their person was told at once. How far
-new tasks were told of is a record: a restart tells again only of those that were on their way.
+A task that was withdrawn before its person was told is not told of; afterwards it is, unless it
+was only in a digest. A channel that fails is tried again, ever more slowly, as long as the task
+waits, and the operator is told. Whom new tasks were told to is kept in records: the next core
+tells whoever was not told for certain.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
-from covend.actors.channels import Messengers, Send, send
+from covend.actors import letters
+from covend.actors.channels import Messengers, Send, named, send
 from covend.actors.inbox import parse_task, task_id
-from covend.actors.messages import NewConfig
-from covend.actors.run_messages import Known, Notice
+from covend.actors.letters import Letterbox, is_new
+from covend.actors.messages import Alert, NewConfig
+from covend.actors.run_messages import Known, Notice, OpenPages, PageClosed
 from covend.actors.story import wall_clock
 from covend.config import Box
 from covend.patterns.responder import Responder
 from covend.phylactery.messages import Append, Latest, Query, Tasks
 from covend.phylactery.records import record
-from covend.runtime import Actor, Exit, MailboxSpec
+from covend.runtime import Actor, ActorError, Exit, MailboxSpec, ReplyError
 
 THREAD = "herald"
 STORE_SECONDS = 30.0
+PAGES_SECONDS = 5.0
 DIGEST_FROM = 3600 * 1_000_000
 """Microseconds that a task must leave for it to wait for the digest."""
-MARK_SECONDS = 1.0
-MAX_LISTED = 20
+SOON_SECONDS = 1.0
+LOOK_SECONDS = 30.0
+"""How often tasks are looked for of which no notice came: it died with whoever had it."""
+FEW = 200
+WAITS = ("open", "accepted")
 
-TITLES = {
-    "assigned": "A question for you",
-    "reminder": "A question still waits for you",
-    "delegated": "A question was passed on to you",
-    "withdrawn": "A question needs no answer any more",
-}
+Told: TypeAlias = tuple[str, str]
+"""A task and a person: whom it was told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +54,28 @@ class Digest:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """From a messenger's thread: these tasks were told of."""
+class Sent:
+    """From a messenger's thread: what became of the message under way in a letterbox."""
 
-    tasks: tuple[str, ...]
+    did: str
+    channel: str
+    box: Letterbox
+    took: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """A timer's message: store how far tasks were told of."""
+class Again:
+    """A timer's message: try a channel that failed."""
+
+    did: str
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A timer's message: compare who was told with who should be; a ``whole`` look at all."""
+
+    whole: bool
 
 
 class Herald(Actor):
@@ -73,23 +89,24 @@ class Herald(Actor):
         self.limits = box.queries
         self.clock = clock
         self.through = through
+        self.boxes: dict[tuple[str, str], Letterbox] = {}
         self.digests: dict[str, dict[str, Notice]] = {}
-        self.under_way: dict[str, int] = {}
-        """New tasks that nobody was told of for certain, with the ``seq`` of their calls."""
-        self.seen = 0
+        self.paged: dict[str, dict[str, Notice]] = {}
+        """What an open page was told, by person and task."""
         self.marked = 0
+        """The ``seq`` up to which every task was told to its person; what follows is above it."""
+        self.heard: set[Told] = set()
+        self.told: set[Told] = set()
+        self.news: list[Told] = []
+        """What is in ``told`` and in no record yet."""
 
     def on_start(self) -> None:
         self.messengers = Messengers(self.through)
-        marked = self.ctx.ask("phylactery", Latest("told", THREAD), timeout=STORE_SECONDS)
-        self.seen = self.marked = 0 if marked is None else int(marked["body"]["seq"])
-        rows = self.ctx.ask("phylactery", Tasks(after=self.marked), timeout=STORE_SECONDS)
-        for row in rows:
-            self.seen = max(self.seen, row["seq"])
-            if row["state"] in ("open", "accepted"):
-                notice = as_notice(row)
-                self.under_way[notice.task] = row["seq"]
-                self.spread(notice)
+        newest = self.ask_store(Latest("told", THREAD))
+        self.marked = 0 if newest is None else int(newest["body"]["seq"])
+        for entry in self.ask_store(Query(kind="told", thread=THREAD, after=self.marked)):
+            self.told |= {(task, did) for task, did in entry["body"]["tasks"]}
+        self.ctx.timer("look", SOON_SECONDS, Look(whole=True))  # pages come back meanwhile
 
     def on_stop(self, reason: Exit) -> None:
         self.messengers.close()
@@ -98,14 +115,17 @@ class Herald(Actor):
         match message:
             case Notice():
                 self.notify(message)
+            case PageClosed(did=did):
+                for notice in self.still(did, self.paged.pop(did, {}).values()):
+                    self.through_channels(did, notice)
             case Digest(did=did):
-                self.send_digest(did)
-            case Told(tasks=tasks):
-                for name in tasks:
-                    self.under_way.pop(name, None)
-                self.ctx.timer("mark", MARK_SECONDS, Mark())
-            case Mark():
-                self.mark()
+                self.post(did, self.still(did, self.digests.pop(did, {}).values()))
+            case Sent():
+                self.sent(message)
+            case Again(did=did, channel=channel):
+                self.again(did, channel)
+            case Look(whole=whole):
+                self.look(whole)
             case NewConfig():
                 self.limits = message.box.queries
             case _:
@@ -115,115 +135,223 @@ class Herald(Actor):
     # ── the rule ────────────────────────────────────────────────────────────────────────────
 
     def notify(self, notice: Notice) -> None:
-        """Keep account of new tasks, and tell of what happened."""
-        if notice.happening == "assigned":
-            seq = self.place_of(notice.task)
-            self.under_way[notice.task] = seq
-            self.seen = max(self.seen, seq)
-        self.spread(notice)
-
-    def spread(self, notice: Notice) -> None:
-        """Choose the way: the open page, the next digest, or the channels now (P18)."""
-        if notice.happening == "withdrawn":
-            self.withdrawn(notice)
-        elif notice.live:
-            self.told(notice.task)
-        elif notice.due - self.clock() > DIGEST_FROM:
-            for did in notice.dids:
-                self.collect(did, notice)
-        else:
-            for did in notice.dids:
-                self.send(did, (notice,), TITLES[notice.happening], self.text(notice))
-
-    def place_of(self, task: str) -> int:
-        """Where the call of a task stands in the store; where it is not found, at the mark."""
-        thread, call = parse_task(task) or ("", "")
-        rows = self.ctx.ask("phylactery", Tasks(thread=thread), timeout=STORE_SECONDS)
-        found = [row["seq"] for row in rows if f"{row['slot']}#{row['attempt']}" == call]
-        return min(found, default=self.marked)
-
-    def withdrawn(self, notice: Notice) -> None:
-        """Who has not read of it yet never will; who was told at once is told."""
-        self.told(notice.task)
+        """Choose the way to each person: the open page, the next digest, or now (P18)."""
         for did in notice.dids:
-            self.digests.get(did, {}).pop(notice.task, None)
-        if notice.due - notice.asked <= DIGEST_FROM and not notice.live:
-            for did in notice.dids:
-                self.send(did, (notice,), TITLES["withdrawn"], self.text(notice))
+            if notice.happening == "withdrawn":
+                self.withdrawn(did, notice)
+                continue
+            if is_new(notice):
+                whom = (notice.task, did)
+                if whom in self.heard or whom in self.told:
+                    continue  # it was found in the store before this notice of it came
+                self.heard.add(whom)
+            if did in notice.live:
+                self.paged.setdefault(did, {})[notice.task] = notice
+            else:
+                self.through_channels(did, notice)
 
-    def collect(self, did: str, notice: Notice) -> None:
+    def through_channels(self, did: str, notice: Notice) -> None:
+        """At once or with the next digest, as the time allows."""
+        if notice.due - self.clock() <= DIGEST_FROM or self.patience(did) <= DIGEST_FROM:
+            self.post(did, (notice,))
+            return
         if not self.digests.get(did):
-            self.ctx.timer(("digest", did), self.limits.digest_seconds, Digest(did))
+            waited = (self.clock() - notice.asked) / 1e6  # in the last core's digest, perhaps
+            left = self.limits.digest_seconds - (waited if is_new(notice) else 0)
+            self.ctx.timer(("digest", did), max(0.0, left), Digest(did))
         self.digests.setdefault(did, {})[notice.task] = notice
 
-    def send_digest(self, did: str) -> None:
-        notices = tuple(self.digests.pop(did, {}).values())
-        if not notices:
+    def withdrawn(self, did: str, notice: Notice) -> None:
+        """Who has not read of it never will; who was told at once, or accepted it, is told."""
+        self.was_told((notice.task, did))
+        unread = [
+            kept.pop(notice.task, None)
+            for kept in (self.digests.get(did, {}), self.paged.get(did, {}))
+        ]
+        if did in notice.live or any(is_new(earlier) for earlier in unread):
             return
-        many = len(notices)
-        title = TITLES[notices[0].happening] if many == 1 else f"{many} questions wait for you"
-        lines = [f"- {self.text(notice)}" for notice in notices[:MAX_LISTED]]
-        if many > MAX_LISTED:
-            lines.append(f"and {many - MAX_LISTED} more")
-        self.send(did, notices, title, "\n".join(lines))
+        hasty = notice.due - notice.asked <= DIGEST_FROM or self.patience(did) <= DIGEST_FROM
+        if hasty or notice.accepted:
+            self.post(did, (notice,))
 
-    def text(self, notice: Notice) -> str:
-        """What a person reads: the question, until when, and where to answer."""
-        due = datetime.fromtimestamp(notice.due / 1e6, UTC).strftime("%Y-%m-%d %H:%M UTC")
-        where = self.limits.inbox_url
-        link = f" {where.rstrip('/')}#{notice.task}" if where else f" (task {notice.task})"
-        question = notice.question if notice.question is not None else self.question_of(notice.task)
-        return f"{question} — until {due}{link}"
+    def still(self, did: str, notices: Iterable[Notice]) -> tuple[Notice, ...]:
+        """Those of the notices that their person has to be told of even now."""
+        found: list[Notice] = []
+        states = self.states(did)
+        for notice in notices:
+            if self.needed(notice, states):
+                found.append(notice)
+            else:
+                self.was_told((notice.task, did))
+        return tuple(found)
 
-    def send(self, did: str, notices: tuple[Notice, ...], title: str, text: str) -> None:
+    def needed(self, notice: Notice, states: dict[str, str]) -> bool:
+        """Who accepted a task knows of it, and need only be reminded."""
+        match notice.happening:
+            case "withdrawn":
+                return self.clock() < notice.due
+            case "reminder":
+                return states.get(notice.task) in WAITS
+            case _:
+                return states.get(notice.task) == "open"
+
+    def states(self, did: str) -> dict[str, str]:
+        """A person's tasks that wait, and whether they were accepted."""
+        rows = [row for state in WAITS for row in self.ask_store(Tasks(did=did, state=state))]
+        return {task_of(row): row["state"] for row in rows}
+
+    # ── channels ────────────────────────────────────────────────────────────────────────────
+
+    def post(self, did: str, notices: tuple[Notice, ...]) -> None:
         """Through the person's channels as they are registered now; nobody without any is told."""
-        tasks = tuple(notice.task for notice in notices)
-        me = self.ctx.me
         channels = self.channels(did)
+        if not channels:
+            for notice in notices:
+                self.was_told((notice.task, did))
+        for channel in channels:
+            box = self.boxes.setdefault((did, channel), Letterbox())
+            for notice in notices:
+                box.put(notice)
+            self.send(did, channel)
 
-        def done(_all_took_it: bool) -> None:
-            me.tell(Told(tasks))
+    def send(self, did: str, channel: str) -> None:
+        """Send what waits for a channel, if it can be sent now."""
+        box = self.boxes[did, channel]
+        notices = box.take()
+        if not notices:
+            if box.empty and not box.pausing:
+                del self.boxes[did, channel]
+            return
+        me = self.ctx.me
+        title = letters.title(notices)
+        text = letters.text(notices, self.limits.inbox_url, self.question)
+        if not self.messengers.send(
+            channel, title, text, lambda took: me.tell(Sent(did, channel, box, took))
+        ):
+            self.failed(did, channel)
 
-        if not channels or not self.messengers.send(channels, title, text, done):
-            for task in tasks:
-                self.told(task)
+    def sent(self, news: Sent) -> None:
+        box = self.boxes.get((news.did, news.channel))
+        if box is None or box is not news.box:
+            return  # an earlier life of this actor sent it
+        if not news.took:
+            self.failed(news.did, news.channel)
+            return
+        for notice in box.sent():
+            self.was_told((notice.task, news.did))
+        self.send(news.did, news.channel)
+
+    def failed(self, did: str, channel: str) -> None:
+        """Wait before the next attempt; the operator hears of the first that failed (W27)."""
+        box = self.boxes[did, channel]
+        pause = box.failed()
+        self.ctx.timer(("again", did, channel), pause, Again(did, channel))
+        if box.failures == 1:
+            text = f"{did} cannot be told of tasks through {named(channel)}; it is tried again"
+            self.ctx.tell("console", Alert(text, {"did": did, "tasks": list(box.waiting)}))
+
+    def again(self, did: str, channel: str) -> None:
+        box = self.boxes[did, channel]
+        states = self.states(did)
+        for notice in box.resume(lambda notice: self.needed(notice, states)):
+            self.was_told((notice.task, did))
+        self.send(did, channel)
+
+    def known(self) -> tuple[Responder, ...]:
+        return self.ctx.ask("registry", Known(), timeout=STORE_SECONDS)
 
     def channels(self, did: str) -> tuple[str, ...]:
-        known: tuple[Responder, ...] = self.ctx.ask("registry", Known(), timeout=STORE_SECONDS)
-        found = [channel for one in known if one.did == did for channel in one.channels]
+        found = [channel for one in self.known() if one.did == did for channel in one.channels]
         return tuple(dict.fromkeys(found))
 
-    # ── how far ─────────────────────────────────────────────────────────────────────────────
+    def patience(self, did: str) -> float:
+        """The microseconds in which this person, or whom they stand in for, should answer."""
+        slas = [
+            one.sla_secs * 1e6
+            for one in self.known()
+            if one.sla_secs is not None and did in (one.did, *one.delegates)
+        ]
+        return min(slas, default=float("inf"))
 
-    def told(self, task: str) -> None:
-        if self.under_way.pop(task, None) is not None:
-            self.ctx.timer("mark", MARK_SECONDS, Mark())
+    # ── whom new tasks were told to ─────────────────────────────────────────────────────────
 
-    def mark(self) -> None:
-        """Store up to which task everybody was told: the rest is told again by the next core."""
-        upto = min(self.under_way.values(), default=self.seen + 1) - 1
-        if upto > self.marked:
-            self.marked = upto
-            entry = record(THREAD, "told", {"seq": upto}, actor="herald", act="PUT")
-            self.ctx.tell("phylactery", Append([entry]))
+    def was_told(self, whom: Told) -> None:
+        """Count a new task as told; nothing for one that is known to be."""
+        if whom in self.heard and whom not in self.told:
+            self.told.add(whom)
+            if not self.news:
+                self.ctx.timer("mark", SOON_SECONDS, Look(whole=False))
+            self.news.append(whom)
 
-    def question_of(self, task: str) -> str:
-        """The question of a task that a dead core left, read only when it is told of."""
-        thread, call = parse_task(task) or ("", "")
-        calls = self.ctx.ask("phylactery", Query(kind="call", thread=thread), timeout=STORE_SECONDS)
-        for entry in calls:
+    def look(self, whole: bool) -> None:
+        """Take up tasks that wait and of which no notice came, and store who was told (P4)."""
+        rows = self.ask_store(Tasks(after=self.marked, limit=None if whole else FEW))
+        upto = rows[-1]["seq"] if rows else self.marked
+        if not whole and len(rows) == FEW:
+            upto -= 1  # its record may have made more tasks
+        missed: list[dict[str, Any]] = []
+        for row in rows:
+            whom = (task_of(row), row["did"])
+            if row["state"] == "open" and whom not in self.told:
+                upto = min(upto, row["seq"] - 1)
+                if whom not in self.heard:
+                    missed.append(row)
+        self.mark(upto)
+        for row in rows:
+            if row["seq"] <= upto:
+                whom = (task_of(row), row["did"])
+                self.told.discard(whom)
+                self.heard.discard(whom)
+        live = self.open_pages() if missed else ()
+        for row in missed:
+            self.notify(as_notice(row, live))
+        if whole:
+            self.ctx.timer("look", LOOK_SECONDS, Look(whole=True))
+
+    def mark(self, upto: int) -> None:
+        """Store who was told: the next core tells the others (P18)."""
+        if upto <= self.marked and not self.news:
+            return
+        self.marked = max(self.marked, upto)
+        body = {"seq": self.marked, "tasks": [list(whom) for whom in self.news]}
+        self.news = []
+        entry = record(THREAD, "told", body, actor="herald", act="PUT")
+        self.ctx.tell("phylactery", Append([entry]))
+
+    def open_pages(self) -> tuple[str, ...]:
+        """Whose page is open; nobody's while the desk is away."""
+        try:
+            return self.ctx.ask("desk", OpenPages(), timeout=PAGES_SECONDS)
+        except (ActorError, ReplyError):
+            return ()
+
+    def question(self, notice: Notice) -> str:
+        """The question of a task; one that was found in the store is read only to be told."""
+        if notice.question is not None:
+            return notice.question
+        thread, call = parse_task(notice.task) or ("", "")
+        for entry in self.ask_store(Query(kind="call", thread=thread)):
             if f"{entry['body']['slot']}#{entry['body']['attempt']}" == call:
                 return str(entry["body"]["ask"]["question"])
         return ""
 
+    def ask_store(self, question: object) -> Any:
+        return self.ctx.ask("phylactery", question, timeout=STORE_SECONDS)
 
-def as_notice(row: dict[str, Any]) -> Notice:
-    """The notice of a task that a dead core left."""
+
+def task_of(row: dict[str, Any]) -> str:
+    """The name of the task in this row of the store."""
+    return task_id(row["thread"], f"{row['slot']}#{row['attempt']}")
+
+
+def as_notice(row: dict[str, Any], live: tuple[str, ...]) -> Notice:
+    """The notice of a task that was found in the store."""
     return Notice(
         happening="assigned",
-        task=task_id(row["thread"], f"{row['slot']}#{row['attempt']}"),
+        task=task_of(row),
         dids=(row["did"],),
         question=None,
         due=row["due"],
         asked=row["opened"],
+        live=live,
     )

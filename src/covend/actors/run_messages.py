@@ -121,8 +121,8 @@ class SetAside:
 class Notice:
     """To the desk, and on to the herald: tell a person about a task (P18).
 
-    ``dids`` are who is to be told; a ``question`` of None is read when it is needed. ``live`` says
-    that a page of theirs is open and was told.
+    ``dids`` are who is to be told; a ``question`` of None is read when it is needed. ``live`` are
+    those whose page is open and was told. ``accepted`` says that somebody promised an answer.
     """
 
     happening: Happening
@@ -131,7 +131,20 @@ class Notice:
     question: str | None
     due: int
     asked: int
-    live: bool = False
+    live: tuple[str, ...] = ()
+    accepted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PageClosed:
+    """To the herald: this person looks at no page any more."""
+
+    did: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPages:
+    """An ask to the desk, answered with the dids of those who look at their page, a tuple."""
 
 
 @dataclass(frozen=True, slots=True)
