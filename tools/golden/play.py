@@ -82,7 +82,7 @@ class Play:
         self.thread = thread
         self.now = START
         self.records = [step.Entry("intend", as_stored(body), self.now)]
-        self.k, self.drafts = step.start(thread, body, self.now)
+        self.k, self.drafts = step.start(thread, self.records[0].body, self.now)
         self._keep()
 
     # What happens

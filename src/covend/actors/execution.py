@@ -153,7 +153,7 @@ class Execution(Actor):
             return
         if promise is not None:
             promise.reply({"id": self.ctx.name, "state": "open"})
-        self.begun(intend, entry.clock)
+        self.begun(entry.body, entry.clock)
 
     def begun(self, intend: dict[str, Any], clock: int) -> None:
         try:
@@ -306,7 +306,7 @@ class Execution(Actor):
         self.store([entry])
         self.effects.note(kind, body)
         try:
-            self.k, drafts = step.take(self.k, Entry(kind, body, entry.clock))
+            self.k, drafts = step.take(self.k, Entry(kind, entry.body, entry.clock))
         except Exception as error:
             self.set_aside(error)
             return

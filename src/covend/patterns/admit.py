@@ -16,7 +16,7 @@ from covend.patterns.checking import check_query
 from covend.patterns.choosing import lacking
 from covend.patterns.nesting import MAX_DEPTH
 from covend.patterns.reading import Problem, members, read
-from covend.patterns.responder import Responder, to_data
+from covend.patterns.responder import Responder
 from covend.patterns.spec import (
     MAX_LATENCY,
     Ensemble,
@@ -81,7 +81,10 @@ def admit(
         raise InvalidQuery([{"path": "$", "problem": f"{thread} would be its own cause"}])
     asked = _pinned(asked, schemas or {})
     snapshot = _snapshot(asked, responders)
-    data = {"query": to_data(asked), "responders": [to_data(one) for one in snapshot]}
+    data = {
+        "query": msgspec.to_builtins(asked),
+        "responders": [msgspec.to_builtins(one) for one in snapshot],
+    }
     ends = now + round(max_latency_secs(asked, snapshot) * SECOND)
     body: dict[str, Any] = {
         **data,
@@ -113,7 +116,7 @@ def _read(query: Any, schemas: Mapping[str, Any], cause: Mapping[str, Any]) -> Q
         read(Query, query, "$", problems)
         raise InvalidQuery(problems)
     data = cast("dict[str, Any]", query)
-    sound = members(Query, data, "$", problems)
+    sound = _whole(data) or members(Query, data, "$", problems)
     problems += _empty_inputs(data, "$")
     unsure = {_member(one) for one in problems} & DECISIVE | (data.keys() - sound.keys())
     found = msgspec.convert({"question": "?", "responders": [{}], **sound}, Query)
@@ -128,6 +131,15 @@ def _read(query: Any, schemas: Mapping[str, Any], cause: Mapping[str, Any]) -> Q
     if problems:
         raise InvalidQuery(problems)
     return found
+
+
+def _whole(data: dict[str, Any]) -> dict[str, Any] | None:
+    """The query if nothing is wrong with its types, which is quickly seen."""
+    try:
+        msgspec.convert(data, Query)
+    except msgspec.ValidationError:
+        return None
+    return data
 
 
 def _empty_inputs(data: Any, path: str) -> list[Problem]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -19,7 +19,7 @@ from covend.patterns.ending import cancelled, conclude
 from covend.patterns.nesting import triggers
 from covend.patterns.rounds import notices, overdue
 from covend.patterns.state import INPUTS, K, begin, fold
-from covend.phylactery.canonical import canonical, parse
+from covend.phylactery.canonical import canonical
 
 Select: TypeAlias = Callable[[K], Decision]
 
@@ -118,21 +118,20 @@ def advance(k: K) -> tuple[K, list[Draft]]:
 
 
 def start(thread: str, intend: dict[str, Any], clock: int) -> tuple[K, list[Draft]]:
-    """A new run from the body of its ``intend`` record, and everything that follows from that."""
-    return advance(begin(thread, as_read(intend), clock))
+    """A new run from the body of its ``intend`` record, and everything that follows from that.
+
+    The body is as the store gives it back, so that a live run sees what a replay will (P2):
+    canonical JSON writes 1.0 as 1.
+    """
+    return advance(begin(thread, intend, clock))
 
 
 def take(k: K, entry: Entry) -> tuple[K, list[Draft]]:
-    """Fold one input and everything that follows from it; an input after the end is only billed."""
-    return advance(fold(k, entry.kind, as_read(entry.body), entry.clock))
+    """Fold one input and everything that follows from it; an input after the end is only billed.
 
-
-def as_read(body: dict[str, Any]) -> dict[str, Any]:
-    """A body as it comes back from the store, so that a live run sees what a replay will (P2).
-
-    (Canonical JSON writes 1.0 as 1.)
+    The body is as the store gives it back, as for ``start``.
     """
-    return cast("dict[str, Any]", parse(canonical(body).decode()))
+    return advance(fold(k, entry.kind, entry.body, entry.clock))
 
 
 def replay(thread: str, entries: Iterable[Entry]) -> Replayed:
