@@ -81,14 +81,16 @@ def admit(
         raise InvalidQuery([{"path": "$", "problem": f"{thread} would be its own cause"}])
     asked = _pinned(asked, schemas or {})
     snapshot = _snapshot(asked, responders)
-    data = {
-        "query": msgspec.to_builtins(asked),
-        "responders": [msgspec.to_builtins(one) for one in snapshot],
-    }
+    data = canonical(
+        {
+            "query": msgspec.to_builtins(asked),
+            "responders": [msgspec.to_builtins(one) for one in snapshot],
+        }
+    )
     ends = now + round(max_latency_secs(asked, snapshot) * SECOND)
     body: dict[str, Any] = {
-        **data,
-        "plan": hashlib.sha256(canonical(data)).hexdigest(),
+        **cast("dict[str, Any]", parse(data.decode())),
+        "plan": hashlib.sha256(data).hexdigest(),
         "reducer": CURRENT,
         "seed": seed,
         "ends": ends,
@@ -102,7 +104,7 @@ def admit(
     for name in ("parent", "chain", "depth"):
         if cause.get(name):
             body[name] = cause[name]
-    return cast("dict[str, Any]", parse(canonical(body).decode()))
+    return body
 
 
 def _read(query: Any, schemas: Mapping[str, Any], cause: Mapping[str, Any]) -> Query:
