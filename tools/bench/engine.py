@@ -20,7 +20,7 @@ from covend.phylactery.actor import Phylactery
 from covend.questions import EndOf, SubmitQuery
 from covend.runtime import Actor, ActorRef, ThreadSystem
 from covend.supervisors import DynamicSupervisor
-from covend.supervisors.trees import RUNS_SPEC
+from covend.supervisors.core_tree import RUNS_SPEC
 
 ASK_SECONDS = 60.0
 

@@ -18,8 +18,6 @@ from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from typing import Any, cast
 
-import httpx
-
 from covend import functions
 from covend.patterns.responder import Responder
 from covend.patterns.understanding import Raw
@@ -146,6 +144,8 @@ async def post(
     url: str, body: Mapping[str, Any], key: str, headers: Mapping[str, str], seconds: float
 ) -> Raw:
     """POST JSON under an idempotency key; what came back, or how it failed, within the time."""
+    import httpx  # only here: the core starts sooner without it, and many a box never needs it
+
     sent = {"Idempotency-Key": key, **headers}
     try:
         async with (

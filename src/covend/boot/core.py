@@ -6,7 +6,7 @@ from covend.boot.process import NodeProcess, Place, next_incarnation, run_until_
 from covend.boot.strategies import load_strategy
 from covend.runtime import Exit
 from covend.supervisors import Supervisor
-from covend.supervisors.trees import core_tree
+from covend.supervisors.core_tree import core_tree
 
 
 def run(place: Place) -> int:

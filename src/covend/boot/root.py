@@ -12,7 +12,7 @@ from covend.runtime import Actor, Exit, MailboxSpec
 from covend.runtime.orphans import OrphanReaper, become_subreaper
 from covend.runtime.pidfd import ProcessId
 from covend.supervisors import Supervisor
-from covend.supervisors.trees import root_tree
+from covend.supervisors.root_tree import root_tree
 
 STOP_SECONDS = 90.0
 

@@ -1,8 +1,7 @@
-"""The supervision trees of the box: the core's actors, and the root's processes (DESIGN §3, §4)."""
+"""The supervision tree of the core: its actors, and what each begins with (DESIGN §4)."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -26,13 +25,11 @@ from covend.runtime import Actor, ActorRef
 from covend.runtime.system import System
 from covend.supervisors.backoff import Backoff
 from covend.supervisors.dynamic import DynamicSupervisor
-from covend.supervisors.specs import ChildSpec, DynamicSpec, ProcessSpec, SupervisorSpec
+from covend.supervisors.specs import ChildSpec, DynamicSpec, SupervisorSpec
 
 CORE_INTENSITY = 12
 CORE_PERIOD = 20.0
 """A death that the arbiter trusted counts twice: its own restart, and the arbiter's after it."""
-PROCESS_BACKOFF = Backoff(base=0.05, maximum=5.0)
-"""A process that dies at once is started again in 50 ms, then slower, and never given up soon."""
 
 
 class InForce:
@@ -106,32 +103,3 @@ def store_of(box: Box, folders: Folders) -> str:
 def kept(box: Box) -> dict[str, Any]:
     """For how long (D4)."""
     return {"retention_days": box.phylactery.retention_days}
-
-
-def root_tree(box: Box, config: str, folders: Folders) -> SupervisorSpec:
-    """The box's processes (one_for_one): none harms another by dying (DESIGN §3).
-
-    Stopped right to left: the API first, the reactor last, which then stops the soulstones.
-    """
-    nodes = [
-        ("reactor", 60.0),
-        ("core", 8.0),
-        *((f"gate-{index}", 8.0) for index in range(box.gates)),
-        *((f"ghoul-{index}", 4.0) for index in range(box.ghouls)),
-        ("api", 4.0),
-    ]
-    return SupervisorSpec(
-        "root",
-        "one_for_one",
-        [process(node, config, folders, shutdown) for node, shutdown in nodes],
-        intensity=100,
-        period=10_000.0,
-    )
-
-
-def process(node: str, config: str, folders: Folders, shutdown: float) -> ChildSpec:
-    """One process of the box; its output goes to ``logs/NODE.log`` in the state folder."""
-    argv = [sys.executable, "-m", "covend.boot", node, "--config", config]
-    argv += ["--run-dir", str(folders.run), "--state-dir", str(folders.state)]
-    spec = ProcessSpec(argv, log_path=folders.logs / f"{node}.log")
-    return ChildSpec(node, spec, shutdown=shutdown, backoff=PROCESS_BACKOFF)
