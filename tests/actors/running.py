@@ -27,7 +27,7 @@ from covend.supervisors import (
     Supervisor,
     SupervisorSpec,
 )
-from covend.supervisors.trees import RUN
+from covend.supervisors.core_tree import RUN
 from covend.testing import eventually
 
 
@@ -85,6 +85,7 @@ class World:
         self.answers = {}
         self.called = []
         self.jobs, self.submitted, self.paid, self.told = {}, [], [], []
+        self.through = self.tell
         self.entries = []
         self.held = threading.Event()
         self.held.set()
@@ -142,7 +143,7 @@ class Core:
         spec = DynamicSpec(RUNS, RUN, intensity=1000, period=10_000.0)
         children = [
             ChildSpec("registry", (Registry, (box,))),
-            ChildSpec("herald", (Herald, (box, clock, world.tell))),
+            ChildSpec("herald", (Herald, (box, clock, world.through))),
             ChildSpec("courier", (Courier, (box, clock))),
             ChildSpec("desk", (Desk, (box, clock))),
             ChildSpec(RUNS, (DynamicSupervisor, (spec,)), kind="supervisor"),
