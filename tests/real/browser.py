@@ -17,7 +17,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
     "--remote-debugging-pipe", "--window-size=1200,900", "--disable-background-networking",
-    "--disable-component-update", "--disable-crash-reporter", "--no-zygote",
+    "--disable-component-update", "--disable-crash-reporter", "--disable-breakpad", "--no-zygote",
+    "--disable-crashpad-for-testing",
 )  # fmt: skip
 
 
