@@ -11,15 +11,18 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from covend.testing import eventually
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
     "--remote-debugging-pipe", "--window-size=1200,900", "--disable-background-networking",
-    "--disable-component-update", "--disable-crash-reporter", "--disable-breakpad", "--no-zygote",
-    "--disable-crashpad-for-testing",
+    "--disable-component-update", "--disable-crash-reporter", "--no-zygote",
 )  # fmt: skip
+
+MARK = "COVEND_TEST_BROWSER"
 
 
 class Browser:
@@ -34,7 +37,9 @@ class Browser:
             pass_fds=(to_read, to_write),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            env={**os.environ, MARK: str(profile)},
         )
+        self._profile = profile
         os.close(to_read)
         os.close(to_write)
         self._number = 0
@@ -128,3 +133,13 @@ class Browser:
             self._process.wait(10)
         os.close(self._to)
         os.close(self._from)
+        self._end_helpers()
+
+    def _end_helpers(self) -> None:
+        """Its crash handlers outlive it, by design: they are known by the mark they inherited."""
+        mark = f"{MARK}={self._profile}".encode()
+        for process in psutil.process_iter():
+            with contextlib.suppress(OSError, psutil.Error):
+                environ = Path(f"/proc/{process.pid}/environ").read_bytes()
+                if mark in environ.split(b"\0"):
+                    process.kill()
