@@ -72,6 +72,19 @@ class CancelQuery(Message, frozen=True):
     reason: str = ""
 
 
+@message("desk.settle")
+class SettleCall(Message, frozen=True):
+    """An operator's word on a call of which nobody knows whether it was carried out (P4, ``ask``).
+
+    ``again`` sends it once more under its own key, ``failed`` counts it as failed. ``call`` is
+    ``SLOT#ATTEMPT``. Answered with ``{"id", "call", "how"}``; 409 where there is nothing unclear.
+    """
+
+    id: str
+    call: str
+    how: Literal["again", "failed"]
+
+
 @message("desk.tasks")
 class ListTasks(Message, frozen=True):
     """Answered with ``{"tasks": [...], "next": …}``: the inbox of one person, or of all (P18)."""

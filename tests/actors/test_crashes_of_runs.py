@@ -10,7 +10,7 @@ from covend.patterns.state import INPUTS
 from covend.phylactery.actor import Phylactery
 from covend.phylactery.messages import Append, Query
 from covend.phylactery.records import record
-from covend.questions import CancelQuery
+from covend.questions import CancelQuery, SettleCall
 from covend.runtime import KILLED, ThreadSystem
 from covend.testing import eventually
 
@@ -186,6 +186,28 @@ def test_what_is_unclear_may_be_left_to_a_person_who_is_alerted(world):
         assert "nobody knows whether call primary/0#1" in core.alerts()[0].text
         assert core.row(thread)["state"] == "open"
         core.ask(CancelQuery(thread))
+
+
+@pytest.mark.parametrize(("how", "calls", "status"), [
+    ("again", 2, "fulfilled"), ("failed", 1, "error"),
+])  # fmt: skip
+def test_an_operator_says_what_becomes_of_an_unclear_call(world, how, calls, status):
+    """P4: once, and of no call that is not unclear."""
+    marks, go = world.path.with_name("calls"), world.path.with_name("go")
+    script = f"echo x >> {marks}; if [ -e {go} ]; then echo '\"done\"'; else sleep 60; fi"
+    world.other(name="cmd", kind="system", command=["sh", "-c", script])
+    with world.core() as core:
+        thread = core.submit(query("cmd", on_indeterminate="ask"))["id"]
+        eventually(marks.exists, what="the command runs")
+        early = core.ask(SettleCall(thread, "primary/0#1", how))
+        assert early["refused"]["status"] == 409
+    go.touch()
+    with world.core() as core:
+        eventually(core.alerts, what="an alert")
+        assert core.ask(SettleCall(thread, "primary/0#1", how))["how"] == how
+        assert core.ended(thread)["status"] == status
+        assert core.ask(SettleCall(thread, "primary/0#1", how))["refused"]["status"] == 409
+    assert len(marks.read_text().split()) == calls
 
 
 def test_a_run_that_waits_for_a_person_is_not_woken_by_a_restart_nor_its_person_told_again(world):

@@ -15,6 +15,7 @@ from covend.questions import (
     ListQueries,
     ListTasks,
     RecordsOf,
+    SettleCall,
     ShowQuery,
     ShowTask,
     SubmitQuery,
@@ -57,6 +58,8 @@ class Desk(Actor):
                 intend = self.records[0]
                 return {"id": "q-1", "state": "ended", "query": intend["body"]["query"],
                         "opened": intend["clock"], "know": know, "calls": []}  # fmt: skip
+            case SettleCall(id=id, call=call, how=how):
+                return {"id": id, "call": call, "how": how}
             case ListQueries():
                 line = {"id": "q-1", "state": "ended", "opened": 1_780_000_000_000_000}
                 return {"queries": [line | {"question": "Is it so?", "pattern": "verify"}]}
@@ -165,6 +168,16 @@ def test_queries_are_listed_and_cancelled(box, desk, covend):
     told = covend("query", "cancel", "q-1", "--reason", "late", "--run-dir", box.run_dir).stdout
     assert told == "q-1: fulfilled\n"
     assert asked[-1] == CancelQuery(id="q-1", reason="late")
+
+
+def test_an_operator_settles_an_unclear_call(box, desk, covend):
+    """P4, ``on_indeterminate: ask``."""
+    asked = desk()
+    told = covend("query", "settle", "q-1", "primary/0#1", "--again", "--run-dir", box.run_dir)
+    assert told.stdout == "q-1 primary/0#1: again\n"
+    covend("query", "settle", "q-1", "primary/0#1", "--failed", "--run-dir", box.run_dir)
+    calls = [SettleCall(id="q-1", call="primary/0#1", how=how) for how in ("again", "failed")]
+    assert asked == calls
 
 
 def test_what_is_no_command_is_a_question():

@@ -25,12 +25,14 @@ from typing import Any, ClassVar, Protocol
 import msgspec
 
 from covend.actors import errands
+from covend.actors.inbox import refused
 from covend.actors.messages import NewConfig
 from covend.actors.run_messages import Dispatch, Recorded, Returned, Unclear, Withdraw
 from covend.actors.story import wall_clock
 from covend.config import Box, PlaceholderError, expand_command
 from covend.patterns.understanding import Raw
 from covend.protocol import CancelJob, JobFinished, Step, SubmitJob
+from covend.questions import SettleCall
 from covend.runtime import Actor, ActorError, Exit, MailboxSpec, ReplyError
 
 SUBMIT_SECONDS = 20.0
@@ -71,6 +73,7 @@ class Errand:
     job: str | None = None
     answer: Returned | None = None
     out: bool = False
+    unclear: bool = False
     withdrawn: bool = False
 
 
@@ -115,6 +118,8 @@ class Courier(Actor):
                     self.withdraw(key)
             case Overdue(key=key):
                 self.withdraw(key)
+            case SettleCall():
+                return self.settle(message)
             case NewConfig():
                 self.max_calls = message.box.queries.max_calls
             case _:
@@ -162,10 +167,26 @@ class Courier(Actor):
         order = errand.order
         name = f"{order.call['slot']}#{order.call['attempt']}"
         if order.policy == "ask":
+            errand.unclear = True
             self.ctx.tell("desk", Unclear(order.thread, name))
             return
         text = "nobody knows whether it was carried out before a restart"
         self.brought(key, Raw(failure=text, transport=False))
+
+    def settle(self, order: SettleCall) -> dict[str, Any]:
+        """What an operator knows of a call of which nobody else knows (P4)."""
+        key = f"{order.id}/{order.call}"
+        errand = self.errands.get(key)
+        if errand is None or not errand.unclear or errand.withdrawn:
+            text = f"nothing is unclear about a call {order.call!r} of query {order.id!r}"
+            return refused(409, "not_unclear", text)
+        errand.unclear = False
+        if order.how == "again":
+            self.waiting.append(key)
+            self.next_ones()
+        else:
+            self.brought(key, Raw(failure="an operator counts it as failed", transport=False))
+        return {"id": order.id, "call": order.call, "how": order.how}
 
     def next_ones(self) -> None:
         """Send out what waits for its turn, as many at once as the configuration allows."""

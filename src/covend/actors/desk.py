@@ -68,6 +68,7 @@ from covend.questions import (
     PutResponder,
     RecordsOf,
     RemoveResponder,
+    SettleCall,
     ShowQuery,
     ShowTask,
     SubmitQuery,
@@ -146,6 +147,8 @@ class Desk(Actor):
                 return self.act(message)
             case ListResponders() | PutResponder() | RemoveResponder():
                 return self.pass_on("registry", message)
+            case SettleCall():
+                return self.pass_on("courier", message)
             case Returned() | Ticked() | Unclear():
                 self.route(message.thread, message)
             case Resting():

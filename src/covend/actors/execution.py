@@ -285,7 +285,8 @@ class Execution(Actor):
             return
         text = (
             f"run {self.ctx.name}: nobody knows whether call {name} to "
-            f"{body['responder']['id']} was carried out before a restart; it is not sent again"
+            f"{body['responder']['id']} was carried out before a restart: say it with `covend "
+            f"query settle {self.ctx.name} '{name}' --again` or `--failed`"
         )
         self.ctx.tell("console", Alert(text, {"thread": self.ctx.name, "key": body["key"]}))
 

@@ -36,7 +36,7 @@ app = typer.Typer(
 )
 
 
-COMMANDS = ("ask", "show", "list", "cancel", "watch")
+COMMANDS = ("ask", "show", "list", "cancel", "settle", "watch")
 
 
 def asking(arguments: list[str]) -> list[str]:
@@ -166,6 +166,27 @@ def cancel(
     with connected(config, run_dir) as box:
         answer = asked(box, CancelQuery(id=id_, reason=reason))
     print_json(answer) if as_json else typer.echo(f"{id_}: {answer['know']['status']}")
+
+
+@app.command()
+def settle(
+    id_: Annotated[str, typer.Argument(metavar="ID")],
+    call: Annotated[str, typer.Argument(help="The call, as `show` names it: SLOT#ATTEMPT.")],
+    again: Annotated[
+        bool,
+        typer.Option("--again/--failed", help="Send it once more, or count it as failed."),
+    ],
+    config: ConfigOption = None,
+    run_dir: RunDirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say whether a call goes out again, after a crash, of a query that asks (on_indeterminate)."""
+    from covend.questions import SettleCall
+
+    how = "again" if again else "failed"
+    with connected(config, run_dir) as box:
+        answer = asked(box, SettleCall(id=id_, call=call, how=how))
+    print_json(answer) if as_json else typer.echo(f"{id_} {call}: {answer['how']}")
 
 
 @app.command()
