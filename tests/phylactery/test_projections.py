@@ -206,6 +206,8 @@ ANSWERS = [
     (["withdrawn"], "withdrawn"),
     (["error"], "withdrawn"),
     (["know"], "withdrawn"),
+    (["know, late"], "expired"),
+    (["accepted", "know, late"], "expired"),
     (["accepted", "cancel"], "withdrawn"),
     (["ok", "know"], "submitted"),
     (["timeout", "late"], "expired"),
@@ -217,18 +219,19 @@ def test_a_human_task_goes_where_its_answers_take_it(
     store: Store, answers: list[str], state: str
 ) -> None:
     """P18, P14, P20: no human task is open after the end."""
-    asked = human(did="did:ann", deadline=99)
+    due = 99 if "know, late" in answers else 10**17
+    asked = human(did="did:ann", deadline=due)
     store.append([intend(), asked, human(slot="other", did="did:bob")])
     for number, answer in enumerate(answers):
-        if answer in ("know", "cancel"):
-            store.append([made("q", answer)])
+        if answer in ("know", "know, late", "cancel"):
+            store.append([made("q", answer.partition(",")[0])])
         elif answer == "late":
             store.append([do(late=True, n=number)])
         else:
             store.append([do(status=answer, n=number)])
     mine = store.tasks(did="did:ann")
     assert picked(mine, "thread", "slot", "attempt", "state") == [("q", "s", 0, state)]
-    assert picked(mine, "seq", "due", "opened") == [(2, 99, asked.clock)]
+    assert picked(mine, "seq", "due", "opened") == [(2, due, asked.clock)]
     assert len(store.tasks()) == 2
     assert picked(store.tasks(did="did:ann", state=state), "slot") == [("s",)]
     assert picked(store.tasks(after=2, limit=1), "did") == [("did:bob",)]

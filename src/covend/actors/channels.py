@@ -25,11 +25,14 @@ def send(channel: str, title: str, text: str) -> bool:
     """
     import apprise  # a tenth of a second and many modules: only where somebody is told
 
-    messenger: Any = apprise.Apprise()  # its types are partly unknown
+    # No time limit of its own: that takes threads which a process waits for at its end. What it
+    # speaks to has one on every connection.
+    asset = apprise.AppriseAsset(app_id="covend", app_desc="covend", service_timeout=0)
+    messenger: Any = apprise.Apprise(asset=asset)  # its types are partly unknown
     if not messenger.add(expand_env(channel)):
         log.warning("a channel is no apprise address: %s", named(channel))
         return False
-    return bool(messenger.notify(title=title, body=text))
+    return bool(messenger.notify(title=title, body=text, body_format=apprise.NotifyFormat.TEXT))
 
 
 def named(channel: str) -> str:

@@ -24,6 +24,8 @@ class Effects:
         """The body of every call, by its id."""
         self.delays: dict[str, float] = {}
         """How long the answers took, in seconds."""
+        self.accepted: set[str] = set()
+        """The calls that a person promised to answer."""
         self.recorded: list[str] = []
         """Keys of answers that the courier need not keep any longer."""
 
@@ -31,6 +33,8 @@ class Effects:
         """Keep what K does not: how calls were put, and how long they took."""
         if kind == "call":
             self.asked[name_of(body)] = body
+        elif kind == "do" and body["status"] == "accepted":
+            self.accepted.add(name_of(body))
         elif kind == "do" and "delay_secs" in body:
             self.delays.setdefault(name_of(body), float(body["delay_secs"]))
 
@@ -99,7 +103,7 @@ class Effects:
             question=k.query.question,
             due=call.deadline,
             asked=call.called,
-            accepted=call.extensions > 0,
+            accepted=name in self.accepted,
         )
         self.ctx.tell("desk", notice)
 

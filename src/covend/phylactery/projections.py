@@ -174,9 +174,11 @@ def _move_task(db: Database, place: tuple[str, str, int], state: str) -> None:
 
 
 def _withdraw_tasks(db: Database, seq: int, entry: Record) -> None:
+    """Whose time was over when the run ended did not answer; of others nobody waits (P14)."""
     db.change(
-        "UPDATE task SET state = 'withdrawn' WHERE thread = ? AND state IN ('open', 'accepted')",
-        (entry.thread,),
+        "UPDATE task SET state = CASE WHEN due <= ? THEN 'expired' ELSE 'withdrawn' END"
+        " WHERE thread = ? AND state IN ('open', 'accepted')",
+        (entry.clock, entry.thread),
     )
 
 

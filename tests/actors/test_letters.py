@@ -1,0 +1,106 @@
+"""What people are written, and the letterbox of one channel (P18)."""
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from covend.actors import letters
+from covend.actors.letters import Letterbox, is_new
+from covend.actors.run_messages import Notice
+
+NEW = Notice("assigned", "q-1~primary~0~1", ("did:ann",), "May I?", 10**15, 0)
+
+
+def question(notice):
+    return notice.question
+
+
+def test_one_notice_is_told_in_full():
+    assert letters.title([NEW]) == "A question for you"
+    assert letters.text([NEW], "http://box/inbox", question) == (
+        "May I? — until 2001-09-09 01:46 UTC http://box/inbox#q-1~primary~0~1"
+    )
+    assert letters.text([NEW], None, question).endswith("(task q-1~primary~0~1)")
+
+
+def test_many_are_told_in_one_message_whose_end_is_only_counted():
+    """P18: however many there are, questions are read of those only that are shown."""
+    read = []
+    many = [replace(NEW, task=f"q-{n}~primary~0~1") for n in range(25)]
+    text = letters.text(many, None, lambda notice: read.append(notice) or "?")
+    assert letters.title(many) == "25 questions wait for you"
+    assert text.splitlines()[-1] == "and 5 more"
+    assert len(read) == 20
+
+
+def test_what_is_withdrawn_is_no_question_that_waits():
+    over = replace(NEW, happening="withdrawn")
+    other = replace(NEW, task="q-2~primary~0~1")
+    assert letters.title([over, other]) == "A question waits for you"
+    assert "needs no answer any more: May I?" in letters.text([over, other], None, question)
+    assert letters.title([over, over]) == "2 questions need no answer any more"
+
+
+HAPPENINGS = ("assigned", "reminder", "delegated", "withdrawn")
+STEPS = st.one_of(
+    st.tuples(st.integers(0, 2), st.sampled_from(HAPPENINGS)),
+    st.sampled_from(["take", "sent", "failed", "resume"]),
+)
+
+
+@given(st.lists(STEPS, max_size=40))
+def test_whatever_happens_to_a_channel_the_last_word_on_every_task_arrives(steps):
+    """P18: one message at a time; nothing is lost but what was withdrawn before it was read of."""
+    box, last, read, begun = Letterbox(), {}, {}, set()
+    for step in steps:
+        match step:
+            case (number, happening):
+                if happening == "assigned" and number in begun:
+                    continue  # a task is assigned once
+                begun.add(number)
+                last[f"t{number}"] = replace(NEW, task=f"t{number}", happening=happening)
+                box.put(last[f"t{number}"])
+            case "take":
+                busy = bool(box.under_way) or box.pausing
+                assert not (box.take() and busy)
+            case "sent" if box.under_way:
+                read |= {notice.task: notice for notice in box.sent()}
+            case "failed" if box.under_way:
+                assert letters.FIRST_PAUSE_SECONDS <= box.failed() <= 600
+            case "resume" if box.pausing and not box.under_way:
+                assert box.resume(lambda _: True) == ()
+    read |= {notice.task: notice for notice in box.sent()}
+    box.resume(lambda _: True)
+    box.take()
+    read |= {notice.task: notice for notice in box.sent()}
+    assert box.empty
+    for task, notice in last.items():
+        assert read.get(task) == notice or (
+            notice.happening == "withdrawn" and (task not in read or not is_new(notice))
+        )
+
+
+def test_pauses_grow_and_end_with_a_success():
+    box = Letterbox()
+    pauses = []
+    for _ in range(9):
+        box.put(NEW)
+        box.take()
+        pauses.append(box.failed())
+        box.resume(lambda _: True)
+    assert pauses[:3] == [5, 10, 20] and pauses[-1] == 600
+    box.take()
+    box.sent()
+    box.put(NEW)
+    box.take()
+    assert box.failed() == 5
+
+
+def test_what_nobody_waits_for_any_more_is_left_out_after_a_pause():
+    box = Letterbox()
+    box.put(NEW)
+    box.take()
+    box.failed()
+    assert box.resume(lambda _: False) == (NEW,)
+    assert box.empty
