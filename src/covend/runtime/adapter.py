@@ -20,9 +20,9 @@ from covend.runtime.exits import SHUTDOWN
 
 if TYPE_CHECKING:
     from covend.runtime.cell import Cell
+    from covend.runtime.workers import Workers
 
 _STOP = cast("type[object]", pykka_messages._ActorStop)  # pyright: ignore[reportPrivateUsage]
-_starting = threading.Lock()
 
 
 class _Inbox:
@@ -67,27 +67,20 @@ _PYKKA_ASK = 3600.0
 class Host(ThreadingActor):
     """The pykka actor that lends one cell its thread."""
 
-    use_daemon_thread = True  # a zombie must not keep the process from ending (S15)
+    thread: threading.Thread
 
-    def __init__(self, cell: Cell, stack_bytes: int) -> None:
+    def __init__(self, cell: Cell, workers: Workers) -> None:
         super().__init__()
         self._cell = cell
-        self._stack_bytes = stack_bytes
+        self._workers = workers
         cast("_Inbox", self.actor_inbox).cell = cell
-        self.thread = threading.Thread(target=self._actor_loop, name=cell.name, daemon=True)
 
     @staticmethod
     def _create_actor_inbox() -> Any:
         return _Inbox()
 
     def _start_actor_loop(self) -> None:
-        # The size is the whole interpreter's, so it is set for this one start and put back.
-        with _starting:
-            before = threading.stack_size(self._stack_bytes)
-            try:
-                self.thread.start()
-            finally:
-                threading.stack_size(before)
+        self.thread = self._workers.run(self._actor_loop, self._cell.name)
 
     def _actor_loop(self) -> None:
         try:
@@ -96,8 +89,8 @@ class Host(ThreadingActor):
             self.actor_stopped.set()
 
 
-def start(cell: Cell, stack_bytes: int) -> Host:
-    """Start the thread of ``cell``; raises ``RuntimeError`` where the machine has no more."""
-    host = Host(cell, stack_bytes)
+def start(cell: Cell, workers: Workers) -> Host:
+    """Let ``cell`` live on a thread; raises ``RuntimeError`` where the machine has no more."""
+    host = Host(cell, workers)
     host._start_actor_loop()  # pyright: ignore[reportPrivateUsage]
     return host

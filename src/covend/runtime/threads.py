@@ -22,6 +22,7 @@ from covend.runtime.errors import ActorError
 from covend.runtime.mailbox import Mailbox, MailboxSpec
 from covend.runtime.system import System
 from covend.runtime.trace import TraceRing
+from covend.runtime.workers import Workers
 
 log = logging.getLogger("covend.runtime")
 
@@ -91,7 +92,7 @@ class ThreadSystem(System):
     ) -> None:
         # Ids of different processes must not meet: each begins somewhere else in 2**62.
         super().__init__(node, trace or TraceRing(node=node), random.SystemRandom().getrandbits(62))
-        self._stack_bytes = stack_bytes
+        self._workers = Workers(stack_bytes)
         self._alarm = Alarm()
         self._hosts: dict[Cell, adapter.Host] = {}
         self._sweep_at = 64
@@ -111,11 +112,11 @@ class ThreadSystem(System):
         return Mailbox(name, spec, time.monotonic, bury)
 
     def launch(self, cell: Cell) -> None:
-        host = adapter.start(cell, self._stack_bytes)
+        host = adapter.start(cell, self._workers)
         with self._lock:
             self._hosts[cell] = host
             if len(self._hosts) > self._sweep_at:
-                self._hosts = {c: h for c, h in self._hosts.items() if h.thread.is_alive()}
+                self._hosts = {c: h for c, h in self._hosts.items() if not h.actor_stopped.is_set()}
                 self._sweep_at = max(64, 2 * len(self._hosts))
 
     def checkpoint(self) -> None:
@@ -129,6 +130,7 @@ class ThreadSystem(System):
     def _close(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
         self._alarm.close(timeout)
+        self._workers.close(timeout)
         with self._lock:
             hosts = list(self._hosts.items())
             self._hosts = {}
