@@ -33,7 +33,7 @@ from covend.config import Box, PlaceholderError, expand_command
 from covend.patterns.understanding import Raw
 from covend.protocol import CancelJob, JobFinished, Step, SubmitJob
 from covend.questions import SettleCall
-from covend.runtime import Actor, ActorError, Exit, MailboxSpec, ReplyError
+from covend.runtime import Actor, ActorError, Exit, MailboxSpec, ReplyError, Workers
 
 SUBMIT_SECONDS = 20.0
 CHAT = "/v1/chat/completions"
@@ -93,13 +93,13 @@ class Courier(Actor):
 
     def on_start(self) -> None:
         self.loop = errands.Loop("courier-loop")
-        self.hands = errands.Hands("function")
+        self.hands = Workers()
 
     def on_stop(self, reason: Exit) -> None:
         for errand in self.errands.values():
             if errand.work is not None:
                 errand.work.cancel()
-        self.hands.close()
+        self.hands.close(errands.STOP_SECONDS)
         self.loop.close()
 
     def on_receive(self, message: object) -> object:
@@ -214,7 +214,7 @@ class Courier(Actor):
             def run() -> None:
                 me.tell(Brought(key, *errands.compute(name, call)))
 
-            self.hands.run(run)
+            self.hands.run(run, f"function-{name[:20]}")
         elif responder.command:
             try:
                 command = expand_command(responder.command, self.here, os.environ)

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import json
 import os
-import queue
 import signal
 import subprocess
 import threading
@@ -54,45 +53,6 @@ class Loop:
         self._thread.join(STOP_SECONDS)
         if not self._thread.is_alive():
             self._loop.close()
-
-
-class Hands:
-    """Daemon threads that do one thing at a time; a new one comes where all are busy.
-
-    Who uses it bounds how much is done at once. One that never comes back is left alone.
-    """
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._idle = 0
-        self._count = 0
-        self._lock = threading.Lock()
-
-    def run(self, work: Callable[[], None]) -> None:
-        """Have it done by a thread that has nothing to do. ``work`` must not raise."""
-        with self._lock:
-            fresh = self._idle == 0
-            if fresh:
-                self._count += 1
-            else:
-                self._idle -= 1
-        self._work.put(work)
-        if fresh:
-            name = f"{self._name}-{self._count}"
-            threading.Thread(target=self._run, name=name, daemon=True).start()
-
-    def close(self) -> None:
-        """Let every thread end once it has nothing to do."""
-        with self._lock:
-            for _ in range(self._count):
-                self._work.put(None)
-
-    def _run(self) -> None:
-        while (work := self._work.get()) is not None:
-            work()
-            with self._lock:
-                self._idle += 1
 
 
 async def _give_up() -> None:

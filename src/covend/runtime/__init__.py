@@ -46,6 +46,7 @@ from covend.runtime.sim import Deadlock, Livelock, SimSystem
 from covend.runtime.system import ActorInfo, DeadLetter, System
 from covend.runtime.threads import ThreadSystem
 from covend.runtime.trace import TraceRecord, TraceRing
+from covend.runtime.workers import Workers
 
 __all__ = [
     "CONTROL",
@@ -95,6 +96,7 @@ __all__ = [
     "TraceRing",
     "Unreachable",
     "Wire",
+    "Workers",
     "decode",
     "encode",
     "message",
