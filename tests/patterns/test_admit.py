@@ -58,14 +58,14 @@ def stage(**more: Any) -> dict[str, Any]:
 WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"question": " "}, "$.question", "must not be empty"),
     ({"question": 3}, "$.question", "Expected `str`, got `int`"),
-    ({"version": "infer.query.v2"}, "$.version", "Invalid enum value"),
+    ({"version": "infer.query.v2"}, "$.version", "must be "),
     ({"surprise": 1}, "$.surprise", "is unknown; there are version, question"),
     ({"input": {}}, "$.input", "must have one of inline, record_id and ref"),
     ({"input": {"inline": 1, "record_id": "r"}}, "$.input", "inline and record_id; exactly one"),
     ({"input": {"record_id": "r"}}, "$.input.record_id", "there is no record r"),
     ({"input": {"ref": "know.answer"}}, "$.input.ref", "and none does"),
     ({"input": {"ref": "elsewhere"}}, "$.input.ref", "must be one of know.answer, know.answers"),
-    ({"input": 3}, "$.input", "must be an object, not a int"),
+    ({"input": 3}, "$.input", "must be an object, not a number"),
     ({"answer_shape": {"kind": "choice"}}, "$.answer_shape.choices", "at least one choice"),
     (
         {"answer_shape": {"kind": "choice", "choices": ["a", "a"]}},
@@ -79,7 +79,11 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ),
     ({"answer_shape": {"choices": ["a"]}}, "$.answer_shape.choices", "kind choice only, not text"),
     ({"answer_shape": {"required_fields": ["a"]}}, "$.answer_shape.required_fields", "kind json"),
-    ({"answer_shape": {"schema": {}, "kind": "prose"}}, "$.answer_shape.kind", "Invalid enum"),
+    (
+        {"answer_shape": {"schema": {}, "kind": "prose"}},
+        "$.answer_shape.kind",
+        "must be one of text, json, choice",
+    ),
     (
         {"answer_shape": {"kind": "json", "schema": {"type": "nope"}}},
         "$.answer_shape.schema",
@@ -102,7 +106,11 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ),
     ({"responders": []}, "$.responders", "must have at least one entry"),
     ({"responders": {}}, "$.responders", "Expected `array`, got `object`"),
-    ({"responders": [{"kind": "robot"}]}, "$.responders[0].kind", "Invalid enum value 'robot'"),
+    (
+        {"responders": [{"kind": "robot"}]},
+        "$.responders[0].kind",
+        "must be one of llm, pattern, system, actor, not robot",
+    ),
     ({"responders": [{}, {"trust_gte": 1.5}]}, "$.responders[1].trust_gte", "at most 1, not 1.5"),
     (
         {"responders": [{"trust_gte": 0.5, "trust_lt": 0.5}]},
@@ -127,7 +135,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         "$.responders[0].expression",
         "at most 2048",
     ),
-    ({"fold": {"kind": "average"}}, "$.fold.kind", "Invalid enum value"),
+    ({"fold": {"kind": "average"}}, "$.fold.kind", "must be "),
     ({"fold": {"kind": "majority", "weight": "1.0"}}, "$.fold.weight", "nothing to majority"),
     ({"fold": {"weight": "response.nope ? 'a' : 'b'"}}, "$.fold.weight", "must give number"),
     ({"fold": {"weight": "responses[0]"}}, "$.fold.weight", "undeclared reference"),
@@ -234,7 +242,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"side_effects": {"max_latency_secs": 0}}, "$.side_effects.max_latency_secs", "greater than"),
     ({"dial": {"max_tokens": 0}}, "$.dial.max_tokens", "at least 1"),
     ({"dial": {"extra": {"model": "x"}}}, "$.dial.extra.model", "filled in by the box"),
-    ({"klass": "royal"}, "$.klass", "Invalid enum value"),
+    ({"klass": "royal"}, "$.klass", "must be "),
     ({"metadata": {"n": 2**60}}, "$.metadata.n", "write it as a string"),
     ({"metadata": {"n": float("nan")}}, "$.metadata.n", "not a JSON number"),
     (

@@ -52,7 +52,7 @@ class Reader:
         purged = any(entry.get("purged") for entry in records)
         know = next((entry.body for entry in entries if entry.kind == "know"), None)
         k = None if purged else views.folded(thread, entries)
-        return {**views.run(row, k, know), "query": entries[0].body["query"]}
+        return views.run(row, entries[0].body, k, know)
 
     def end(self, thread: str) -> dict[str, Any]:
         row = self.ask(Thread(thread))

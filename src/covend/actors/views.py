@@ -21,7 +21,9 @@ def folded(thread: str, entries: Iterable[Entry]) -> K | None:
     return k
 
 
-def run(row: Mapping[str, Any], k: K | None, know: dict[str, Any] | None) -> dict[str, Any]:
+def run(
+    row: Mapping[str, Any], intend: Mapping[str, Any], k: K | None, know: dict[str, Any] | None
+) -> dict[str, Any]:
     """One run in full; ``k`` is None where its working records were purged (D4)."""
     calls = [] if k is None else [call(k, name) for name in k.calls]
     spent = {"settled": 0.0, "reserved": 0.0, "overrun": 0.0}
@@ -29,7 +31,13 @@ def run(row: Mapping[str, Any], k: K | None, know: dict[str, Any] | None) -> dic
         spent = {name: usd(getattr(k, name)) for name in spent}
     elif know is not None:
         spent = know.get("cost", spent)
-    return {**line(row, None, know), "know": know, "calls": calls, "spent": spent}
+    return {
+        **line(row, intend, know),
+        "query": intend["query"],
+        "know": know,
+        "calls": calls,
+        "spent": spent,
+    }
 
 
 def line(
@@ -37,6 +45,7 @@ def line(
 ) -> dict[str, Any]:
     """One run in a list."""
     found = {name: row[name] for name in ("id", "state", "opened", "ended", "parent", "pattern")}
+    found["pattern"] = found["pattern"] or "single_shot"
     found["question"] = None if intend is None else intend["query"]["question"]
     found["status"] = None if know is None else know["status"]
     return found

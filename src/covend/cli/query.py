@@ -72,7 +72,8 @@ def ask(
         typer.Option(
             "--who",
             "-w",
-            help="Whom to ask, in the pattern's order: a model's name, or did:… for a person.",
+            help="Whom to ask, in the pattern's order: a model's name, id:NAME for any other "
+            "responder, did:… for a person.",
         ),
     ] = None,
     text: Annotated[str | None, typer.Option("--input", help="What the question is about.")] = None,
@@ -92,6 +93,8 @@ def ask(
 
     if (file is None) == (question is None):
         fail("give a question, or a query in a file with -f", Status.WRONG)
+    if key == "":
+        fail("--key: at least one character is right", Status.WRONG)
     if file is not None:
         query = read_query(file)
     else:
@@ -226,7 +229,8 @@ def asked(box: BoxClient, message: object, seconds: float = ASK_SECONDS) -> dict
         for error in errors:
             typer.echo(f"{error['path']}: {error['problem']}", err=True)
         wrong = refused["status"] in (400, 422)
-        fail(refused["message"], Status.WRONG if wrong else Status.FAILED)
+        count = f"{len(errors)} error{'s' * (len(errors) > 1)}"
+        fail(count if errors else refused["message"], Status.WRONG if wrong else Status.FAILED)
     return answer
 
 

@@ -49,7 +49,7 @@ def tree(story: Mapping[str, Any], records: Sequence[Record]) -> RenderableType:
             case "learn":
                 root.add(Text.assemble((since(record, opened), "dim"), learned(body)))
             case "cancel":
-                root.add(Text(f"{since(record, opened)}cancelled: {body.get('reason', '')}"))
+                root.add(Text(f"{since(record, opened)}{cancelled(body)}"))
             case "trigger":
                 root.add(Text(f"{since(record, opened)}then {body['trigger']}: {triggered(body)}"))
             case _:
@@ -68,12 +68,27 @@ def ending(story: Mapping[str, Any]) -> RenderableType:
     head = Text.assemble((know["status"], style))
     if know.get("confidence") is not None:
         head.append(f"  confidence {know['confidence']:.2f}")
-    if know.get("code") or know.get("reason"):
-        head.append("  " + ": ".join(str(know[k]) for k in ("code", "reason") if know.get(k)))
+    why = [
+        str(know[name]) for name in ("code", "reason") if know.get(name) not in (None, "cancelled")
+    ]
+    if know["status"] == "rejected":
+        why.append(rejection(know["audit"]))
+    if know.get("code") == "no_candidates":
+        why.append(f"responders: {short(story['query']['responders'])}")
+    if why:
+        head.append("  " + ": ".join(why))
     cost: dict[str, float] = know.get("cost") or {}
     if cost.get("settled"):
         head.append(f"  ${cost['settled']:.4f}", "dim")
     return Group(head, Text(shown(know["answer"]))) if know.get("answer") is not None else head
+
+
+def rejection(audit: Mapping[str, Any]) -> str:
+    """Who rejected which answer, and why, if the verdict says so."""
+    verdict: Mapping[str, Any] = audit.get("verdict") or {}
+    reason = verdict.get("reason")
+    text = f"by {audit.get('by')}: {short(audit.get('answer'))}"
+    return f"{text} ({reason})" if reason else text
 
 
 def table(queries: Sequence[Mapping[str, Any]]) -> RenderableType:
@@ -111,6 +126,12 @@ def learned(body: Mapping[str, Any]) -> Text:
 def triggered(body: Mapping[str, Any]) -> str:
     """Which query was begun by this one, or why it was not."""
     return str(body.get("refused") or body.get("child") or "")
+
+
+def cancelled(body: Mapping[str, Any]) -> str:
+    """That somebody cancelled, and why, if that was said."""
+    reason = body.get("reason")
+    return "cancelled" if reason in (None, "cancelled") else f"cancelled: {reason}"
 
 
 def since(record: Record, opened: int) -> str:
@@ -168,7 +189,7 @@ LINES: dict[str, Callable[[Mapping[str, Any]], Text]] = {
     "call": lambda body: Text.assemble("asks ", _who(body)),
     "do": lambda body: Text.assemble(f"{body['slot']}#{body['attempt']} ", _outcome(body)),
     "learn": learned,
-    "cancel": lambda body: Text(f"cancelled {body.get('reason', '')}", "yellow"),
+    "cancel": lambda body: Text(cancelled(body), "yellow"),
     "trigger": lambda body: Text(f"then {body['trigger']}: {triggered(body)}"),
 }
 """By kind of record, its line."""

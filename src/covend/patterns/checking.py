@@ -72,10 +72,10 @@ class Findings:
         """A number must lie from ``low`` (or above it) to ``high``."""
         if value is None or (low < value <= high) or (value == low and not above):
             return
-        bounds = f"greater than {low:g}" if above else f"at least {low:g}"
+        bounds = f"greater than {low:.9g}" if above else f"at least {low:.9g}"
         if math.isfinite(high):
-            bounds += f" and at most {high:g}"
-        self.add(path, f"must be {bounds}, not {value:g}")
+            bounds += f" and at most {high:.9g}"
+        self.add(path, f"must be {bounds}, not {value:.9g}")
 
     def distinct(self, path: str, names: Iterable[str]) -> None:
         seen: set[str] = set()
@@ -326,7 +326,8 @@ def _ensemble(found: Findings, ensemble: Ensemble, path: str) -> None:
 
 def _quorum(found: Findings, query: Query, path: str) -> None:
     if query.min_quorum is not None:
-        most = max(1, query.relevance.top_k)
+        top_k = query.relevance.top_k
+        most = top_k if 1 <= top_k <= MAX_TOP_K else MAX_TOP_K
         found.between(f"{path}.min_quorum", query.min_quorum, 1, most)
 
 

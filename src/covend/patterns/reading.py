@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, Final, TypeAlias, Union, cast, get_args, get_origin
+from typing import Any, Final, Literal, TypeAlias, Union, cast, get_args, get_origin
 
 import msgspec
 
@@ -97,10 +97,38 @@ def _leaf(kind: Any, data: Any, path: str, problems: list[Problem]) -> Any:
         msgspec.convert(data, kind)
     except msgspec.ValidationError as failed:
         problem, _, inner = str(failed).partition(" - at `$")
+        if choices := _choices(kind):
+            problem = f"must be {choices}, not {_shown(data)}"
         problems.append({"path": path + inner.rstrip("`"), "problem": problem})
         return UNSOUND
     return data
 
 
+def _choices(kind: Any) -> str:
+    """The values that a member takes; empty where it is no matter of a few values."""
+    if get_origin(kind) is Literal:
+        names = [str(name) for name in get_args(kind)]
+        return f"one of {', '.join(names)}" if len(names) > 1 else names[0]
+    parts = [_choices(one) for one in get_args(kind) if one is not type(None)]
+    return parts[0] if len(parts) == 1 else ""
+
+
+def _shown(value: Any) -> str:
+    return value[:50] if isinstance(value, str) else _named(value)
+
+
 def _named(value: Any) -> str:
-    return "null" if value is None else f"a {type(value).__name__}"
+    return _NAMES.get(type(cast("object", value)), "something else")
+
+
+_NAMES: dict[type, str] = {
+    type(None): "null",
+    str: "text",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    list: "a list",
+    tuple: "a list",
+    dict: "an object",
+}
+"""Types as JSON calls them."""
