@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, ClassVar
 
+from covend.patterns.admit import InvalidQuery, admit
 from covend.questions import (
     ActOnTask,
     CancelQuery,
@@ -113,6 +114,10 @@ class ScriptedDesk(Actor):
     # ── queries ─────────────────────────────────────────────────────────────────────────────
 
     def submit(self, message: SubmitQuery) -> dict[str, Any]:
+        try:
+            admit(message.query, [], thread="q-0", now=clock(), seed=0)
+        except InvalidQuery as error:
+            return refused(422, "invalid_query", [dict(one) for one in error.errors])
         question = message.query["question"]
         if question == "no":
             fault = {"path": "$.responders[0].kind", "problem": "nobody is of this kind"}

@@ -44,7 +44,10 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method of one path; ``answers`` has every status it may give, but the common ones."""
+    """One method of one path; ``answers`` has every status it may give, but the common ones.
+
+    A body that is ``unread`` goes on as plain data, to whoever finds everything wrong with it.
+    """
 
     method: Method
     path: str
@@ -55,6 +58,7 @@ class Operation:
     headers: Mapping[str, str]
     answers: Mapping[int, type[msgspec.Struct] | Stream | None]
     returns: Mapping[str, str]
+    unread: bool = False
 
 
 class Call(Generic[P, B]):
@@ -101,11 +105,13 @@ def operation(
     body_required: bool = True,
     headers: Mapping[str, str] | None = None,
     returns: Mapping[str, str] | None = None,
+    unread: bool = False,
 ) -> Callable[[Callable[[Call[P, B]], Awaitable[Response[Any]]]], HTTPRouteHandler]:
     """Make a Litestar route of a function from ``Call`` to response."""
     said = Operation(
-        method, path, summary, params, body, body_required, headers or {}, answers, returns or {}
-    )
+        method, path, summary, params, body, body_required, headers or {}, answers, returns or {},
+        unread,
+    )  # fmt: skip
 
     def decorate(function: Callable[[Call[P, B]], Awaitable[Response[Any]]]) -> HTTPRouteHandler:
         async def handle(request: Request[Any, Any, Any]) -> Response[Any]:
@@ -157,9 +163,13 @@ async def _body(request: Request[Any, Any, Any], said: Operation, wanted: type[B
         text = f"Content-Type is {kind[:50]!r}: application/json is right"
         raise Problem(415, "unsupported_media_type", text)
     try:
+        if said.unread:
+            return cast(B, msgspec.json.decode(content, type=dict[str, Any]))
         return msgspec.json.decode(content, type=wanted)
     except msgspec.MsgspecError as error:
         raise malformed(error, "body") from error
+    except RecursionError as error:
+        raise Problem(400, "malformed", "the body is nested too deeply") from error
     except UnicodeDecodeError as error:
         raise Problem(400, "malformed", f"the body is no UTF-8: {error}") from error
 

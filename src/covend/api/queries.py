@@ -7,7 +7,6 @@ import math
 import secrets
 from typing import Annotated, Any
 
-import msgspec
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 from msgspec import Meta
@@ -76,14 +75,14 @@ class EventParams(Spec, frozen=True, kw_only=True):
     headers={"Idempotency-Key": "The same key is the same query, never a second one."},
     answers={200: Answer, 202: Ticket, 409: ProblemDetails, 422: ProblemDetails},
     returns={"Location": "Where the query is."},
+    unread=True,
 )
-async def submit(call: Call[SubmitParams, Query]) -> Response[Any]:
+async def submit(call: Call[SubmitParams, Any]) -> Response[Any]:
     """Admit a query durably; 200 with its end if that came within ``wait``, else 202 (P7)."""
     # Without a key of the client's it gets one of ours: the core may have to be asked twice.
     key = call.idempotency_key() or secrets.token_hex(32)
-    query = msgspec.to_builtins(call.body)
     deadline = asyncio.get_running_loop().time() + seconds(call.params.wait)
-    ticket = shaped(await call.desk.ask(SubmitQuery(query=query, key=key)), Ticket)
+    ticket = shaped(await call.desk.ask(SubmitQuery(query=call.body, key=key)), Ticket)
     where = f"/api/queries/{ticket.id}"
     if call.params.wait:
         end = await _until_ended(call, ticket, deadline)
@@ -93,7 +92,7 @@ async def submit(call: Call[SubmitParams, Query]) -> Response[Any]:
 
 
 async def _until_ended(
-    call: Call[SubmitParams, Query], ticket: Ticket, deadline: float
+    call: Call[SubmitParams, Any], ticket: Ticket, deadline: float
 ) -> Answer | None:
     """The end of a query; None without one by the deadline, or where core or client have left."""
     loop = asyncio.get_running_loop()
