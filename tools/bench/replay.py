@@ -94,13 +94,7 @@ def measure(store: Store, threads: list[str]) -> tuple[float, float, int]:
     """Processor seconds to read all runs, then to replay them, and how many came out otherwise."""
     gc.collect()
     begin = time.process_time()
-    runs = {
-        thread: [
-            Entry(entry.record.kind, entry.record.body, entry.record.clock)
-            for entry in store.entries(thread)
-        ]
-        for thread in threads
-    }
+    runs = {thread: [entry.record for entry in store.entries(thread)] for thread in threads}
     read = time.process_time()
     wrong = sum(bool(replay(thread, entries).missing) for thread, entries in runs.items())
     return read - begin, time.process_time() - read, wrong

@@ -173,7 +173,7 @@ def refuse_while_running(config: Path | None) -> None:
 
 def replayed(box: Store, name: str) -> dict[str, Any]:
     """Where a query stands by its records, or where these differ from what follows from them."""
-    from covend.patterns.step import Entry, Quarantined, replay
+    from covend.patterns.step import Quarantined, replay
 
     entries = list(box.entries(name))
     told: dict[str, Any] = {"id": name, "records": len(entries), "differs": False}
@@ -181,9 +181,8 @@ def replayed(box: Store, name: str) -> dict[str, Any]:
         return told | {"stands": "there is no such thread", "differs": True}
     if any(entry.purged for entry in entries):
         return told | {"stands": "its working records were purged; its answer is kept"}
-    steps = (Entry(e.record.kind, e.record.body, e.record.clock) for e in entries)
     try:
-        return told | {"stands": standing(replay(name, steps))}
+        return told | {"stands": standing(replay(name, (entry.record for entry in entries)))}
     except (Quarantined, ValueError) as error:
         return told | {"stands": str(error), "differs": True}
 

@@ -26,8 +26,8 @@ _LARGE = 1e15
 # A smaller integer is read alike by every reader. Whether there are so many digits in a row at all
 # is seen ten times faster than whether they are an integer, and is nearly always enough.
 _ZEROS = bytes.maketrans(b"123456789", b"000000000")
-_SEVENTEEN = b"0" * 17
-_SIXTEEN = re.compile("9[0-9]{15}")
+_SIXTEEN, _SEVENTEEN = b"0" * 16, b"0" * 17
+_NINE_FIRST = re.compile("9[0-9]{15}")
 _LARGE_INTEGER = re.compile(r"(?:^|[:,\[\s])-?(?:9[0-9]{15}|[0-9]{17})")
 _class_of: Callable[[Any], object] = type
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -76,8 +76,10 @@ def parse(text: str) -> object:
 
 
 def _may_have_large_integer(text: str) -> bool:
-    many = _SIXTEEN.search(text) or _SEVENTEEN in text.encode().translate(_ZEROS)
-    return bool(many and _LARGE_INTEGER.search(text))
+    zeros = text.encode().translate(_ZEROS)
+    if _SIXTEEN not in zeros or not (_SEVENTEEN in zeros or _NINE_FIRST.search(text)):
+        return False
+    return _LARGE_INTEGER.search(text) is not None
 
 
 def _is_plain(value: Any, depth: int) -> bool:

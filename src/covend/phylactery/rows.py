@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-from covend.phylactery.canonical import canonical, parse
+import msgspec
+
+from covend.phylactery.canonical import canonical
 from covend.phylactery.database import Row
 from covend.phylactery.records import BadRecord, Record, as_dict, content_id, is_intact
 from covend.phylactery.schema import WORKING_KINDS
@@ -18,6 +20,9 @@ PURGED_BODY = ""
 
 NewRow = tuple[str, str, str, str, str, int, str, str]
 """A row without its ``seq``."""
+
+
+_parents = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
 class Entry(NamedTuple):
@@ -53,7 +58,7 @@ def from_row(row: Row) -> Entry:
         and type(body) is type(parents_text) is str
     ):
         raise BadRecord("its columns have the wrong types")
-    parents = tuple(cast("list[str]", parse(parents_text))) if parents_text != "[]" else ()
+    parents = _parents(parents_text)
     purged = body == PURGED_BODY
     if purged:
         if kind not in WORKING_KINDS:

@@ -130,12 +130,11 @@ class Store(Views):
         where, values = ("thread = ? AND ", (thread,)) if thread is not None else ("", ())
         sql = f"SELECT {COLUMNS} FROM record WHERE {where}seq > ? ORDER BY seq LIMIT {PAGE}"
         while True:
-            seen = after
-            for entry in self._entries(sql, (*values, after)):
-                after = entry.seq
-                yield entry
-            if after == seen:
+            page = list(self._entries(sql, (*values, after)))
+            yield from page
+            if len(page) < PAGE:
                 return
+            after = page[-1].seq
 
     def intact(self) -> list[Entry]:
         """Every record that can still be read unharmed, from both ends of a damaged file.
