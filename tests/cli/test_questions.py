@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 from tools.golden.stories import STORIES
 
+from covend.actors import views
 from covend.cli.query import asking
 from covend.cli.query_view import line, tree
 from covend.questions import (
@@ -22,9 +23,6 @@ from covend.questions import (
 )
 from covend.runtime import Actor
 
-TASK = {"id": "t1", "did": "did:web:ann", "state": "open", "question": "May I?", "input": "a dog",
-        "shape": {"kind": "text"}, "due": 1_780_000_000_000_000, "opened": 0}  # fmt: skip
-
 
 def thread(name):
     """The records of a story, as the desk tells them."""
@@ -32,6 +30,17 @@ def thread(name):
         {"seq": seq, "kind": entry.kind, "body": entry.body, "clock": entry.clock}
         for seq, entry in enumerate(STORIES[name]().records, 1)
     ]
+
+
+def task():
+    """A task as the desk tells it, of a call that a story has."""
+    body = next(r["body"] for r in thread("verify_disagree_tiebreaker_wins") if r["kind"] == "call")
+    body = {**body, "ask": {**body["ask"], "question": "May I?", "input": "a dog"}}
+    row = {"thread": "q-1", "did": "did:web:ann", "state": "open", "seq": 2, "opened": 0}
+    return views.task(row | {"due": 1_780_000_000_000_000}, body) | {"id": "t1"}
+
+
+TASK = task()
 
 
 class Desk(Actor):
@@ -63,8 +72,9 @@ class Desk(Actor):
             case ListQueries():
                 line = {"id": "q-1", "state": "ended", "opened": 1_780_000_000_000_000}
                 return {"queries": [line | {"question": "Is it so?", "pattern": "verify"}]}
-            case ListTasks():
-                return {"tasks": [TASK, TASK | {"id": "t2", "state": "declined"}]}
+            case ListTasks(state=state):
+                tasks = [TASK, TASK | {"id": "t2", "state": "declined"}]
+                return {"tasks": [t for t in tasks if state in (None, t["state"])], "next": None}
             case ShowTask():
                 return TASK
             case ActOnTask(act="decline"):
@@ -197,6 +207,7 @@ def test_the_inbox_shows_what_waits_and_no_more(box, desk, covend):
     page = covend("inbox", "show", "t1", "--run-dir", box.run_dir).stdout
     assert "May I?" in page
     assert "a dog" in page
+    assert "the answer:" in page and '"kind"' in page
 
 
 def test_a_person_answers_with_confidence_and_reason(box, desk, covend):

@@ -258,14 +258,14 @@ class Execution(Actor):
             return
         if done is not None:
             self.answer(k, done)
-        word.promise.reply(self.task(word.call))
+        word.promise.reply({**self.task(word.call), "did": word.order.did})
 
     def task(self, name: str) -> dict[str, Any]:
         """A task as its person sees it now."""
         assert self.k is not None
         call, body = self.k.calls[name], self.effects.asked[name]
         state = inbox.STATES.get(call.status, call.status)
-        if call.status == "open" and call.extensions:
+        if call.status == "open" and name in self.effects.accepted:
             state = "accepted"
         return inbox.shown(
             self.ctx.name, body, state=state, due=call.deadline, opened=call.called, seq=0

@@ -20,6 +20,8 @@ from covend.cli.shared import (
 )
 
 ENV_DID = "COVEND_DID"
+WAITING = ("open", "accepted")
+SHOWN = 200
 REASONS = ("out_of_domain", "overbooked", "conflict_of_interest", "other")
 
 app = typer.Typer(help="What people are asked, and their answers.", invoke_without_command=True)
@@ -45,10 +47,12 @@ def inbox(
         return
     from covend.questions import ListTasks
 
+    states = (None,) if every else WAITING
     with connected(config, run_dir) as box:
-        answer = asked(box, ListTasks(did=did, limit=200))
-    ended = ("submitted", "declined", "expired", "withdrawn")
-    tasks = [task for task in answer["tasks"] if every or task["state"] not in ended]
+        pages = [asked(box, ListTasks(did=did, state=state, limit=SHOWN)) for state in states]
+    tasks = [task for page in pages for task in page["tasks"]]
+    if any(page["next"] is not None for page in pages):
+        typer.echo(f"there are more: these are the oldest {SHOWN}", err=True)
     if as_json:
         print_json(tasks)
         return

@@ -31,7 +31,7 @@ def page(task: Task) -> RenderableType:
         Text(task["question"], "bold"),
         Text(f"{task['state']}, due {when(task['due'])}, for {task['did']}", "dim"),
     ]
-    for title, member in (("about", "input"), ("shown", "show"), ("the answer", "shape")):
+    for title, member in (("about", "input"), ("shown", "show"), ("the answer", "answer_shape")):
         if task.get(member) not in (None, "", {}):
             parts.append(Text.assemble((f"{title}: ", "dim"), plain(task[member])))
     return Group(*parts)
