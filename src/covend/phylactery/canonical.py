@@ -28,7 +28,7 @@ _LARGE = 1e15
 _ZEROS = bytes.maketrans(b"123456789", b"000000000")
 _SIXTEEN, _SEVENTEEN = b"0" * 16, b"0" * 17
 _NINE_FIRST = re.compile("9[0-9]{15}")
-_LARGE_INTEGER = re.compile(r"(?:^|[:,\[\s])-?(?:9[0-9]{15}|[0-9]{17})")
+_LARGE_INTEGER = re.compile(r"[:,\[\s]-?(?:9[0-9]{15}|[0-9]{17})")
 _class_of: Callable[[Any], object] = type
 _encode = msgspec.json.Encoder(order="deterministic").encode
 _decode = msgspec.json.Decoder().decode
@@ -79,7 +79,7 @@ def _may_have_large_integer(text: str) -> bool:
     zeros = text.encode().translate(_ZEROS)
     if _SIXTEEN not in zeros or not (_SEVENTEEN in zeros or _NINE_FIRST.search(text)):
         return False
-    return _LARGE_INTEGER.search(text) is not None
+    return _LARGE_INTEGER.search(text) is not None or text[0] in "-0123456789"
 
 
 def _is_plain(value: Any, depth: int) -> bool:
