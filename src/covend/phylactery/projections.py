@@ -31,7 +31,7 @@ def project(db: Database, seq: int, entry: Record) -> None:
         _open(db, seq, entry)
         return
     step = _STEPS.get(entry.kind)
-    if step is None:
+    if step is None or (entry.kind == "do" and _answers(db, entry)):
         return
     thread = db.first("SELECT know, kept FROM thread WHERE id = ?", (entry.thread,))
     if thread is None:
@@ -101,27 +101,42 @@ def _call(db: Database, seq: int, entry: Record) -> None:
     _set_timers(db, entry, body)
 
 
-def _do(db: Database, seq: int, entry: Record) -> None:
-    """Claim the slot's answer; a human's ``accepted`` only says that one will come (P12, P18)."""
+def _answers(db: Database, entry: Record) -> bool:
+    """Whether a call waited for this; a human's ``accepted`` only says that one will come (P18).
+
+    Claims the slot's answer (P12). Where a call waits its thread goes on, and needs no look.
+    """
+    body = read(entry, Do)
+    place = (entry.thread, body.slot, body.attempt)
+    if body.status == ACCEPTED:
+        state = ACCEPTED
+        waits = f"SELECT responder FROM attempt WHERE {_AT} AND answer IS NULL"
+        call = db.first(waits, place)
+    else:
+        state = TASK_ENDS.get(body.status or "", "withdrawn")
+        claim = (
+            f"UPDATE attempt SET answer = ?, open = 0 WHERE {_AT} AND answer IS NULL"
+            " RETURNING responder"
+        )
+        call = db.first(claim, (entry.id, *place))
+    if call is not None and call[0] == "actor":
+        _move_task(db, place, state)
+    return call is not None
+
+
+def _late(db: Database, seq: int, entry: Record) -> None:
+    """What no call waits for any more (P12)."""
     body = read(entry, Do)
     place = (entry.thread, body.slot, body.attempt)
     attempt = db.first(f"SELECT answer FROM attempt WHERE {_AT}", place)
-    if attempt is None:
-        if _has_ended(db, entry.thread):
-            return  # a late one, and its call is purged
+    if attempt is not None:
+        if not (body.late or body.conflict):
+            raise _taken(entry, place, attempt[0])
+    elif not _has_ended(db, entry.thread):  # else it was purged
         raise Orphan(
             f"{_named(entry)}: slot {body.slot!r}, attempt {body.attempt} of {entry.thread!r} has "
             "no call: append that before it is dispatched"
         )
-    if attempt[0] is not None:
-        if body.late or body.conflict:
-            return
-        raise _taken(entry, place, attempt[0])
-    state = ACCEPTED
-    if body.status != ACCEPTED:
-        db.change(f"UPDATE attempt SET answer = ?, open = 0 WHERE {_AT}", (entry.id, *place))
-        state = TASK_ENDS.get(body.status or "", "withdrawn")
-    _move_task(db, place, state)
 
 
 def _tick(db: Database, seq: int, entry: Record) -> None:
@@ -184,7 +199,7 @@ def _withdraw_tasks(db: Database, seq: int, entry: Record) -> None:
 
 _STEPS: dict[str, Callable[[Database, int, Record], None]] = {
     "call": _call,
-    "do": _do,
+    "do": _late,
     "tick": _tick,
     "learn": _learn,
     "know": _know,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +65,8 @@ class Store(Views):
         A record that is there already is passed over (D1). Raises ``Conflict``, ``BadRecord``,
         ``StoreFull`` or ``StoreError``.
         """
-        rows = [to_row(record) for record in records]
         with self._db.transaction():
-            new = self._write(rows, [Entry(0, record, False) for record in records])
+            new = self._store(records)
         self.commits += 1
         return new
 
@@ -77,8 +76,10 @@ class Store(Views):
         A batch that is refused leaves nothing and harms no other. Raises ``StoreFull`` or
         ``StoreError`` where none could be stored.
         """
-        with self._db.transaction():
-            outcomes = [self._try(batch) for batch in batches]
+        try:
+            outcomes = self._each(batches, self._store)
+        except (Conflict, BadRecord, NotCanonical):
+            outcomes = self._each(batches, self._try)  # again, each batch to be undone alone
         self.commits += 1
         return outcomes
 
@@ -203,12 +204,21 @@ class Store(Views):
 
     # ── writing and reading rows ─────────────────────────────────────────────────────────────
 
+    def _each(
+        self, batches: Sequence[Sequence[Record]], store: Callable[[Sequence[Record]], Outcome]
+    ) -> list[Outcome]:
+        with self._db.transaction():
+            return [store(batch) for batch in batches]
+
+    def _store(self, batch: Sequence[Record]) -> int:
+        return self._write(
+            [to_row(record) for record in batch], [Entry(0, record, False) for record in batch]
+        )
+
     def _try(self, batch: Sequence[Record]) -> Outcome:
         try:
-            rows = [to_row(record) for record in batch]
-            entries = [Entry(0, record, False) for record in batch]
             with self._db.savepoint():
-                return self._write(rows, entries)
+                return self._store(batch)
         except (Conflict, BadRecord, NotCanonical) as refusal:
             return refusal
 
