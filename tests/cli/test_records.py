@@ -67,6 +67,31 @@ def test_a_thread_moves_to_another_box_and_stands_there_where_it_stood(store, co
     assert json.loads(here)[0]["stands"] == "fulfilled"
 
 
+def test_a_thread_is_taken_up_by_a_box_that_has_never_run(store, covend, tmp_path):
+    """D5: its state folder is made as `covend serve` makes it."""
+    covend("export", "q-play", "--store", store, "-o", "thread.jsonl")
+    (tmp_path / "new.toml").write_text(
+        f'run_dir = "{tmp_path}/new-run"\nstate_dir = "{tmp_path}/new-state"\n'
+        '[[device]]\nname = "host"\nkind = "host"\ncapacity = "1GiB"\n'
+        '[[soulstone]]\nname = "a"\nendpoint = "http://127.0.0.1:1"\nauthority = "shared"\n'
+    )
+    assert "are new" in covend("import", "thread.jsonl", "-c", tmp_path / "new.toml").stdout
+    assert (tmp_path / "new-state").stat().st_mode & 0o777 == 0o700
+
+
+def test_who_takes_part_in_a_join_is_no_part_of_the_run_it_begins(store, covend):
+    """D5: the desk's own records in a run's thread are passed over by a replay."""
+    box = open_store(store)
+    part = {"trigger": "t", "parent": "q-other"}
+    box.append(
+        [record(name, "joined", part, actor="desk", act="PUT") for name in ("q-play", "q-n")]
+    )
+    box.close()
+    found = json.loads(covend("replay", "--store", store, "--json").stdout)
+    assert [line["stands"] for line in found] == ["fulfilled"]
+    assert "has not begun: joined" in covend("replay", "q-n", "--store", store).stdout
+
+
 def test_a_tampered_line_is_refused_and_nothing_is_taken_up(store, covend, tmp_path):
     text = covend("export", "q-play", "--store", store).stdout
     (tmp_path / "thread.jsonl").write_text(text.replace('"yes"', '"no"'))

@@ -311,6 +311,17 @@ def test_a_program_keeps_to_its_own_schema() -> None:
     assert body["problem"] == '$: "n" is a required property (by the schema of a)'
 
 
+@pytest.mark.parametrize(("printed", "text"), [(42, "42"), (True, "true"), (-0.5, "-0.5")])
+def test_what_a_program_prints_is_text_where_text_is_wanted(printed: Any, text: str) -> None:
+    """P8: `echo 42` is an answer of text, though its reader took it for JSON."""
+    body = understand(TEXT, Raw(body=printed), TOOL)
+    assert (body["status"], body["value"]) == ("ok", text)
+    one = understand({"kind": "choice", "choices": [text, "other"]}, Raw(body=printed), TOOL)
+    assert (one["status"], one["value"]) == ("ok", text)
+    assert understand(TEXT, Raw(body=printed), person("a"))["status"] == "invalid"
+    assert understand(TEXT, Raw(body=None), TOOL)["status"] == "invalid"
+
+
 def test_a_person_submits_an_answer_with_what_is_beside_it() -> None:
     """P18: validated against the shape; confidence and rationale are kept."""
     eve = person("a")

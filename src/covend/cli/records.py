@@ -89,6 +89,7 @@ def import_(
         fail(f"{file} cannot be read: {error}", Status.WRONG)
     if store is None:
         refuse_while_running(config)
+        prepare(config)
     with opened(store, config, write=True) as box:
         new = box.import_(text.split("\n"))
     typer.echo(f"{new} records are new in {box.where}")
@@ -171,14 +172,30 @@ def refuse_while_running(config: Path | None) -> None:
     fail(f"the box is running (pid {identity.pid}): `covend stop` it first", Status.FAILED)
 
 
+def prepare(config: Path | None) -> None:
+    """Make the state folder of a box that has never run."""
+    from covend.host.folders import FolderError, Folders
+
+    box = load_box(config_path(config))
+    try:
+        Folders.open(Path(box.run_dir), Path(box.state_dir))
+    except (FolderError, OSError) as error:
+        fail(str(error), Status.WRONG)
+
+
 def replayed(box: Store, name: str) -> dict[str, Any]:
     """Where a query stands by its records, or where these differ from what follows from them."""
+    from covend.actors.story import ACTS
     from covend.patterns.step import Quarantined, replay
 
-    entries = list(box.entries(name))
-    told: dict[str, Any] = {"id": name, "records": len(entries), "differs": False}
-    if not entries:
+    every = list(box.entries(name))
+    # What others wrote into the thread, such as who takes part in a join, is no part of the run.
+    entries = [entry for entry in every if entry.record.kind in ACTS]
+    told: dict[str, Any] = {"id": name, "records": len(every), "differs": False}
+    if not every:
         return told | {"stands": "there is no such thread", "differs": True}
+    if not entries:
+        return told | {"stands": f"has not begun: {every[-1].record.kind}"}
     if any(entry.purged for entry in entries):
         return told | {"stands": "its working records were purged; its answer is kept"}
     try:

@@ -87,6 +87,8 @@ def understood(plan: Plan, call_body: dict[str, Any], raw: Raw) -> dict[str, Any
     body["cost"] = _cost(responder, call_body, raw)
     shape = msgspec.convert(call_body["ask"]["shape"], AnswerShape)
     try:
+        if responder.kind == "system" and shape.kind != "json":
+            raw = msgspec.structs.replace(raw, body=_as_text(raw.body))
         found = _completion(shape, raw) if responder.kind == "llm" else _direct(shape, raw)
         value = parse(canonical(found.value).decode())
         wrong = problems(shape, value) + _unlike(responder, value)
@@ -158,6 +160,11 @@ def _direct(shape: AnswerShape, raw: Raw) -> _Answer:
         answer.confidence = _confidence(raw.confidence)
     answer.rationale = raw.rationale or answer.rationale
     return answer
+
+
+def _as_text(value: Any) -> Any:
+    """What a program printed where text was wanted: ``42`` is text too, and JSON to its reader."""
+    return json.dumps(value) if isinstance(value, int | float) else value
 
 
 def _read(shape: AnswerShape, text: str) -> _Answer:
