@@ -7,7 +7,7 @@ from tests.actors.test_crashes_of_runs import again, lay_down
 
 from covend.actors import channels, desk, herald, letters
 from covend.actors.run_messages import OpenPages
-from covend.phylactery.messages import Append, Query, Tasks
+from covend.phylactery.messages import Append, Latest, Query, Tasks
 from covend.questions import ListTasks
 from covend.testing import eventually
 
@@ -49,8 +49,13 @@ def until(condition, what):
 
 def marked(core):
     """Who was told, as the store has it."""
-    found = core.system.address("phylactery").ask(Query(kind="told"), timeout=5)
-    return [tuple(whom) for entry in found for whom in entry["body"]["tasks"]]
+    store = core.system.address("phylactery")
+    found = store.ask(Query(kind="told"), timeout=5)
+    upto = max((entry["body"]["seq"] for entry in found), default=0)
+    rows = store.ask(Tasks(), timeout=5)
+    listed = {tuple(whom) for entry in found for whom in entry["body"]["tasks"]}
+    passed = {(herald.task_of(row), row["did"]) for row in rows if row["seq"] <= upto}
+    return sorted(listed | passed)
 
 
 # ── in time ──────────────────────────────────────────────────────────────────────────────────
@@ -255,6 +260,27 @@ def test_who_was_told_behind_a_waiting_digest_is_not_told_again(world, hook, mai
     with world.core(digest_seconds=HOUR) as core:
         until(lambda: len(marked(core)) == 2, "bob's digest is stored")
     assert (hook.titles.count("A question for you"), len(mail.mails)) == (1, 1)
+
+
+def test_however_many_are_told_at_once_no_record_of_it_is_long(world, monkeypatch):
+    """P18: the mark passes them by and by."""
+    monkeypatch.setattr(herald, "LISTED", 2)
+    monkeypatch.setattr(herald, "FEW", 3)
+    world.person("ann")
+    with world.core() as core:
+        for number in range(7):
+            core.submit(query("ann", question=f"{number}?", **SOON))
+        store = core.system.address("phylactery")
+        last = until(lambda: len(rows := store.ask(Tasks(), timeout=5)) == 7 and rows, "tasks")[-1]
+
+        def passed():
+            core.system.address("herald").ask(herald.Look(whole=False), timeout=5)
+            found = store.ask(Latest("told", herald.THREAD), timeout=5)
+            return found is not None and found["body"]["seq"] >= last["seq"] - 1
+
+        until(passed, "the mark passes all")
+        entries = store.ask(Query(kind="told"), timeout=5)
+        assert max(len(entry["body"]["tasks"]) for entry in entries) <= 2
 
 
 # ── channels that fail ───────────────────────────────────────────────────────────────────────

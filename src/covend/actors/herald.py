@@ -40,6 +40,7 @@ SOON_SECONDS = 1.0
 LOOK_SECONDS = 30.0
 """How often tasks are looked for of which no notice came: it died with whoever had it."""
 FEW = 200
+LISTED = 500
 WAITS = ("open", "accepted")
 
 Told: TypeAlias = tuple[str, str]
@@ -296,25 +297,28 @@ class Herald(Actor):
                 upto = min(upto, row["seq"] - 1)
                 if whom not in self.heard:
                     missed.append(row)
-        self.mark(upto)
-        for row in rows:
-            if row["seq"] <= upto:
-                whom = (task_of(row), row["did"])
-                self.told.discard(whom)
-                self.heard.discard(whom)
+        covered = {(task_of(row), row["did"]) for row in rows if row["seq"] <= upto}
+        self.mark(upto, [whom for whom in self.news if whom not in covered])
+        self.told -= covered
+        self.heard -= covered
         live = self.open_pages() if missed else ()
         for row in missed:
             self.notify(as_notice(row, live))
         if whole:
             self.ctx.timer("look", LOOK_SECONDS, Look(whole=True))
 
-    def mark(self, upto: int) -> None:
-        """Store who was told: the next core tells the others (P18)."""
-        if upto <= self.marked and not self.news:
+    def mark(self, upto: int, above: list[Told]) -> None:
+        """Store that all were told up to here, and these above it: the next core tells the others.
+
+        Of many only some at a time, so that no record grows without bound.
+        """
+        listed, self.news = above[:LISTED], above[LISTED:]
+        if self.news:
+            self.ctx.timer("mark", SOON_SECONDS, Look(whole=False))
+        if upto <= self.marked and not listed:
             return
         self.marked = max(self.marked, upto)
-        body = {"seq": self.marked, "tasks": [list(whom) for whom in self.news]}
-        self.news = []
+        body = {"seq": self.marked, "tasks": [list(whom) for whom in listed]}
         entry = record(THREAD, "told", body, actor="herald", act="PUT")
         self.ctx.tell("phylactery", Append([entry]))
 
