@@ -235,7 +235,7 @@ class Execution(Actor):
         self.take("do", done)
 
     def ticked(self, tick: Ticked) -> None:
-        """A timer, never early (P20); a reminder is sent first, so that a crash loses none."""
+        """A timer, never early (P20); a reminder is under way before the tick is."""
         k = self.k
         if k is None or k.ended is not None:
             return
