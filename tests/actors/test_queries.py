@@ -2,10 +2,12 @@
 
 import threading
 
+import msgspec
 import pytest
 from tests.actors.running import World, completion, query
 
 from covend.actors.messages import NewConfig
+from covend.config import SchemaEntry
 from covend.functions import Declined
 from covend.questions import (
     CancelQuery,
@@ -139,6 +141,26 @@ def test_a_query_that_does_not_hold_is_refused_with_every_error(world):
         paths = {error["path"] for error in refusal["errors"]}
         assert {"$.question", "$.colour"} <= paths
         assert core.ask(ListQueries())["queries"] == []
+
+
+def test_a_named_schema_is_that_of_the_box_file_when_the_query_came(world):
+    """P5, P7: pinned at admission, for the queries it triggers too; unknown names are refused."""
+    world.scripted("one", {"total": 1})
+    named = {"kind": "json", "schema_ref": "invoice"}
+    asked = query("one", answer_shape=named)
+    asked["triggers"] = [{"name": "next", "query": query("one", answer_shape=named)}]
+    whole = SchemaEntry(name="invoice", json='{"required": ["total"]}')
+    with world.core() as core:
+        told = core.refuses(SubmitQuery(asked))["errors"]
+        assert [error["path"] for error in told] == [
+            "$.answer_shape.schema_ref",
+            "$.triggers[0].query.answer_shape.schema_ref",
+        ]
+        box = msgspec.structs.replace(world.box(), schema=(whole,))
+        core.system.address("desk").tell(NewConfig(box))
+        know = core.run(asked)
+        assert (know["status"], know["answer"]) == ("fulfilled", {"total": 1})
+        eventually(lambda: len(core.ask(ListQueries("ended"))["queries"]) == 2, 10, "both ended")
 
 
 def test_a_key_is_one_query_and_another_query_under_it_is_refused(world):

@@ -24,8 +24,8 @@ ADDED = {
         [
             f"{N + 1} $.source: unknown key 'source'; known here: name, listen, gates, ghouls, "
             "ghoul_slots, run_dir, state_dir, lexical_reserve, device, soulstone, coven, role, "
-            "key, responder, whim, transition, gate, watchdog, alerts, queries, phylactery, "
-            "reactor, oculus"
+            "key, responder, schema, whim, transition, gate, watchdog, alerts, queries, "
+            "phylactery, reactor, oculus"
         ],
     ),
     "a string for a whole number": (
@@ -418,6 +418,21 @@ RESPONDERS = {
         "$.responder[0].url: must begin with http:// or https://",
     ),
 }
+
+
+@pytest.mark.parametrize(
+    ("json", "problem"),
+    [
+        ("{", "Input data was truncated"),
+        ('{"type": "fox"}', '"fox" is not valid'),
+        ("3", "an object"),
+    ],
+)
+def test_a_schema_that_is_none_is_named(errors_of, json, problem):
+    """P7, X6: queries that name it would be refused one by one."""
+    found = errors_of(f"{GOOD}\n[[schema]]\nname = 'invoice'\njson = '{json}'\n")
+    assert len(found) == 1
+    assert "$.schema[0].json: is no JSON Schema: " in found[0] and problem in found[0]
 
 
 @pytest.mark.parametrize("case", RESPONDERS)

@@ -119,6 +119,7 @@ class Desk(Actor):
 
     def __init__(self, box: Box, clock: Callable[[], int] = wall_clock) -> None:
         self.max_active = box.queries.max_active
+        self.schemas = box.schemas()
         self.clock = clock
         self.runs: dict[str, int] = {}
         """Who has an execution, and the number of the last message passed on to it."""
@@ -173,6 +174,7 @@ class Desk(Actor):
                 self.answer_waiter(run, number)
             case NewConfig():
                 self.max_active = message.box.queries.max_active
+                self.schemas = message.box.schemas()
             case _:
                 pass
         return None
@@ -193,6 +195,7 @@ class Desk(Actor):
                 thread=thread,
                 now=self.clock(),
                 seed=secrets.randbits(32),
+                schemas=self.schemas,
                 records=named_records(order.query, self.reader.find),
             )
         except InvalidQuery as error:

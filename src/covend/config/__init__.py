@@ -8,7 +8,7 @@ from covend.config.errors import ConfigError, ConfigErrors
 from covend.config.lastgood import load_or_last_good, remember
 from covend.config.loading import load, parse
 from covend.config.placeholders import PlaceholderError, expand_command, expand_env
-from covend.config.queries import OfficeHours, Price, Queries, Records, ResponderEntry
+from covend.config.queries import OfficeHours, Price, Queries, Records, ResponderEntry, SchemaEntry
 from covend.config.schema import schema_text
 from covend.config.sections import (
     Alerts,
@@ -48,6 +48,7 @@ __all__ = [
     "Records",
     "ResponderEntry",
     "Role",
+    "SchemaEntry",
     "Soulstone",
     "TransitionLimits",
     "Watchdog",

@@ -23,7 +23,7 @@ RESTART_WITHIN = (
 )
 """The same, inside sections of which the rest can be taken over."""
 
-_LISTS = ("soulstone", "coven", "role", "key", "responder")
+_LISTS = ("soulstone", "coven", "role", "key", "responder", "schema")
 
 
 class Delta(msgspec.Struct, frozen=True):
@@ -45,6 +45,7 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
     role: Delta = Delta()
     key: Delta = Delta()
     responder: Delta = Delta()
+    schema: Delta = Delta()
     sections: tuple[str, ...] = ()
     restart: tuple[str, ...] = ()
 

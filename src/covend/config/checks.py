@@ -16,6 +16,7 @@ from covend.config.queries import ResponderEntry
 from covend.config.sections import INERTIA, SLA, WEIGHTS
 from covend.config.structs import Box, Coven
 from covend.config.units import show_size
+from covend.phylactery.canonical import NotCanonical
 
 ENDPOINT = re.compile(r"http://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 _LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._*-]*):([0-9]{1,5})")
@@ -40,7 +41,7 @@ class Checks:
         for check in (
             self.names, self.sections, self.devices, self.endpoints, self.soulstones,
             self.lexicons, self.covens, self.memory, self.reachable, self.roles, self.responders,
-            self.whim, self.gate, self.folders,
+            self.schemas, self.whim, self.gate, self.folders,
         ):  # fmt: skip
             check()
 
@@ -73,7 +74,7 @@ class Checks:
             seen.add(name)
 
     def names(self) -> None:
-        for kind in ("device", "soulstone", "coven", "role", "key", "responder"):
+        for kind in ("device", "soulstone", "coven", "role", "key", "responder", "schema"):
             first: dict[str, int] = {}
             parts: Any = self.raw.get(kind, ())
             for index, part in enumerate(cast(list[Any], parts) if isinstance(parts, list) else ()):
@@ -309,6 +310,19 @@ class Checks:
                 address = getattr(entry, key)
                 if address is not None and not address.startswith(("http://", "https://")):
                     self.report((*at, key), "must begin with http:// or https://")
+
+    def schemas(self) -> None:
+        for entry in self.box.schema:
+            if not self.sound(self.path(entry), "json"):
+                continue
+            from covend.patterns.shape import schema_problem  # few boxes have any: it takes a while
+
+            try:
+                problem = schema_problem(msgspec.json.decode(entry.json))
+            except (msgspec.DecodeError, NotCanonical) as error:
+                problem = str(error)
+            if problem is not None:
+                self.report(self.path(entry, "json"), f"is no JSON Schema: {problem}")
 
     def whim(self) -> None:
         whim = self.box.whim

@@ -98,6 +98,13 @@ class ResponderEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = True
 
 
+class SchemaEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A JSON Schema that queries refer to: `answer_shape.schema_ref` (P7)."""
+
+    name: Annotated[Capability, Meta(description="What queries call it.")]
+    json: Annotated[str, Meta(description="The schema, complete in itself, as JSON.")]
+
+
 class Records(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the records are kept, and for how long (D3, D4)."""
 

@@ -8,11 +8,12 @@ every path is absolute and every placeholder is expanded, so that readers never 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import Meta, Struct, field
 
-from covend.config.queries import Queries, Records, ResponderEntry
+from covend.config.queries import Queries, Records, ResponderEntry, SchemaEntry
 from covend.config.sections import (
     Alerts,
     GateLimits,
@@ -209,6 +210,7 @@ class Box(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     role: tuple[Role, ...] = ()
     key: tuple[Key, ...] = ()
     responder: tuple[ResponderEntry, ...] = ()
+    schema: tuple[SchemaEntry, ...] = ()
     whim: Whim = Whim()
     transition: TransitionLimits = TransitionLimits()
     gate: GateLimits = GateLimits()
@@ -241,6 +243,10 @@ class Box(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         for role in self.role:
             found[role.name] = list(role.tiers)
         return {capability: tuple(names) for capability, names in found.items()}
+
+    def schemas(self) -> dict[str, Any]:
+        """The JSON Schemas that queries may name, decoded."""
+        return {entry.name: msgspec.json.decode(entry.json) for entry in self.schema}
 
     def find_soulstone(self, name: str) -> Soulstone | None:
         """The soulstone of that name, or None."""

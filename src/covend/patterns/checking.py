@@ -152,7 +152,7 @@ def _shape(found: Findings, shape: AnswerShape, schemas: Mapping[str, Any], path
     if shape.schema is not None and shape.schema_ref is not None:
         found.add(f"{path}.schema_ref", "is there beside schema; only one is allowed")
     elif shape.schema_ref is not None and shape.schema_ref not in schemas:
-        known = ", ".join(sorted(schemas)) or "none"
+        known = ", ".join(sorted(schemas)) or "none: the box file has no [[schema]]"
         found.add(f"{path}.schema_ref", f"{shape.schema_ref} is unknown; there are: {known}")
     elif (schema := schema_of(shape, schemas)) is not None:
         problem = schema_problem(schema)
