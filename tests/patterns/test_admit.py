@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.patterns.judging import NOON, asked, llm, person
 
 from covend.patterns.admit import InvalidQuery, admit
+from covend.patterns.reading import members
 from covend.patterns.responder import Hours, Responder
 from covend.patterns.spec import Query
 from covend.patterns.state import SECOND, Plan, begin
@@ -545,3 +546,26 @@ def test_no_query_raises_anything_but_a_refusal(members: dict[str, Any]) -> None
         problems = refusal.errors
     assert all(one["path"].startswith("$") and one["problem"] for one in problems)
     assert problems or begin("q-1", body, NOON).plan.query.question
+
+
+def types_hold(query: dict[str, Any]) -> bool:
+    try:
+        msgspec.convert(query, Query)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+@given(
+    st.one_of(
+        st.sampled_from([members for members, _, _ in WRONG]),
+        st.dictionaries(st.sampled_from(MEMBERS), ANYTHING, max_size=4),
+    )
+)
+def test_types_that_hold_as_a_whole_hold_member_by_member(changed: dict[str, Any]) -> None:
+    """P7: so a query without a mistake need not be looked through for all of them."""
+    query = asked(**changed)
+    problems: list[dict[str, str]] = []
+    sound = members(Query, query, "$", problems)
+    assert types_hold(query) == (not problems)
+    assert problems or sound == query
