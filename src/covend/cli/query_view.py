@@ -161,7 +161,8 @@ def _outcome(body: Mapping[str, Any]) -> Text:
         text.append(f" {body['confidence']:.2f}")
     if body.get("cost"):
         text.append(f" ${body['cost']:.4f}")
-    return text.append(f"  {short(body.get('value') if status == 'ok' else body.get('problem'))}")
+    said = body.get("value") if status == "ok" else body.get("problem")
+    return text if said is None and status != "ok" else text.append(f"  {short(said)}")
 
 
 def _silent(body: Mapping[str, Any]) -> str:

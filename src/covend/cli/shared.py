@@ -69,8 +69,12 @@ def console() -> Console:
     """Where tables go: standard output, as wide as the terminal, plain when it is none."""
     from rich.console import Console
 
+    from covend.cli.visible import Visible
+
     # A pipe has no width: cutting cells to 80 columns there would lose what a script looks for.
-    return Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+    found = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+    found.push_render_hook(Visible())
+    return found
 
 
 def config_path(given: Path | None) -> Path:
