@@ -1,4 +1,4 @@
-"""The real system: every actor is a pykka actor with a thread of its own."""
+"""The real system: every actor is a pykka actor with a thread of its own while it lives."""
 
 from __future__ import annotations
 
