@@ -122,7 +122,7 @@ class ActOnTask(Message, frozen=True):
 
 @message("desk.responders")
 class ListResponders(Message, frozen=True):
-    """Answered with ``{"responders": [...]}``: who can be asked, with trust and delays as learned."""
+    """Answered with ``{"responders": [...]}``: who can be asked, with what was learned of each."""
 
 
 @message("desk.responder.put")

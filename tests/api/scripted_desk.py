@@ -16,6 +16,7 @@ from covend.questions import (
     PutResponder,
     RecordsOf,
     RemoveResponder,
+    SettleCall,
     ShowQuery,
     ShowTask,
     SubmitQuery,
@@ -89,6 +90,8 @@ class ScriptedDesk(Actor):
                 return self.page(message)
             case CancelQuery():
                 return self.cancel(message)
+            case SettleCall():
+                return self.settled(message)
             case RecordsOf() | EndOf() if message.id not in self.records:
                 return refused(404, "no_such_query")
             case RecordsOf() | EndOf() | ListTasks():
@@ -157,6 +160,11 @@ class ScriptedDesk(Actor):
         rest = found[message.after : message.after + message.limit]
         after = message.after + len(rest)
         return {"queries": rest, "next": after if after < len(found) else None}
+
+    def settled(self, message: SettleCall) -> dict[str, Any]:
+        if message.call != "primary/0#1":
+            return refused(409, "not_unclear")
+        return {"id": message.id, "call": message.call, "how": message.how}
 
     def cancel(self, message: CancelQuery) -> dict[str, Any]:
         query = self.queries.get(message.id)

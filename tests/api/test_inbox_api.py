@@ -1,4 +1,4 @@
-"""The inbox over HTTP: read, accepted, declined, answered, followed (issue 3 §3, P18)."""
+"""The inbox over HTTP: read, accepted, declined, answered, followed (P18)."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Queries over HTTP: asked, waited for, listed, cancelled, followed (issue 3 §4, P7, P14)."""
+"""Queries over HTTP: asked, waited for, listed, cancelled, followed (P7, P14)."""
 
 import json
 import threading
@@ -199,6 +199,16 @@ def test_cancelling_says_what_the_query_ended_as(api):
     assert cancelled["know"]["status"] == "cancelled" and cancelled["know"]["reason"] == "enough"
     assert api.client.delete(f"/api/queries/{done}").json()["know"]["status"] == "fulfilled"
     assert problem(api.client.post("/api/queries/q-9/cancel")).status == 404
+
+
+def test_an_operator_settles_an_unclear_call(api):
+    """P4; of any other call there is nothing to settle."""
+    path = f"/api/queries/{api.submit().json()['id']}/settle"
+    again = {"call": "primary/0#1", "how": "again"}
+    assert api.client.post(path, json=again).json()["state"] == "open"
+    assert problem(api.client.post(path, json=again | {"call": "other/0#1"})).status == 409
+    assert problem(api.client.post(path, json=again | {"how": "perhaps"})).status == 400
+    assert problem(api.client.post("/api/queries/q-9/settle", json=again)).status == 404
 
 
 def test_events_are_the_records_to_the_end(api):

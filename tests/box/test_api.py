@@ -1,4 +1,4 @@
-"""The API on a whole box: through the gate to the core and back (issue 3 §4, decision 0004)."""
+"""The API on a whole box: through the gate to the core and back (decision 0004)."""
 
 import json
 import os

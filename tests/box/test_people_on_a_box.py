@@ -1,4 +1,4 @@
-"""A person is told by webhook of what a box asks, and answers it over HTTP (P18, issue 3 §3)."""
+"""A person is told by webhook of what a box asks, and answers it over HTTP (P18)."""
 
 import json
 from datetime import UTC, datetime

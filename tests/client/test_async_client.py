@@ -1,4 +1,4 @@
-"""``covend.AsyncClient`` against the API itself (issue 3 §4)."""
+"""``covend.AsyncClient`` against the API itself."""
 
 import asyncio
 

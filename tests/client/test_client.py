@@ -1,4 +1,4 @@
-"""``covend.Client`` against the API itself (issue 3 §4)."""
+"""``covend.Client`` against the API itself."""
 
 import subprocess
 import sys
@@ -97,6 +97,14 @@ def test_a_query_is_cancelled(client):
     id = client.submit(QUERY).id
     assert client.cancel(id, "enough").know.reason == "enough"
     assert client.cancel(id).know.status == "cancelled"
+
+
+def test_an_unclear_call_is_settled(client):
+    """P4."""
+    id = client.submit(QUERY).id
+    assert client.settle(id, "primary/0#1", "again").state == "open"
+    with pytest.raises(Conflict):
+        client.settle(id, "other/0#1", "failed")
 
 
 def test_the_same_key_is_the_same_query(client):

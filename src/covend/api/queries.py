@@ -23,11 +23,20 @@ from covend.client.models import (
     QueryPage,
     QueryView,
     RecordPage,
+    Settle,
     State,
     Ticket,
 )
 from covend.patterns.spec import Query, Spec
-from covend.questions import CancelQuery, EndOf, ListQueries, RecordsOf, ShowQuery, SubmitQuery
+from covend.questions import (
+    CancelQuery,
+    EndOf,
+    ListQueries,
+    RecordsOf,
+    SettleCall,
+    ShowQuery,
+    SubmitQuery,
+)
 
 MAX_WAIT = 3600.0
 CANCEL_SECONDS = 30.0
@@ -156,6 +165,17 @@ async def _cancel(call: Call[Nothing, Any], reason: str) -> Response[Any]:
     return reply(view_of(await call.desk.ask(ShowQuery(name))))
 
 
+@operation("POST", "/api/queries/{id}/settle", "Say what becomes of an unclear call",
+           body=Settle,
+           answers={200: QueryView, 404: ProblemDetails, 409: ProblemDetails})  # fmt: skip
+async def settle(call: Call[Nothing, Settle]) -> Response[Any]:
+    """Of a query whose ``on_indeterminate`` is ``ask``, after a crash (P4)."""
+    name, body = call.part("id"), call.body
+    await call.desk.ask(ShowQuery(name))
+    await call.desk.ask(SettleCall(name, body.call, body.how))
+    return reply(view_of(await call.desk.ask(ShowQuery(name))))
+
+
 @operation("GET", "/api/queries/{id}/records", "What happened, record by record",
            params=RecordParams, answers={200: RecordPage, 404: ProblemDetails})  # fmt: skip
 async def records(call: Call[RecordParams, Nothing]) -> Response[Any]:
@@ -189,5 +209,5 @@ def last_event(call: Call[Any, Any]) -> int | None:
 
 
 ROUTES: tuple[HTTPRouteHandler, ...] = (
-    submit, listing, show, cancel, delete, records, follow,
+    submit, listing, show, cancel, delete, settle, records, follow,
 )  # fmt: skip

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import httpx
 
@@ -94,6 +94,10 @@ class AsyncClient:
     async def cancel(self, id: str, reason: str = "") -> QueryView:
         """Cancel a query; one that has its end keeps it (P14)."""
         return await self._send(requests.cancel(id, reason))
+
+    async def settle(self, id: str, call: str, how: Literal["again", "failed"]) -> QueryView:
+        """Say what becomes of a call that may have been carried out before a crash (P4)."""
+        return await self._send(requests.settle(id, call, how))
 
     def events(self, id: str, after: int = 0) -> AsyncIterator[Event]:
         """Every record of a query as it comes, to its end, over lost connections and restarts."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import httpx
 
@@ -93,6 +93,10 @@ class Client:
     def cancel(self, id: str, reason: str = "") -> QueryView:
         """Cancel a query; one that has its end keeps it (P14)."""
         return self._send(requests.cancel(id, reason))
+
+    def settle(self, id: str, call: str, how: Literal["again", "failed"]) -> QueryView:
+        """Say what becomes of a call that may have been carried out before a crash (P4)."""
+        return self._send(requests.settle(id, call, how))
 
     def events(self, id: str, after: int = 0) -> Iterator[Event]:
         """Every record of a query as it comes, to its end, over lost connections and restarts."""

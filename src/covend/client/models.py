@@ -192,6 +192,16 @@ class Cancel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     reason: str = ""
 
 
+class Settle(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is known of a call that may have been carried out before a crash (P4).
+
+    ``call`` is ``SLOT#ATTEMPT``; ``again`` sends it once more, ``failed`` counts it as failed.
+    """
+
+    call: str
+    how: Literal["again", "failed"]
+
+
 class Fault(Model, frozen=True, kw_only=True):
     """One thing that is wrong with a request, by its JSON path."""
 

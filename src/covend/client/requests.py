@@ -7,7 +7,7 @@ import os
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -24,6 +24,7 @@ from covend.client.models import (
     RecordPage,
     Refuse,
     Responders,
+    Settle,
     State,
     Submission,
     Task,
@@ -132,6 +133,13 @@ def cancel(id: str, reason: str) -> Request[QueryView]:
     return Request(
         "POST", path, _reader(QueryView), body=msgspec.json.encode(Cancel(reason=reason))
     )
+
+
+def settle(id: str, call: str, how: Literal["again", "failed"]) -> Request[QueryView]:
+    """Say what becomes of an unclear call."""
+    path = f"/api/queries/{_part(id)}/settle"
+    body = msgspec.json.encode(Settle(call=call, how=how))
+    return Request("POST", path, _reader(QueryView), body=body)
 
 
 def records(id: str, after: int, wait: float) -> Request[RecordPage]:
