@@ -129,6 +129,7 @@ def test_every_error_of_a_refused_query_is_shown(box, desk, covend):
         (["ask"], "give a question, or a query in a file"),
         (["ask", "why?", "-p", "seventh"], "no pattern 'seventh'; one of single_shot"),
         (["ask", "-f", "missing.json"], "missing.json cannot be read"),
+        (["ask", "why?", "--key", ""], "--key: at least one character"),
         (["list", "--state", "half"], "no state 'half'"),
     ],
 )
@@ -141,6 +142,20 @@ def test_a_query_that_has_no_answer_fails_the_command(box, desk, covend):
     desk("single_shot_all_silent")
     run = covend("query", "watch", "q-1", "--run-dir", box.run_dir, status=1)
     assert "latency_timeout" in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("ensemble_rejected", "rejected  by "),
+        ("verify_nobody_to_ask", 'predicates: [{"id": '),
+    ],
+)
+def test_an_end_without_an_answer_says_why(box, desk, covend, name, why):
+    """X6: who rejected what, and whom nobody is."""
+    desk(name)
+    run = covend("query", "watch", "q-1", "--run-dir", box.run_dir, status=1)
+    assert why in run.stdout, run.stdout
 
 
 def test_a_query_is_drawn_as_a_tree_of_rounds_and_reasons(box, desk, covend):

@@ -74,7 +74,7 @@ def ending(story: Mapping[str, Any]) -> RenderableType:
     if know["status"] == "rejected":
         why.append(rejection(know["audit"]))
     if know.get("code") == "no_candidates":
-        why.append(f"responders: {short(story['query']['responders'])}")
+        why.append(short(story["query"]["responders"]))
     if why:
         head.append("  " + ": ".join(why))
     cost: dict[str, float] = know.get("cost") or {}
