@@ -67,3 +67,21 @@ def test_installed_functions_are_found_by_their_entry_points(monkeypatch):
     assert call("mine:x") == "X"
     with pytest.raises(UnknownFunction, match="arithmetic, lookup, mine, regex"):
         find("nothing:")
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("regex:([", "no regular expression"),
+        ("lookup:{", "the table is not JSON"),
+        ("lookup:[]", "the table is not a JSON object"),
+        ("nosuch", "no function is called 'nosuch'"),
+        (r"regex:\d", None),
+        ('lookup:{"a": 1}', None),
+        ("arithmetic", None),
+    ],
+)
+def test_what_could_never_answer_is_known_before_it_is_asked(name, problem):
+    """P8, X6: such a responder is not registered."""
+    found = functions.problem(name)
+    assert found == problem if problem is None else problem in found

@@ -39,29 +39,37 @@ def regex(asked: Asked, argument: str) -> Any:
 
     Named groups are answered as an object, else the first group, else the whole match.
     """
-    try:
-        expression = re.compile(argument)
-    except re.error as error:
-        raise Declined(f"{argument!r} is no regular expression: {error}") from None
+    expression = _expression(argument)
     for text in texts(asked):
         if found := expression.search(text[:MAX_TEXT]):
             return found.groupdict() or (found.group(1) if found.groups() else found.group())
     raise Declined(f"nothing matches {argument!r}")
 
 
+def _expression(argument: str) -> re.Pattern[str]:
+    try:
+        return re.compile(argument)
+    except re.error as error:
+        raise Declined(f"{argument!r} is no regular expression: {error}") from None
+
+
 def lookup(asked: Asked, argument: str) -> Any:
     """What the table ``argument`` (a JSON object) has for the input, or else for the question."""
+    known = _table(argument)
+    for text in texts(asked):
+        if text.strip() in known:
+            return known[text.strip()]
+    raise Declined("the table has no such entry")
+
+
+def _table(argument: str) -> dict[str, Any]:
     try:
         table = json.loads(argument)
     except ValueError as error:
         raise Declined(f"the table is not JSON: {error}") from None
     if not isinstance(table, dict):
         raise Declined("the table is not a JSON object")
-    known = cast("dict[str, Any]", table)
-    for text in texts(asked):
-        if text.strip() in known:
-            return known[text.strip()]
-    raise Declined("the table has no such entry")
+    return cast("dict[str, Any]", table)
 
 
 def arithmetic(asked: Asked, argument: str) -> Any:
@@ -101,6 +109,19 @@ def find(name: str) -> tuple[Function, str]:
     if bare in BUILT_IN:
         return BUILT_IN[bare], argument
     raise UnknownFunction(f"no function is called {bare!r}: there are {', '.join(names())}")
+
+
+def problem(name: str) -> str | None:
+    """Why nobody could ever be answered by what ``NAME:ARGUMENT`` names, or None."""
+    try:
+        function, argument = find(name)
+        if function is regex:
+            _expression(argument)
+        elif function is lookup:
+            _table(argument)
+    except (UnknownFunction, Declined) as error:
+        return str(error)
+    return None
 
 
 def texts(asked: Asked) -> list[str]:

@@ -205,11 +205,8 @@ def problems(responder: Responder) -> list[str]:
         found.append("'id' must have 1 to 200 characters")
     if not needs[responder.kind]:
         found.append(lacks[responder.kind])
-    if responder.function is not None:
-        try:
-            functions.find(responder.function)
-        except functions.UnknownFunction as error:
-            found.append(str(error))
+    if responder.function is not None and (wrong := functions.problem(responder.function)):
+        found.append(wrong)
     for name in ("endpoint", "url"):
         address = getattr(responder, name)
         if address is not None and not address.startswith(("http://", "https://")):
