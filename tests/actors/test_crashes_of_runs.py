@@ -249,7 +249,8 @@ def test_a_run_whose_records_differ_from_what_follows_is_set_aside_with_both_ver
         assert kept["body"]["written"]["body"]["role"] == "audit"
         assert kept["body"]["derived"]["body"]["role"] == "answer"
         assert kept["body"]["covend"] == covend.__version__
-        assert "set aside" in core.alerts()[0].text
+        alerts = eventually(core.alerts, what="an alert for the operator")
+        assert "set aside" in alerts[0].text
         core.forward(8 * 86_400)
         core.parked()
         assert len(core.records(thread, "quarantine")) == 1
