@@ -150,8 +150,9 @@ class Live(Box):
 
     def written(self, name, event):
         """The lines of a kind in a soulstone's journal, over all its lives."""
-        lines = [json.loads(line) for line in self.journal(name).read_text().splitlines()]
-        return [line for line in lines if line["event"] == event]
+        journal = self.journal(name)
+        text = journal.read_text() if journal.exists() else ""  # it may never have been started
+        return [line for line in map(json.loads, text.splitlines()) if line["event"] == event]
 
     def pid(self, node):
         sight = self.processes.find(node)

@@ -51,6 +51,7 @@ class Browser:
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log"):
             self.call(f"{domain}.enable")
+        self._end_helpers("crashpad")
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         """One command and its result."""
@@ -135,11 +136,11 @@ class Browser:
         os.close(self._from)
         self._end_helpers()
 
-    def _end_helpers(self) -> None:
+    def _end_helpers(self, name: str = "") -> None:
         """Its crash handlers outlive it, by design: they are known by the mark they inherited."""
         mark = f"{MARK}={self._profile}".encode()
         for process in psutil.process_iter():
             with contextlib.suppress(OSError, psutil.Error):
                 environ = Path(f"/proc/{process.pid}/environ").read_bytes()
-                if mark in environ.split(b"\0"):
+                if mark in environ.split(b"\0") and name in process.name():
                     process.kill()

@@ -9,6 +9,7 @@ from covend.questions import ActOnTask
 
 pytestmark = [
     pytest.mark.real,
+    pytest.mark.xdist_group("box"),
     pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium"),
 ]
 
