@@ -85,7 +85,7 @@ def test_a_reflex_takes_the_slot_of_a_job_and_the_coven_stays(box, clients):
     """W14: the job is parked at its next step, and goes on afterwards."""
     assert kinds([clients.ask(box, "code", tokens=1)]) == ["full"]
     pid = box.pid("soulstone:code")
-    job = box.submit("code", steps=10, tokens=30)
+    job = box.submit("code", steps=10, tokens=80)
     box.until_job(job, lambda job: job["done"] >= 1, "a step is done")
     reflexes = [clients.ask(box, "code", tokens=20) for _ in range(3)]
     assert kinds(reflexes) == ["full"] * 3
@@ -93,14 +93,14 @@ def test_a_reflex_takes_the_slot_of_a_job_and_the_coven_stays(box, clients):
     assert story["parked"] >= 1
     assert story["done"] < 10, "the reflexes waited for the whole job"
     story = box.until_job(job, lambda job: job["status"] == "done", "the job is done")
-    assert [r["usage"]["completion_tokens"] for r in story["results"]] == list(range(30, 40))
+    assert [r["usage"]["completion_tokens"] for r in story["results"]] == list(range(80, 90))
     assert box.pid("soulstone:code") == pid
 
 
 def test_a_full_waiting_room_says_when_to_come_again(box, clients):
     """G3: 429 with a Retry-After, at once, and nobody who waits is harmed by it."""
     assert kinds([clients.ask(box, "chat", tokens=1)]) == ["full"]
-    busy = [clients.ask(box, "chat", tokens=800) for _ in range(2)]
+    busy = [clients.ask(box, "chat", tokens=2000) for _ in range(2)]
     box.until_busy("chat", 2)
     waiting = [clients.ask(box, "chat") for _ in range(ROOM)]
     eventually(lambda: sum(line["count"] for line in box.status()["queue"]) == ROOM, 30, "full")
