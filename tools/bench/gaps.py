@@ -49,6 +49,9 @@ def run() -> dict[str, Figure]:
     killed = every(gaps, partial(disturbed, "kill"))
     halved = every(torn, partial(disturbed, "torn"))
     seen = [outcome for outcome in (*killed, *halved) if outcome.struck]
+    for outcome in seen:
+        if (outcome.told, outcome.paid) != (whole.told, whole.paid):
+            print(f"not as undisturbed: {outcome}", file=sys.stderr)
     return {
         "gaps": observed(len(gaps), "calls"),
         "killed there": observed(sum(outcome.struck for outcome in killed), "runs"),

@@ -25,8 +25,12 @@ class Provider:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                data = provider.answer(body["model"], self.headers["Idempotency-Key"])
+                length = int(self.headers["Content-Length"])
+                body = self.rfile.read(length)
+                if len(body) < length:
+                    return  # it was killed while it asked
+                model = json.loads(body)["model"]
+                data = provider.answer(model, self.headers["Idempotency-Key"])
                 self.send_response(200)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(data)))
