@@ -36,15 +36,21 @@ def eventually(condition: Callable[[], T], seconds: float = 20.0, what: str = ""
         pause = min(_LONGEST_PAUSE, pause * 1.5)
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listened on a moment ago.
+    """A TCP port of 127.0.0.1 that nobody listened on a moment ago; never the same one twice.
 
     Somebody else may take it before you do: where you can, listen on port 0 instead.
 
     >>> 0 < free_port() < 65536
     True
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port not in _given:  # the kernel may well draw a port again that is free by now
+            _given.add(port)
+            return port
