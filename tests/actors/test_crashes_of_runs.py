@@ -167,7 +167,7 @@ def test_what_may_have_been_done_is_put_again_or_not_as_the_query_says(
     marks = world.path.with_name("store.db.calls")
     with world.core() as core:
         thread = core.submit(query("cmd", on_indeterminate=policy))["id"]
-        eventually(marks.exists, what="the command runs")
+        eventually(lambda: marks.exists() and marks.read_text(), what="the command runs")
     world.path.with_name("store.db.go").touch()
     with world.core() as core:
         assert core.ended(thread)["status"] == status
@@ -198,7 +198,7 @@ def test_an_operator_says_what_becomes_of_an_unclear_call(world, how, calls, sta
     world.other(name="cmd", kind="system", command=["sh", "-c", script])
     with world.core() as core:
         thread = core.submit(query("cmd", on_indeterminate="ask"))["id"]
-        eventually(marks.exists, what="the command runs")
+        eventually(lambda: marks.exists() and marks.read_text(), what="the command runs")
         early = core.ask(SettleCall(thread, "primary/0#1", how))
         assert early["refused"]["status"] == 409
     go.touch()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -17,6 +18,8 @@ from covend.phylactery.errors import StoreCorrupt, StoreError, StoreFull
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 10
+LEAVING_SECONDS = 2.0
+"""How long a writer that has closed may take to be gone."""
 STATEMENT_TIMEOUT = "SET statement_timeout = '60s'"
 """Past it the server gives a statement up, so that no caller waits without end."""
 
@@ -167,6 +170,10 @@ class PostgresDatabase:
         if fsync != ("on",):
             log.warning("%s runs with fsync off: a power cut can lose records", self.where)
         lock = db.execute(_LOCK).fetchone()
+        deadline = time.monotonic() + LEAVING_SECONDS
+        while lock == (False,) and time.monotonic() < deadline:
+            time.sleep(0.05)  # a writer that has just closed: its server process is still leaving
+            lock = db.execute(_LOCK).fetchone()
         if lock is None:
             raise StoreError(f"{self.where}: its search path names no schema that exists")
         if not lock[0]:
