@@ -15,6 +15,7 @@ import httptools
 from covend.gate.errors import Refusal
 from covend.gate.repeats import Repeat, learn
 from covend.gate.routes import Route, route_of
+from covend.gate.spellings import FORWARD, Spellings
 
 if TYPE_CHECKING:
     from covend.gate.body import Span
@@ -27,32 +28,25 @@ MAX_HEADERS = 100
 MAX_LESSONS = 8
 """So many heads of a connection are remembered, one after the other, for the next to repeat."""
 
-FORWARD, DROP, HOST, LENGTH, TYPE, OURS = range(6)
-_KINDS = {
-    b"host": HOST,
-    b"content-length": LENGTH,
-    b"content-type": TYPE,
-    **dict.fromkeys(
-        b"connection keep-alive proxy-connection proxy-authorization te trailer upgrade "
-        b"accept-encoding x-covend-request x-covend-key".split(),
-        DROP,
-    ),
-    **dict.fromkeys(
-        b"transfer-encoding expect authorization x-api-key x-covend-class x-covend-timeout".split(),
-        OURS,
-    ),
-}
+DROP, HOST, LENGTH, TYPE, OURS = range(1, 6)
+_KINDS = Spellings(
+    {
+        b"host": HOST,
+        b"content-length": LENGTH,
+        b"content-type": TYPE,
+        **dict.fromkeys(
+            b"connection keep-alive proxy-connection proxy-authorization te trailer upgrade "
+            b"accept-encoding x-covend-request x-covend-key".split(),
+            DROP,
+        ),
+        **dict.fromkeys(
+            b"transfer-encoding expect authorization x-api-key "
+            b"x-covend-class x-covend-timeout".split(),
+            OURS,
+        ),
+    }
+)
 """What to do with a header; those that are not here go to the soulstone as they came."""
-_spelled: dict[bytes, int] = {}
-_MAX_SPELLINGS = 2000
-
-
-def _kind(name: bytes) -> int:
-    """The kind of a header in the spelling used; remembered, so that few names are lowered."""
-    kind = _KINDS.get(name.lower(), FORWARD)
-    if len(_spelled) < _MAX_SPELLINGS:
-        _spelled[name] = kind
-    return kind
 
 
 class Head:
@@ -220,9 +214,7 @@ class RequestReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.in_body:
             return  # trailers say nothing that the gate or a soulstone needs
-        kind = _spelled.get(name)
-        if kind is None:
-            kind = _kind(name)
+        kind = _KINDS[name]
         if kind == FORWARD:
             self.fields += (name, b": ", value, b"\r\n")
         elif kind == TYPE:

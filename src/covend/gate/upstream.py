@@ -13,33 +13,26 @@ import httptools
 
 from covend.gate.repeats import Repeat, learn
 from covend.gate.routes import Target
+from covend.gate.spellings import FORWARD, Spellings
 
 CONNECT_SECONDS = 5.0
 MAX_HEAD = 1 << 18
 """A response head beyond this many bytes is no response."""
 
-FORWARD, DROP, LENGTH, ENCODING, TYPE = range(5)
-_KINDS = {
-    b"content-length": LENGTH,
-    b"transfer-encoding": ENCODING,
-    b"content-type": TYPE,
-    **dict.fromkeys(
-        b"connection keep-alive proxy-authenticate proxy-connection te trailer upgrade "
-        b"x-covend-request x-covend-soulstone x-covend-tier x-covend-waited".split(),
-        DROP,
-    ),
-}
+DROP, LENGTH, ENCODING, TYPE = range(1, 5)
+_KINDS = Spellings(
+    {
+        b"content-length": LENGTH,
+        b"transfer-encoding": ENCODING,
+        b"content-type": TYPE,
+        **dict.fromkeys(
+            b"connection keep-alive proxy-authenticate proxy-connection te trailer upgrade "
+            b"x-covend-request x-covend-soulstone x-covend-tier x-covend-waited".split(),
+            DROP,
+        ),
+    }
+)
 _OK = b"HTTP/1.1 200 "
-_spelled: dict[bytes, int] = {}
-_MAX_SPELLINGS = 2000
-
-
-def _kind(name: bytes) -> int:
-    """The kind of a header in the spelling used; remembered, so that few names are lowered."""
-    kind = _KINDS.get(name.lower(), FORWARD)
-    if len(_spelled) < _MAX_SPELLINGS:
-        _spelled[name] = kind
-    return kind
 
 
 class ResponseHead:
@@ -231,9 +224,7 @@ class Upstream(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.head_done:
             return  # a trailer, or a response nobody asked for
-        kind = _spelled.get(name)
-        if kind is None:
-            kind = _kind(name)
+        kind = _KINDS[name]
         if kind == FORWARD:
             self.fields += (name, b": ", value, b"\r\n")
         elif kind == TYPE:
