@@ -18,7 +18,7 @@ from covend.actors.timekeeper import Timekeeper
 from covend.config import Box, Queries, ResponderEntry
 from covend.phylactery.actor import Phylactery
 from covend.questions import EndOf, SubmitQuery
-from covend.runtime import Actor, ActorRef, ThreadSystem
+from covend.runtime import Actor, ActorRef, ThreadSystem, one_core
 from covend.supervisors import DynamicSupervisor
 from covend.supervisors.core_tree import RUNS_SPEC
 
@@ -65,7 +65,11 @@ class Engine:
 
 @contextmanager
 def engine(store: Path, *responders: Mapping[str, Any], **limits: Any) -> Generator[Engine]:
-    """A running engine on this store, with these responders."""
+    """A running engine on this store, with these responders, held on one core as the core is."""
     entries = tuple(msgspec.convert(dict(entry), ResponderEntry) for entry in responders)
-    with ThreadSystem(node="core") as system:
-        yield Engine(system, store, Box(responder=entries, queries=Queries(**limits)))
+    one_core.hold()
+    try:
+        with ThreadSystem(node="core") as system:
+            yield Engine(system, store, Box(responder=entries, queries=Queries(**limits)))
+    finally:
+        one_core.let_go()

@@ -10,9 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,35 +50,15 @@ def run() -> dict[str, Figure]:
             begin = time.process_time()
             together, also_wrong = measure(one, 16)
             spent = (time.process_time() - begin) / (WARM_UP + RUNS)
-        with one_core(), engine(Path(folder, "pinned.db"), *FINDERS) as one:
-            pinned, wrong_again = measure(one, 1)
-            pinned_together, wrong_still = measure(one, 16)
-    wrong += wrong_again + wrong_still
     return {
         "workflows, concurrency 1": at_least(alone, 300, "/s"),
         "workflows, concurrency 16": at_least(together, 800, "/s"),
         "wrong answers": exactly(wrong + also_wrong, 0, "runs"),
-        "concurrency 1, held on one processor core": observed(pinned, "/s"),
-        "concurrency 16, held on one processor core": observed(pinned_together, "/s"),
         "processor time of one, concurrency 16": observed(spent * 1e3, "ms"),
         "bare fsync'd appends": observed(appends, "/s"),
         "commits per bare append, concurrency 1": observed(alone * COMMITS / appends, "×"),
         "commits per bare append, concurrency 16": observed(together * COMMITS / appends, "×"),
     }
-
-
-@contextmanager
-def one_core() -> Iterator[None]:
-    """Threads begun in this block stay on one processor core.
-
-    Only one of them can run Python at a time anyway, and none has to wake another core.
-    """
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(before)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 def measure(one: Engine, concurrency: int) -> tuple[float, int]:

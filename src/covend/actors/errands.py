@@ -20,6 +20,7 @@ from typing import Any, cast
 from covend import functions
 from covend.patterns.responder import Responder
 from covend.patterns.understanding import Raw
+from covend.runtime import one_core
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 STOP_SECONDS = 5.0
@@ -163,6 +164,7 @@ class Program:
             with self._lock:
                 if self._given_up:
                     return
+                one_core.let_go()
                 self._process = subprocess.Popen(
                     self._command,
                     stdin=subprocess.PIPE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from covend.boot.process import NodeProcess, Place, next_incarnation, run_until_ended
 from covend.boot.strategies import load_strategy
-from covend.runtime import Exit
+from covend.runtime import Exit, one_core
 from covend.supervisors import Supervisor
 from covend.supervisors.core_tree import core_tree
 
@@ -26,4 +26,5 @@ def run(place: Place) -> int:
 
         process.system.watch("core", on_down)
 
+    one_core.hold()
     return run_until_ended(place, build, top="core")
