@@ -1,10 +1,13 @@
 """Queries on a whole box whose core is killed again and again (P4)."""
 
+import os
+
 import pytest
 from tools.chaos.box import Stone
 
 from covend.questions import ActOnTask, ListTasks, PutResponder, RecordsOf, ShowQuery, SubmitQuery
 from covend.runtime import ActorError
+from covend.runtime.pidfd import ProcessId
 from covend.testing import eventually
 
 from .live import LIVELY, Live
@@ -15,10 +18,21 @@ DESK = "desk@core"
 STAGES = 3
 
 
+COMMAND = '[ -e "$1.go" ] && exec echo done; sleep 60 & echo $$ $! > "$1"; wait'
+"""Answers once it may; else it says who it and what it began are, and does not end."""
+
+
 @pytest.fixture(scope="module")
-def box():
+def pids(tmp_path_factory):
+    return tmp_path_factory.mktemp("command") / "pids"
+
+
+@pytest.fixture(scope="module")
+def box(pids):
     stones = [Stone("chat", coven="talk", slots=2, load=0.2, tokens_per_second=100)]
-    with Live(stones, budget=280, tables=LIVELY) as box:
+    command = ["sh", "-c", COMMAND, "sh", str(pids)]
+    slow = {"name": "slow", "kind": "system", "command": command}
+    with Live(stones, budget=280, tables=LIVELY | {"[responder]": slow}) as box:
         yield box
 
 
@@ -106,3 +120,17 @@ def test_a_person_s_answer_arrives_after_the_core_was_killed_while_they_thought(
     desk(box, ActOnTask(first["id"], "submit", "did:ann", value="mine"))
     assert ended(box, thread)["answer"] == "mine"
     assert served(box) == before + 1
+
+
+def test_no_command_outlives_a_killed_core_and_the_next_core_runs_it_again(box, pids):
+    """P4, S16: of the first nothing is left, be it the command or what it began."""
+    asked = {"question": "What is it?", "responders": [{"id": "slow"}]}
+    thread = desk(box, SubmitQuery(asked, "commander"))["id"]
+    first = eventually(lambda: pids.exists() and pids.read_text().split(), 40, "the command runs")
+    pids.with_suffix(".go").touch()
+    processes = [ProcessId.of(int(pid)) for pid in first]
+    assert os.getpgid(int(first[1])) == int(first[0])
+    core = box.kill("core")
+    eventually(lambda: not any(process.alive() for process in processes), 20, "both are gone")
+    box.until_reborn("core", core)
+    assert ended(box, thread)["answer"] == "done"

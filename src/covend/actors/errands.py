@@ -21,6 +21,7 @@ from covend import functions
 from covend.patterns.responder import Responder
 from covend.patterns.understanding import Raw
 from covend.runtime import one_core
+from covend.runtime.guard import guarded
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 STOP_SECONDS = 5.0
@@ -132,8 +133,9 @@ async def post(
 class Program:
     """A command with JSON on its input; its output is the answer once it ends well.
 
-    It leads a session of its own, which is killed when its time is over or it is given up. A
-    daemon thread waits for it; ``done`` is called there, unless it was given up.
+    It leads a session of its own, which is killed when its time is over or it is given up, and
+    does not outlive this process, however that ends (S16). A daemon thread waits for it; ``done``
+    is called there, unless it was given up.
     """
 
     def __init__(
@@ -166,7 +168,7 @@ class Program:
                     return
                 one_core.let_go()
                 self._process = subprocess.Popen(
-                    self._command,
+                    guarded(self._command),
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,

@@ -123,6 +123,11 @@ class Spawner:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
+    @property
+    def life(self) -> str:
+        """A file that ends when this process does, for those who were passed no descriptor."""
+        return f"/proc/{os.getpid()}/fd/{self._parent_read}"
+
     def spawn(self, command: Command) -> Child:
         """Starts a process and returns once it runs its program; from any thread.
 
