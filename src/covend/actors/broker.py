@@ -17,6 +17,7 @@ import msgspec
 
 from covend.actors.catalog import Catalog
 from covend.actors.jobs import JobBook, JobEntry
+from covend.actors.legible import legible
 from covend.actors.messages import (
     CapabilitiesOpen,
     DrainGhouls,
@@ -69,6 +70,20 @@ class Drain:
     order: DrainGhouls
     waiting: set[str]
     boundaries: dict[str, int]
+
+
+class Checkpoint(msgspec.Struct, frozen=True):
+    """The body of a ``jobs`` record: these jobs, and all after ``upto``, have to be read back."""
+
+    upto: int = 0
+    jobs: tuple[str, ...] = ()
+    done: int = 0
+    failed: int = 0
+
+
+def as_checkpoint(entry: dict[str, Any]) -> Checkpoint:
+    """What a ``jobs`` record says; raises ``msgspec.ValidationError``."""
+    return msgspec.convert(entry["body"], Checkpoint)
 
 
 class Broker(Actor):
@@ -348,8 +363,7 @@ class Broker(Actor):
         return job in self.book.jobs
 
     def read_back(self, job: str) -> None:
-        for entry in self.stored(thread=f"job:{job}"):
-            self.restore_one(entry)
+        legible(self.ctx, self.stored(thread=f"job:{job}"), self.restore_one)
 
     def checkpoint(self) -> None:
         """Forget jobs that ended long ago, and store from where the next broker has to read."""
@@ -372,13 +386,12 @@ class Broker(Actor):
         """
         self.book = JobBook(epoch=int(time.time() * 1000))
         last = self.ctx.ask("phylactery", Latest("jobs", "jobs"), timeout=STORE_SECONDS)
-        body: dict[str, Any] = last["body"] if last else {"upto": 0, "jobs": []}
-        for job in body["jobs"]:
+        found = legible(self.ctx, [last] if last else [], as_checkpoint)
+        checkpoint = found[0] if found else Checkpoint()
+        for job in checkpoint.jobs:
             self.read_back(job)
-        for entry in self.stored(after=body["upto"]):
-            self.restore_one(entry)
-        for status in self.book.forgotten:
-            self.book.forgotten[status] = body.get(status, 0)
+        legible(self.ctx, self.stored(after=checkpoint.upto), self.restore_one)
+        self.book.forgotten = {"done": checkpoint.done, "failed": checkpoint.failed}
         self.book.forget(KEEP_ENDED)
 
     def stored(self, thread: str | None = None, after: int = 0) -> list[dict[str, Any]]:

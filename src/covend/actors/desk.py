@@ -22,6 +22,7 @@ import covend
 from covend.actors import inbox
 from covend.actors.children import begin_child, named_records
 from covend.actors.execution import Opening
+from covend.actors.legible import legible
 from covend.actors.messages import NewConfig
 from covend.actors.reading import Question, Reader, ended, is_news, unknown
 from covend.actors.run_messages import (
@@ -277,11 +278,9 @@ class Desk(Actor):
         children = self.ctx.ask(RUNS, WhichChildren(), timeout=STORE_SECONDS)
         self.runs = {child.id: self.runs.get(child.id, 0) for child in children}
         self.next_due = 0
-        self.aside = {
-            entry["thread"]
-            for entry in self.ask_store(Query(kind="quarantine"))
-            if entry["body"]["covend"] == covend.__version__
-        }
+        stored = self.ask_store(Query(kind="quarantine"))
+        versions = legible(self.ctx, stored, lambda one: (one["thread"], one["body"]["covend"]))
+        self.aside = {thread for thread, version in versions if version == covend.__version__}
         calls = self.ask_store(OpenCalls())
         found = [row["thread"] for row in calls if row["responder"] != "actor"]
         found += self.ask_store(Unfinished(sorted(INPUTS)))
@@ -328,7 +327,7 @@ class Desk(Actor):
         for body in order.joins:
             child = str(body["child"])
             earlier = self.ask_store(Query(kind="joined", thread=child, newest_first=False))
-            members = [*(entry["body"] for entry in earlier), body]
+            members = [*legible(self.ctx, earlier, as_member), body]
             records.append(record(child, "joined", body, actor="desk", act="PUT"))
             complete = joined(msgspec.convert(body["join"], Join), members)
             if complete and self.ask_store(Thread(child)) is None:
@@ -435,6 +434,12 @@ class Desk(Actor):
 
         self.ctx.ask_later(target, question, STORE_SECONDS).on_done(answered)
         return promise
+
+
+def as_member(entry: dict[str, Any]) -> dict[str, Any]:
+    """A part in a join as stored; raises ``KeyError`` where it lacks what a join goes by."""
+    body = entry["body"]
+    return {**body, **{name: body[name] for name in ("parent", "answer", "budget")}}
 
 
 def named(key: str | None) -> str:

@@ -18,16 +18,19 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
+import msgspec
+
 from covend.actors import letters
 from covend.actors.channels import Messengers, Send, named, send
 from covend.actors.inbox import parse_task, task_id
+from covend.actors.legible import legible
 from covend.actors.letters import Letterbox, is_new
 from covend.actors.messages import Alert, NewConfig
 from covend.actors.run_messages import Known, Notice, OpenPages, PageClosed
 from covend.actors.story import wall_clock
 from covend.config import Box
 from covend.patterns.responder import Responder
-from covend.phylactery.messages import Append, Latest, Query, Tasks
+from covend.phylactery.messages import Append, Query, Tasks
 from covend.phylactery.records import record
 from covend.runtime import Actor, ActorError, Exit, MailboxSpec, ReplyError
 
@@ -45,6 +48,13 @@ WAITS = ("open", "accepted")
 
 Told: TypeAlias = tuple[str, str]
 """A task and a person: whom it was told."""
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """The body of a ``told`` record: every task up to ``seq`` was told, and these above it."""
+
+    seq: int
+    tasks: tuple[Told, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +113,7 @@ class Herald(Actor):
 
     def on_start(self) -> None:
         self.messengers = Messengers(self.through)
-        newest = self.ask_store(Latest("told", THREAD))
-        self.marked = 0 if newest is None else int(newest["body"]["seq"])
-        for entry in self.ask_store(Query(kind="told", thread=THREAD, after=self.marked)):
-            self.told |= {(task, did) for task, did in entry["body"]["tasks"]}
+        self.recall()
         self.ctx.timer("look", SOON_SECONDS, Look(whole=True))  # pages come back meanwhile
 
     def on_stop(self, reason: Exit) -> None:
@@ -284,6 +291,17 @@ class Herald(Actor):
                 self.ctx.timer("mark", SOON_SECONDS, Look(whole=False))
             self.news.append(whom)
 
+    def recall(self) -> None:
+        """Read back who was told; where that cannot be read, who waits is told once more (P18)."""
+        newest = self.ask_store(Query(kind="told", thread=THREAD, limit=1))
+        marks = legible(self.ctx, newest, as_mark)
+        if newest and not marks:
+            marks = legible(self.ctx, self.ask_store(Query(kind="told", thread=THREAD)), as_mark)
+        self.marked = marks[0].seq if marks else 0
+        after = Query(kind="told", thread=THREAD, after=self.marked)
+        for mark in legible(self.ctx, self.ask_store(after), as_mark):
+            self.told.update(mark.tasks)
+
     def look(self, whole: bool) -> None:
         """Take up tasks that wait and of which no notice came, and store who was told (P4)."""
         rows = self.ask_store(Tasks(after=self.marked, limit=None if whole else FEW))
@@ -341,6 +359,11 @@ class Herald(Actor):
 
     def ask_store(self, question: object) -> Any:
         return self.ctx.ask("phylactery", question, timeout=STORE_SECONDS)
+
+
+def as_mark(entry: dict[str, Any]) -> Mark:
+    """What a ``told`` record says; raises ``msgspec.ValidationError``."""
+    return msgspec.convert(entry["body"], Mark)
 
 
 def task_of(row: dict[str, Any]) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import covend
 from covend.actors import inbox, views
 from covend.actors.story import Story
 from covend.phylactery.messages import Find, Query, Tasks, Thread, Threads
 from covend.questions import EndOf, ListQueries, ListTasks, RecordsOf, ShowQuery, ShowTask
-from covend.runtime import ReplyError
+from covend.runtime import ActorError, ReplyError
+
+log = logging.getLogger(__name__)
 
 PAGE_LIMIT = 200
 RECORDS_LIMIT = 500
@@ -41,6 +45,13 @@ class Reader:
                     return self.task(name)
         except ReplyError as error:
             return inbox.refused(503, "not_read", str(error))
+        except ActorError:
+            raise  # the store is away: whoever asked asks again
+        except Exception as error:  # whatever records of another build of covend lead to
+            log.exception("%s cannot be answered", question, exc_info=error)
+            why = f"{type(error).__name__}: {error}"
+            text = f"covend {covend.__version__} cannot read the records of this: {why[:200]}"
+            return inbox.refused(500, "unreadable", text)
 
     def show(self, thread: str) -> dict[str, Any]:
         """One run in full, folded from its records."""
@@ -88,6 +99,7 @@ class Reader:
             views.task(row, body)
             for row in rows
             if (body := self.call_body(row["thread"], row["slot"], row["attempt"])) is not None
+            and "ask" in body
         ]
         return {"tasks": found, "next": rows[-1]["seq"] if len(rows) == limit else None}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from covend.actors.adopt import adopt
+from covend.actors.legible import legible
 from covend.phylactery.actor import Append, Query
 from covend.phylactery.records import record
 
@@ -22,8 +23,7 @@ def recover(arbiter: Arbiter) -> None:
     """
     residency, hands = arbiter.residency, arbiter.hands
     stored = arbiter.ctx.ask("phylactery", Query(kind="learned", limit=1), timeout=STORE_SECONDS)
-    if stored:
-        residency.learner.restore(stored[0]["body"])
+    legible(arbiter.ctx, stored, lambda entry: residency.learner.restore(entry["body"]))
     under_way = open_transition(arbiter)
     alive = hands.observe().alive
     adoption = adopt(arbiter.model, alive, under_way)
@@ -45,7 +45,7 @@ def open_transition(arbiter: Arbiter) -> str | None:
     """The target of a transition that was under way when the last core died, now closed as left."""
     query = Query(kind="transition", limit=1)
     found = arbiter.ctx.ask("phylactery", query, timeout=STORE_SECONDS)
-    if not found or found[0]["act"] == "KNOW":
+    if not found or found[0]["act"] == "KNOW" or "target" not in found[0]["body"]:
         return None
     body = {**found[0]["body"], "phase": "left by a dead core"}
     entry = record(found[0]["thread"], "transition", body, actor="arbiter")

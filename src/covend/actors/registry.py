@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from covend import functions
+from covend.actors.legible import legible
 from covend.actors.messages import NewConfig
 from covend.actors.run_messages import Known, Learned
 from covend.actors.standing import Standing, as_body, from_body
@@ -29,9 +30,8 @@ THREAD = "responders"
 STORE_SECONDS = 10.0
 SAVE_SECONDS = 30.0
 """What was learned is stored this often; a crash may forget the last of it."""
-
-LEARNED = ("trust", "seen", "available", "typical_delay_secs")
-"""The members that nobody registers, except trust and delay as what to begin with."""
+KEPT_STANDINGS = 3
+"""How many stored standings are looked at: the newest that can be read counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +51,12 @@ class Registry(Actor):
         self.changed = False
 
     def on_start(self) -> None:
-        store = self.ctx.system.address("phylactery")
-        stored = store.ask(
-            Query(kind="responder", thread=THREAD, newest_first=False), timeout=STORE_SECONDS
-        )
-        for entry in stored:
-            responder = msgspec.convert(entry["body"]["responder"], Responder)
+        stored = self.ask_store(Query(kind="responder", thread=THREAD, newest_first=False))
+        for responder in legible(self.ctx, stored, as_responder):
             self.put[responder.id] = responder
-        learned = store.ask(Query(kind="standings", thread=THREAD, limit=1), timeout=STORE_SECONDS)
-        if learned:
-            self.standings = from_body(learned[0]["body"])
+        learned = self.ask_store(Query(kind="standings", thread=THREAD, limit=KEPT_STANDINGS))
+        for standings in legible(self.ctx, learned, as_standings)[:1]:
+            self.standings = standings
 
     def on_receive(self, message: object) -> object:
         match message:
@@ -139,11 +135,24 @@ class Registry(Actor):
         body = {"responder": to_data(responder)}
         entry = record(THREAD, "responder", body, actor="registry", act="PUT")
         try:
-            self.ctx.ask("phylactery", Append([entry]), timeout=STORE_SECONDS)
+            self.ask_store(Append([entry]))
         except ReplyError as error:
             return refused(503, [str(error)])
         self.put[responder.id] = responder
         return {"responder": to_data(responder)}
+
+    def ask_store(self, question: object) -> Any:
+        return self.ctx.ask("phylactery", question, timeout=STORE_SECONDS)
+
+
+def as_responder(entry: dict[str, Any]) -> Responder:
+    """The responder that a record holds; raises ``KeyError`` or ``msgspec.ValidationError``."""
+    return msgspec.convert(entry["body"]["responder"], Responder)
+
+
+def as_standings(entry: dict[str, Any]) -> dict[str, Standing]:
+    """The standings that a record holds; raises ``KeyError`` or ``msgspec.ValidationError``."""
+    return from_body(entry["body"])
 
 
 def refused(status: int, found: list[str]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ LONGEST_SECONDS = 30.0
 """The wall clock may be set: however far the next timer is, it is looked at again after this."""
 REPEAT_SECONDS = 10.0
 PAGE = 500
-"""Timers told of at once; the rest of a flood follows when these are gone."""
+"""New timers told of at once: the rest of a flood follows, and what stays holds up nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Timekeeper(Actor):
     def look(self) -> None:
         """Tell the desk of everything that is due, and wait for the next."""
         now, mono = self.clock(), self.ctx.now()
-        due = self.ctx.ask("phylactery", Due(now, PAGE), timeout=STORE_SECONDS)
+        due = self.ctx.ask("phylactery", Due(now, PAGE + len(self.told)), timeout=STORE_SECONDS)
         still = {(row["thread"], row["name"]) for row in due}
         self.told = {name: at for name, at in self.told.items() if name in still}
         for row in due:

@@ -46,9 +46,15 @@ def line(
     """One run in a list."""
     found = {name: row[name] for name in ("id", "state", "opened", "ended", "parent", "pattern")}
     found["pattern"] = found["pattern"] or "single_shot"
-    found["question"] = None if intend is None else intend["query"]["question"]
-    found["status"] = None if know is None else know["status"]
+    found["question"] = None if intend is None else question(intend)
+    found["status"] = None if know is None else know.get("status")
     return found
+
+
+def question(intend: Mapping[str, Any]) -> str | None:
+    """What was asked; None of a run that only another build of covend could read."""
+    query: Any = intend.get("query")
+    return query.get("question") if isinstance(query, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
 
 def call(k: K, name: str) -> dict[str, Any]:
