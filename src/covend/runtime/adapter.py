@@ -20,6 +20,7 @@ from covend.runtime.exits import SHUTDOWN
 
 if TYPE_CHECKING:
     from covend.runtime.cell import Cell
+    from covend.runtime.strand import Strand
     from covend.runtime.workers import Workers
 
 _STOP = cast("type[object]", pykka_messages._ActorStop)  # pyright: ignore[reportPrivateUsage]
@@ -65,14 +66,15 @@ _PYKKA_ASK = 3600.0
 
 
 class Host(ThreadingActor):
-    """The pykka actor that lends one cell its thread."""
+    """The pykka actor that lends one cell its thread, or its part of a strand."""
 
     thread: threading.Thread
 
-    def __init__(self, cell: Cell, workers: Workers) -> None:
+    def __init__(self, cell: Cell, workers: Workers, strand: Strand | None) -> None:
         super().__init__()
         self._cell = cell
         self._workers = workers
+        self._strand = strand
         cast("_Inbox", self.actor_inbox).cell = cell
 
     @staticmethod
@@ -80,7 +82,11 @@ class Host(ThreadingActor):
         return _Inbox()
 
     def _start_actor_loop(self) -> None:
-        self.thread = self._workers.run(self._actor_loop, self._cell.name)
+        if self._strand is None:
+            self.thread = self._workers.run(self._actor_loop, self._cell.name)
+        else:
+            self.thread = self._strand.thread
+            self._cell.share(self._strand, self.actor_stopped.set)
 
     def _actor_loop(self) -> None:
         try:
@@ -89,8 +95,11 @@ class Host(ThreadingActor):
             self.actor_stopped.set()
 
 
-def start(cell: Cell, workers: Workers) -> Host:
-    """Let ``cell`` live on a thread; raises ``RuntimeError`` where the machine has no more."""
-    host = Host(cell, workers)
+def start(cell: Cell, workers: Workers, strand: Strand | None) -> Host:
+    """Let ``cell`` live on this strand, or else on a thread of its own.
+
+    Raises ``RuntimeError`` where the machine has no more threads.
+    """
+    host = Host(cell, workers, strand)
     host._start_actor_loop()  # pyright: ignore[reportPrivateUsage]
     return host
