@@ -85,7 +85,8 @@ def disturbed(damage: Damage, gap: int) -> Outcome:
         again = subprocess.run(
             aim.argv, capture_output=True, text=True, timeout=SECONDS, check=False
         )
-        told = again.stdout if again.returncode == 0 else again.stderr[-2000:]
+        ended_badly = f"ended with {again.returncode}: {again.stderr}"
+        told = ended_badly if again.returncode else again.stdout
         return Outcome(gap, struck, paid.paid, paid.asked, told)
 
 
@@ -102,5 +103,5 @@ def every(gaps: list[int], disturb: Callable[[int], Outcome]) -> list[Outcome]:
 
 def target(folder: str, port: int) -> Target:
     """The engine on this folder, with this provider."""
-    argv = [sys.executable, "-m", "tools.bench.gaps_engine", folder, str(port)]
-    return Target(argv, folders=[folder])
+    python = [sys.executable, "-X", "faulthandler"]
+    return Target([*python, "-m", "tools.bench.gaps_engine", folder, str(port)], folders=[folder])

@@ -44,6 +44,7 @@ from covend.protocol import (
     StepDone,
     SubmitJob,
 )
+from covend.resolving import resolved
 from covend.runtime import Actor, MailboxSpec, ReplyError
 from covend.will.interrupt import Running, cheapest
 
@@ -83,7 +84,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
 def as_checkpoint(entry: dict[str, Any]) -> Checkpoint:
     """What a ``jobs`` record says; raises ``msgspec.ValidationError``."""
-    return msgspec.convert(entry["body"], Checkpoint)
+    return msgspec.convert(entry["body"], resolved(Checkpoint))
 
 
 class Broker(Actor):
@@ -403,7 +404,7 @@ class Broker(Actor):
         job_id, body = str(entry["thread"]).removeprefix("job:"), entry["body"]
         match entry["act"]:
             case "INTEND":
-                self.book.submit(msgspec.convert(body["job"], Job), self.ctx.now())
+                self.book.submit(msgspec.convert(body["job"], resolved(Job)), self.ctx.now())
             case "DO":
                 self.book.step(self.book.jobs[job_id], body["index"], body["result"])
             case "KNOW":

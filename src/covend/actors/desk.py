@@ -74,6 +74,7 @@ from covend.questions import (
     ShowTask,
     SubmitQuery,
 )
+from covend.resolving import resolved
 from covend.runtime import Actor, ActorDead, Answer, MailboxFull, MailboxSpec, Promise, ReplyError
 from covend.supervisors.messages import StartMember, TerminateChild, WhichChildren
 
@@ -329,7 +330,7 @@ class Desk(Actor):
             earlier = self.ask_store(Query(kind="joined", thread=child, newest_first=False))
             members = [*legible(self.ctx, earlier, as_member), body]
             records.append(record(child, "joined", body, actor="desk", act="PUT"))
-            complete = joined(msgspec.convert(body["join"], Join), members)
+            complete = joined(msgspec.convert(body["join"], resolved(Join)), members)
             if complete and self.ask_store(Thread(child)) is None:
                 answers, budget = gathered(members)
                 whole = {**body, "answers": answers, "budget": budget}

@@ -32,6 +32,7 @@ from covend.config import Box
 from covend.patterns.responder import Responder
 from covend.phylactery.messages import Append, Query, Tasks
 from covend.phylactery.records import record
+from covend.resolving import resolved
 from covend.runtime import Actor, ActorError, Exit, MailboxSpec, ReplyError
 
 THREAD = "herald"
@@ -363,7 +364,7 @@ class Herald(Actor):
 
 def as_mark(entry: dict[str, Any]) -> Mark:
     """What a ``told`` record says; raises ``msgspec.ValidationError``."""
-    return msgspec.convert(entry["body"], Mark)
+    return msgspec.convert(entry["body"], resolved(Mark))
 
 
 def task_of(row: dict[str, Any]) -> str:

@@ -24,6 +24,7 @@ from covend.patterns.responder import Cost, Hours, Responder, to_data
 from covend.phylactery.messages import Append, Query
 from covend.phylactery.records import record
 from covend.questions import ListResponders, PutResponder, RemoveResponder
+from covend.resolving import resolved
 from covend.runtime import Actor, Exit, MailboxSpec, ReplyError
 
 THREAD = "responders"
@@ -118,7 +119,7 @@ class Registry(Actor):
     def register(self, given: dict[str, Any]) -> dict[str, Any]:
         """Take a responder in, durably; refused with every problem where it does not hold."""
         try:
-            responder = msgspec.convert(given, Responder)
+            responder = msgspec.convert(given, resolved(Responder))
         except msgspec.ValidationError as error:
             return refused(422, [str(error)])
         if found := problems(responder):
@@ -147,7 +148,7 @@ class Registry(Actor):
 
 def as_responder(entry: dict[str, Any]) -> Responder:
     """The responder that a record holds; raises ``KeyError`` or ``msgspec.ValidationError``."""
-    return msgspec.convert(entry["body"]["responder"], Responder)
+    return msgspec.convert(entry["body"]["responder"], resolved(Responder))
 
 
 def as_standings(entry: dict[str, Any]) -> dict[str, Standing]:

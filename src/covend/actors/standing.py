@@ -20,6 +20,7 @@ import msgspec
 
 from covend.patterns.agreement import agreement
 from covend.patterns.state import Call, K
+from covend.resolving import resolved
 
 Z = 1.64
 HALF_LIFE = 30 * 86_400.0
@@ -159,4 +160,4 @@ def as_body(standings: dict[str, Standing]) -> dict[str, Any]:
 
 def from_body(body: dict[str, Any]) -> dict[str, Standing]:
     """The standings that a record holds; raises ``msgspec.ValidationError``."""
-    return msgspec.convert(body["standings"], dict[str, Standing])
+    return msgspec.convert(body["standings"], resolved(dict[str, Standing]))

@@ -20,6 +20,7 @@ from covend.api.problems import Problem
 from covend.api.shapes import task_of, tasks_of
 from covend.client.models import Event, Task
 from covend.questions import ListTasks, RecordsOf, ShowTask
+from covend.resolving import resolved
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ async def of_query(
     """
     while True:
         for entry in found["records"]:
-            event = msgspec.convert(entry, Event)
+            event = msgspec.convert(entry, resolved(Event))
             yield frame(event.kind, event, event.seq)
             if event.kind == LAST_KIND:
                 return

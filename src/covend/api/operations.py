@@ -20,6 +20,7 @@ from litestar.handlers import HTTPRouteHandler
 from covend.api.desk import Desk
 from covend.api.problems import Problem, malformed
 from covend.patterns.spec import Spec
+from covend.resolving import resolved
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 KEY_HEADER = "x-covend-key"
@@ -146,7 +147,7 @@ def _params(request: Request[Any, Any, Any], wanted: type[P]) -> P:
             raise Problem(400, "malformed", f"the parameter {name[:50]!r} comes more than once")
         given[name] = value
     try:
-        return msgspec.convert(given, wanted, strict=False)
+        return msgspec.convert(given, resolved(wanted), strict=False)
     except msgspec.MsgspecError as error:
         raise malformed(error, "query string") from error
 
@@ -165,7 +166,7 @@ async def _body(request: Request[Any, Any, Any], said: Operation, wanted: type[B
     try:
         if said.unread:
             return cast(B, msgspec.json.decode(content, type=dict[str, Any]))
-        return msgspec.json.decode(content, type=wanted)
+        return msgspec.json.decode(content, type=resolved(wanted))
     except msgspec.MsgspecError as error:
         raise malformed(error, "body") from error
     except RecursionError as error:

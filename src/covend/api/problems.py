@@ -12,6 +12,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from covend.client.models import Fault, ProblemDetails
+from covend.resolving import resolved
 
 COME_AGAIN = (429, 503)
 RETRY_AFTER = 1
@@ -43,7 +44,7 @@ class Problem(Exception):
     @classmethod
     def refused(cls, refusal: dict[str, Any]) -> Problem:
         """What the core refused, in its own words."""
-        errors = msgspec.convert(refusal.get("errors") or [], list[Fault])
+        errors = msgspec.convert(refusal.get("errors") or [], resolved(list[Fault]))
         status = int(refusal.get("status", 422))
         return cls(status, str(refusal.get("code", "")), str(refusal.get("message", "")), errors)
 

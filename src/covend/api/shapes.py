@@ -7,13 +7,14 @@ from typing import Any, TypeVar
 import msgspec
 
 from covend.client.models import Answer, QueryView, Task
+from covend.resolving import resolved
 
 T = TypeVar("T")
 
 
 def shaped(data: Any, wanted: type[T]) -> T:
     """The core's answer as a type; members that the API does not show are left out."""
-    return msgspec.convert(data, wanted)
+    return msgspec.convert(data, resolved(wanted))
 
 
 def view_of(data: dict[str, Any]) -> QueryView:

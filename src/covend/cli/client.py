@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import msgspec
 
+from covend.resolving import resolved
 from covend.runtime import ActorDead, ActorError, AskTimeout, RemoteError, ReplyError
 from covend.runtime.ipc import WireError
 from covend.runtime.pidfd import ProcessId
@@ -46,7 +47,7 @@ def read_identity(run_dir: Path) -> Identity:
         raise BoxNotRunning(f"no box is running: there is no folder {run_dir} (covend serve)")
     path = run_dir / "root.json"
     try:
-        identity = msgspec.json.decode(path.read_bytes(), type=Identity)
+        identity = msgspec.json.decode(path.read_bytes(), type=resolved(Identity))
     except FileNotFoundError:
         raise BoxNotRunning(f"no box is running in {run_dir} (covend serve)") from None
     except (OSError, msgspec.DecodeError) as error:

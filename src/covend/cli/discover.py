@@ -14,6 +14,8 @@ from typing import Any
 import msgspec
 import psutil
 
+from covend.resolving import resolved
+
 GGUF_MAGIC = b"GGUF"
 MAX_FILES = 20_000
 """Directory entries looked at in all: a home folder must not take minutes."""
@@ -162,7 +164,7 @@ def _hub(home: Path, environ: Mapping[str, str]) -> Iterator[FoundModel]:
             weights = list(snapshot.glob("*.safetensors"))
             try:
                 data = (snapshot / "config.json").read_bytes()
-                described = msgspec.json.decode(data, type=HubConfig)
+                described = msgspec.json.decode(data, type=resolved(HubConfig))
                 size = sum(path.stat().st_size for path in weights)
             except (OSError, msgspec.DecodeError):
                 continue  # a download that never ended

@@ -82,6 +82,7 @@ def _read_steps(path: Path) -> list[Any]:
     import msgspec
 
     from covend.protocol import Step
+    from covend.resolving import resolved
 
     steps: list[Step] = []
     try:
@@ -92,7 +93,7 @@ def _read_steps(path: Path) -> list[Any]:
         if not line.strip():
             continue
         try:
-            step = msgspec.json.decode(line, type=Step)
+            step = msgspec.json.decode(line, type=resolved(Step))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             fail(f'{path}:{number}: {error}; a step is {{"path": …, "body": …}}', Status.WRONG)
         if not step.path.startswith("/"):

@@ -34,6 +34,7 @@ from covend.client.models import (
 )
 from covend.patterns.responder import Responder
 from covend.patterns.spec import Query
+from covend.resolving import resolved
 
 T = TypeVar("T")
 
@@ -80,11 +81,11 @@ def failure(status: int, retry_after: str | None, content: bytes) -> ApiError:
     """The error of an answer that is none, whether the API or the gate before it said so."""
     message, code, errors = f"the box answered {status}", "", ()
     try:
-        problem = msgspec.json.decode(content, type=ProblemDetails)
+        problem = msgspec.json.decode(content, type=resolved(ProblemDetails))
         message, code, errors = problem.detail or problem.title, problem.code, problem.errors
     except msgspec.MsgspecError:
         try:
-            said = msgspec.json.decode(content, type=GateError).error
+            said = msgspec.json.decode(content, type=resolved(GateError)).error
             message, code = said.message, said.code or ""
         except msgspec.MsgspecError:
             pass  # neither's form: the status is all there is
@@ -186,7 +187,7 @@ def responders() -> Request[tuple[Responder, ...]]:
     """Who can be asked."""
 
     def read(content: bytes) -> tuple[Responder, ...]:
-        return msgspec.json.decode(content, type=Responders).responders
+        return msgspec.json.decode(content, type=resolved(Responders)).responders
 
     return Request("GET", "/api/responders", read)
 
@@ -210,7 +211,7 @@ def _word(id: str, act: str, word: msgspec.Struct) -> Request[Task]:
 
 
 def _reader(kind: type[T]) -> Callable[[bytes], T]:
-    return lambda content: msgspec.json.decode(content, type=kind)
+    return lambda content: msgspec.json.decode(content, type=resolved(kind))
 
 
 def _part(name: str) -> str:

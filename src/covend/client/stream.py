@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from covend.client.models import Event
+from covend.resolving import resolved
 
 LAST_KIND = "know"
-_decoder = msgspec.json.Decoder(Event)
+_decoder = msgspec.json.Decoder(resolved(Event))
 
 
 class EventReader:

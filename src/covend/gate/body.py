@@ -11,6 +11,7 @@ import re
 import msgspec
 
 from covend.gate.errors import Refusal
+from covend.resolving import resolved
 
 MAX_TOKENS = 200_000
 """Strings and brackets looked at in one body, so that a hostile one cannot hold the loop."""
@@ -34,7 +35,7 @@ class Head(msgspec.Struct):
     stream: bool | None = False
 
 
-_head = msgspec.json.Decoder(Head)
+_head = msgspec.json.Decoder(resolved(Head))
 
 
 def read_json(body: bytes) -> tuple[str, bool, Span]:

@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from covend.host.folders import FolderError, read_private, replace_private
+from covend.resolving import resolved
 
 SUFFIX = ".intent"
 CLAIMED = ".claimed"
@@ -90,7 +91,7 @@ def unseal(data: bytes, key: bytes) -> Intent:
     if not hmac.compare_digest(head[len(_MAGIC) :], _mac(body, key)):
         raise IntentError("wrong MAC: changed after it was written, or written with another key")
     try:
-        intent = msgspec.json.decode(body, type=Intent)
+        intent = msgspec.json.decode(body, type=resolved(Intent))
     except msgspec.MsgspecError as error:
         raise IntentError(f"not an intent: {error}") from None
     if not _ID.fullmatch(intent.id):

@@ -18,6 +18,7 @@ import msgspec
 
 from covend.config import Soulstone
 from covend.host.folders import FolderError, read_private, replace_private
+from covend.resolving import resolved
 from covend.runtime.pidfd import ProcessId, ProcessStat, process_table
 
 BOX_MARK = "COVEND_BOX"
@@ -110,7 +111,7 @@ def records(units: Path) -> Iterator[UnitRecord]:
     """Every readable record; a damaged one is logged and left out, its process is a stray."""
     for path in sorted(units.glob("*.json")):
         try:
-            record = msgspec.json.decode(read_private(path, MAX_BYTES), type=UnitRecord)
+            record = msgspec.json.decode(read_private(path, MAX_BYTES), type=resolved(UnitRecord))
         except (FolderError, msgspec.MsgspecError) as error:
             if path.exists():  # else it was forgotten while we looked
                 _log.warning("unit record %s: %s", path, error)

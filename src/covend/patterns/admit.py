@@ -31,6 +31,7 @@ from covend.patterns.spec import (
 from covend.patterns.state import SECOND
 from covend.patterns.step import CURRENT
 from covend.phylactery.canonical import NotCanonical, canonical, parse
+from covend.resolving import resolved
 
 UNKNOWN_KIND: Kind = "llm"
 """Whose default latency counts for a round that nobody matches."""
@@ -121,7 +122,7 @@ def _read(query: Any, schemas: Mapping[str, Any], cause: Mapping[str, Any]) -> Q
     sound = _whole(data) or members(Query, data, "$", problems)
     problems += _empty_inputs(data, "$")
     unsure = {_member(one) for one in problems} & DECISIVE | (data.keys() - sound.keys())
-    found = msgspec.convert({"question": "?", "responders": [{}], **sound}, Query)
+    found = msgspec.convert({"question": "?", "responders": [{}], **sound}, resolved(Query))
     depth = int(cause.get("depth", 0))
     if depth > MAX_DEPTH:
         problems.append({"path": "$", "problem": f"is nested deeper than {MAX_DEPTH}"})
@@ -138,7 +139,7 @@ def _read(query: Any, schemas: Mapping[str, Any], cause: Mapping[str, Any]) -> Q
 def _whole(data: dict[str, Any]) -> dict[str, Any] | None:
     """The query if nothing is wrong with its types, which is quickly seen."""
     try:
-        msgspec.convert(data, Query)
+        msgspec.convert(data, resolved(Query))
     except msgspec.ValidationError:
         return None
     return data

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, TypeAlias, Union, cast, get_args, get_or
 import msgspec
 
 from covend.patterns.spec import Spec
+from covend.resolving import resolved
 
 Problem: TypeAlias = dict[str, str]
 """``{"path": "$.fold.kind", "problem": "…"}``."""
@@ -94,7 +95,7 @@ def _one_of(specs: list[type[Spec]], data: Any, path: str, problems: list[Proble
 
 def _leaf(kind: Any, data: Any, path: str, problems: list[Problem]) -> Any:
     try:
-        msgspec.convert(data, kind)
+        msgspec.convert(data, resolved(kind))
     except msgspec.ValidationError as failed:
         problem, _, inner = str(failed).partition(" - at `$")
         if choices := _choices(kind):

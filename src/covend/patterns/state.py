@@ -26,6 +26,7 @@ import msgspec
 
 from covend.patterns.responder import Responder
 from covend.patterns.spec import Query
+from covend.resolving import resolved
 
 SECOND = 1_000_000
 DOLLAR = 1_000_000_000
@@ -191,7 +192,7 @@ def fold(k: K, kind: str, body: dict[str, Any], clock: int) -> K:
 
 def begin(thread: str, body: dict[str, Any], clock: int) -> K:
     """The K of a run that has just been intended; raises ``msgspec.ValidationError``."""
-    return K(thread=thread, plan=msgspec.convert(body, Plan), opened=clock, now=clock)
+    return K(thread=thread, plan=msgspec.convert(body, resolved(Plan)), opened=clock, now=clock)
 
 
 # Each of these gets a fresh copy of K and may change that copy, never what its members refer to.

@@ -20,6 +20,7 @@ from covend.patterns.shape import problems
 from covend.patterns.spec import AnswerShape
 from covend.patterns.state import Plan
 from covend.phylactery.canonical import NotCanonical, canonical, parse
+from covend.resolving import resolved
 
 TRY_AGAIN = frozenset({408, 425, 429})
 """HTTP statuses under 500 that say nothing about the question."""
@@ -85,7 +86,7 @@ def understood(plan: Plan, call_body: dict[str, Any], raw: Raw) -> dict[str, Any
         problem, transport = failed
         return {**body, "status": "error", "problem": problem, "transport": transport, "cost": 0.0}
     body["cost"] = _cost(responder, call_body, raw)
-    shape = msgspec.convert(call_body["ask"]["shape"], AnswerShape)
+    shape = msgspec.convert(call_body["ask"]["shape"], resolved(AnswerShape))
     try:
         if responder.kind == "system" and shape.kind != "json":
             raw = msgspec.structs.replace(raw, body=_as_text(raw.body))

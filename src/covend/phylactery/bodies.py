@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar, cast
 import msgspec
 
 from covend.phylactery.records import BadRecord, Record
+from covend.resolving import resolved
 
 CallName = Annotated[str, msgspec.Meta(pattern=r"#-?\d{1,15}$")]
 """``SLOT#ATTEMPT``."""
@@ -90,7 +91,7 @@ Body = TypeVar("Body", bound=msgspec.Struct)
 
 @lru_cache
 def _decoder(form: type[Body]) -> msgspec.json.Decoder[Body]:
-    return msgspec.json.Decoder(form)
+    return msgspec.json.Decoder(resolved(form))
 
 
 def read(entry: Record, form: type[Body]) -> Body:

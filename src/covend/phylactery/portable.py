@@ -13,6 +13,7 @@ from covend.phylactery.errors import StoreError
 from covend.phylactery.records import Act, BadRecord, Record, is_intact
 from covend.phylactery.rows import PURGED_BODY, Entry
 from covend.phylactery.schema import WORKING_KINDS
+from covend.resolving import resolved
 
 if TYPE_CHECKING:
     from covend.phylactery.store import Store
@@ -87,7 +88,7 @@ def _line(entry: Entry) -> str:
 def _parsed(line: str) -> Entry:
     try:
         plain = parse(line)
-        given = msgspec.convert(plain, Line)
+        given = msgspec.convert(plain, resolved(Line))
     except ValueError as error:
         raise BadRecord(f"not an exported record: {error}") from None
     record = Record(

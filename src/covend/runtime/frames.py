@@ -11,6 +11,7 @@ from typing import Literal, cast
 
 import msgspec
 
+from covend.resolving import resolved
 from covend.runtime.errors import (
     ActorDead,
     ActorError,
@@ -68,7 +69,7 @@ class Frame(msgspec.Struct, frozen=True):
 
 
 _header_encoder = msgspec.msgpack.Encoder()
-_header_decoder = msgspec.msgpack.Decoder(Header)
+_header_decoder = msgspec.msgpack.Decoder(resolved(Header))
 _plain_encoder = msgspec.msgpack.Encoder()
 _plain_decoder = msgspec.msgpack.Decoder()
 _error_decoder = msgspec.msgpack.Decoder(tuple[str, str])

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, NewType, TypeVar, cast
 
 import msgspec
 
+from covend.resolving import resolved
 from covend.runtime.errors import RemoteError
 from covend.runtime.exits import PLAIN, SHUTDOWN, Escalated, Exit, Failed
 
@@ -122,7 +123,7 @@ def decode(tag: str, data: bytes | memoryview) -> Message:
         cls = _classes.get(tag)
         if cls is None:
             raise LookupError(f"no message class is registered under the tag {tag!r}")
-        decoder = _decoders[tag] = msgspec.msgpack.Decoder(cls, dec_hook=_unpack)
+        decoder = _decoders[tag] = msgspec.msgpack.Decoder(resolved(cls), dec_hook=_unpack)
     try:
         return decoder.decode(data)
     except (msgspec.MsgspecError, NotImplementedError) as error:

@@ -15,6 +15,8 @@ from typing import Literal, get_args
 
 import msgspec
 
+from covend.resolving import resolved
+
 Damage = Literal["none", "kill", "kill_after", "torn", "full", "slow"]
 """``kill`` comes before the call, ``kill_after`` when it is done, ``torn`` after half of a write.
 ``full``: from that call on every write fails for want of space. ``slow``: syncs take ``seconds``.
@@ -113,7 +115,7 @@ def crash(target: Target, fault: Fault, seconds: float = 60.0) -> Run:
             text = output.read().decode(errors="replace")
         if not report.exists():
             raise RuntimeError(f"the tracer failed:\n{text}")
-        run = msgspec.json.decode(report.read_bytes(), type=Run)
+        run = msgspec.json.decode(report.read_bytes(), type=resolved(Run))
         return msgspec.structs.replace(run, output=text)
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from covend.resolving import resolved
 from covend.testing.crash import syscalls
 
 WALL = 0x40000000
@@ -174,7 +175,7 @@ class Tracer:
 
 def main() -> int:
     """Run the plan on standard input; exit status 0 unless tracing itself failed."""
-    tracer = Tracer(msgspec.json.decode(sys.stdin.buffer.read(), type=Plan))
+    tracer = Tracer(msgspec.json.decode(sys.stdin.buffer.read(), type=resolved(Plan)))
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0)
     tracer.run()
