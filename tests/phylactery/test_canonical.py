@@ -113,6 +113,28 @@ def test_every_float_is_printed_as_the_reference_prints_it(value: float) -> None
     assert parse(canonical(value).decode()) == value
 
 
+@given(
+    st.lists(
+        st.integers(-(10**20), 10**20)
+        | st.integers(10**15, 10**17)
+        | st.integers(MAX_SAFE_INTEGER - 9, MAX_SAFE_INTEGER + 9)
+        | st.text("0129e-.:,[ ", min_size=14, max_size=40),
+        min_size=1,
+        max_size=4,
+    ),
+    st.sampled_from([None, 1]),
+)
+def test_whole_numbers_too_large_for_every_reader_become_floats(
+    items: list[object], indent: int | None
+) -> None:
+    """D1: wherever they stand, and whatever text with as many digits is around them."""
+    inner = {str(item): item for item in items}
+    for value in (items, inner, items[0]):
+        text = json.dumps(value, indent=indent)
+        exact = json.loads(text, parse_int=lambda n: n if abs(n := int(n)) < 2**53 else float(n))
+        assert repr(parse(text)) == repr(exact)
+
+
 @pytest.mark.parametrize("text", ["NaN", "[", '{"a":}', "[" * 100_000, "01", ""])
 def test_what_is_no_json_is_refused(text: str) -> None:
     """D1."""

@@ -14,14 +14,14 @@ from covend.phylactery.canonical import canonical, parse
 Act = Literal["INTEND", "DO", "KNOW", "LEARN", "CALL", "GET", "PUT", "MAP"]
 ACTS: frozenset[str] = frozenset(get_args(Act))
 
-_encode = msgspec.json.Encoder(order="deterministic").encode
+_encode = msgspec.json.Encoder().encode
 
 
 class BadRecord(ValueError):
     """A record that may not be stored: says which member is wrong and what would be right."""
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One thing that was intended, done or learned, and never changes again.
 
     ``thread`` groups the records of one story (a transition, a job, a soulstone), ``kind`` says
@@ -43,6 +43,18 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     def body(self) -> dict[str, Any]:
         """The body as data of the caller's own; raises ``BadRecord`` if it is not a JSON object."""
         return parse_body(self.text) if self.text else {}
+
+
+class _Content(msgspec.Struct, frozen=True):
+    """What an id is the hash of; the order of the members is that of canonical JSON."""
+
+    act: str
+    actor: str
+    body: msgspec.Raw
+    clock: int
+    kind: str
+    parents: tuple[str, ...]
+    thread: str
 
 
 def record(
@@ -94,19 +106,11 @@ def content_id(
     ``body`` is canonical JSON already and goes in as it is. Raises ``NotCanonical`` for a name
     that is not Unicode text.
     """
-    content = {
-        "act": act,
-        "actor": actor,
-        "body": msgspec.Raw(body.encode()),
-        "clock": clock,
-        "kind": kind,
-        "parents": parents,
-        "thread": thread,
-    }
+    content = _Content(act, actor, msgspec.Raw(body.encode()), clock, kind, parents, thread)
     try:
         text = _encode(content)
     except UnicodeEncodeError:
-        text = canonical({**content, "body": None})  # says which name it is
+        text = canonical({**msgspec.structs.asdict(content), "body": None})  # says which name it is
     return hashlib.sha256(text).hexdigest()
 
 

@@ -128,8 +128,12 @@ class Store(Views):
     def entries(self, thread: str | None = None) -> Iterator[Entry]:
         """Every record, of one thread if given, in the order of appending, page by page."""
         after = 0
-        where, values = ("thread = ? AND ", (thread,)) if thread is not None else ("", ())
-        sql = f"SELECT {COLUMNS} FROM record WHERE {where}seq > ? ORDER BY seq LIMIT {PAGE}"
+        which, values = "seq > ?", ()
+        if thread is not None:
+            # Their places are found first, so that no bodies are put in order.
+            which = "seq IN (SELECT seq FROM record WHERE thread = ? AND seq > ?)"
+            values = (thread,)
+        sql = f"SELECT {COLUMNS} FROM record WHERE {which} ORDER BY seq LIMIT {PAGE}"
         while True:
             page = list(self._entries(sql, (*values, after)))
             yield from page
