@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 from covend.runtime.address import ActorRef, Address
 from covend.runtime.answer import Answer, Promise
 from covend.runtime.envelope import Origin
-from covend.runtime.errors import AskToSelf, Unreachable
+from covend.runtime.errors import Unreachable
 from covend.runtime.exits import NOPROC, NORMAL, Exit
 from covend.runtime.mailbox import MailboxSpec
 from covend.runtime.messages import Down, MonitorId
@@ -23,14 +23,11 @@ Target: TypeAlias = ActorRef | Address | str
 class Actor:
     """One state, one thread, one message at a time.
 
-    Actors whose class names a ``strand`` share its thread: they never block it, and wait only by
-    ``await ctx.asked(...)``.
     ``trap_shutdown = True`` hands ``Shutdown(reason)`` to ``on_receive`` instead of obeying it:
     the actor then ends itself with ``ctx.stop(reason)`` once it is ready.
     """
 
     mailbox: ClassVar[MailboxSpec] = MailboxSpec()
-    strand: ClassVar[str] = ""
     trap_shutdown: ClassVar[bool] = False
     ctx: Context
     """Set before ``on_start``; not in ``__init__``, which runs in the spawner's thread."""
@@ -39,11 +36,7 @@ class Actor:
         """Prepare, in the actor's thread; whatever it raises makes the start fail."""
 
     def on_receive(self, message: object) -> object:
-        """Handle one message; what it returns answers an ask.
-
-        It may be a coroutine function, or return a coroutine: that is run to its end before the
-        next message is handled. It awaits ``ctx.asked(...)`` and nothing else.
-        """
+        """Handle one message; what it returns answers an ask."""
         raise NotImplementedError(
             f"{type(self).__name__} got a {type(message).__name__} and has no on_receive"
         )
@@ -95,14 +88,6 @@ class Context:
     def ask(self, target: Target, message: object, timeout: float) -> Any:
         """Ask and wait, as ``ActorRef.ask``; nothing else is handled meanwhile."""
         return self._resolve(target).ask(message, timeout)
-
-    def asked(self, target: Target, message: object, timeout: float) -> Answer:
-        """Ask, to be awaited: the reply, or what ``ask`` raises; its strand goes on meanwhile."""
-        who = self._resolve(target)
-        ref = who.resolve() if isinstance(who, Address) else who
-        if ref is not None and ref.cell is self._cell:
-            raise AskToSelf(f"{self.name} asked itself and would wait for its own answer")
-        return who.ask_later(message, timeout)
 
     def ask_later(self, target: Target, message: object, timeout: float) -> Answer:
         """Ask without waiting, as ``ActorRef.ask_later``."""

@@ -20,7 +20,6 @@ from covend.runtime.exits import SHUTDOWN
 
 if TYPE_CHECKING:
     from covend.runtime.cell import Cell
-    from covend.runtime.strand import Strand
     from covend.runtime.workers import Workers
 
 _STOP = cast("type[object]", pykka_messages._ActorStop)  # pyright: ignore[reportPrivateUsage]
@@ -66,15 +65,14 @@ _PYKKA_ASK = 3600.0
 
 
 class Host(ThreadingActor):
-    """The pykka actor that lends one cell its thread, or its part of a strand."""
+    """The pykka actor that lends one cell its thread."""
 
     thread: threading.Thread
 
-    def __init__(self, cell: Cell, workers: Workers, strand: Strand | None) -> None:
+    def __init__(self, cell: Cell, workers: Workers) -> None:
         super().__init__()
         self._cell = cell
         self._workers = workers
-        self._strand = strand
         cast("_Inbox", self.actor_inbox).cell = cell
 
     @staticmethod
@@ -82,11 +80,7 @@ class Host(ThreadingActor):
         return _Inbox()
 
     def _start_actor_loop(self) -> None:
-        if self._strand is None:
-            self.thread = self._workers.run(self._actor_loop, self._cell.name)
-        else:
-            self.thread = self._strand.thread
-            self._cell.share(self._strand, self.actor_stopped.set)
+        self.thread = self._workers.run(self._actor_loop, self._cell.name)
 
     def _actor_loop(self) -> None:
         try:
@@ -95,11 +89,8 @@ class Host(ThreadingActor):
             self.actor_stopped.set()
 
 
-def start(cell: Cell, workers: Workers, strand: Strand | None) -> Host:
-    """Let ``cell`` live on this strand, or else on a thread of its own.
-
-    Raises ``RuntimeError`` where the machine has no more threads.
-    """
-    host = Host(cell, workers, strand)
+def start(cell: Cell, workers: Workers) -> Host:
+    """Let ``cell`` live on a thread; raises ``RuntimeError`` where the machine has no more."""
+    host = Host(cell, workers)
     host._start_actor_loop()  # pyright: ignore[reportPrivateUsage]
     return host

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from covend.runtime.envelope import here
@@ -79,7 +79,6 @@ class Answer:
         me = here.cell
         if me is None:
             return self._sleep(timeout)
-        me.may_wait(self.label)
         me.waits_for = self.label
         try:
             return self._sleep(timeout)
@@ -97,21 +96,11 @@ class Answer:
 
         Raises ``AskTimeout`` after it, ``ActorDead`` if the actor went, or what the handler raised.
         """
-        self.rest()
+        if not self.done and not self.wait(self.deadline - self._clock.now()):
+            self.expire()
         if self.error is not None:
             raise self.error
         return self.value
-
-    def rest(self) -> None:
-        """Wait until it is settled, at the deadline at the latest."""
-        if not self.done and not self.wait(self.deadline - self._clock.now()):
-            self.expire()
-
-    def __await__(self) -> Generator[Answer, None, Any]:
-        """In an actor's handler: stand still until it is settled, then as ``get``."""
-        if not self.done:
-            yield self
-        return self.get()
 
     def expire(self) -> None:
         """Give up waiting: settles it with ``AskTimeout`` unless it is settled. Any thread."""

@@ -1,8 +1,7 @@
 """The life of one actor, from its start to its last ``Down``; the same on every system.
 
-``run`` is the whole life, on a thread of the actor's own; ``turn`` is a piece of it, on a strand
-that it shares. Only ``fence`` and ``watch`` come from others: a fenced actor is dead to everybody
-at once, whatever its thread still does (S15).
+``run`` is the whole life, on the actor's own thread. Only ``fence`` and ``watch`` come from
+others: a fenced actor is dead to everybody at once, whatever its thread still does (S15).
 """
 
 from __future__ import annotations
@@ -10,9 +9,8 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Callable, Coroutine
-from types import CoroutineType
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from covend.runtime.actor import Actor, Context
 from covend.runtime.address import ActorRef
@@ -21,28 +19,21 @@ from covend.runtime.envelope import Envelope, Origin, here
 from covend.runtime.errors import ActorDead, ActorError, ReplyError
 from covend.runtime.exits import NOPROC, NORMAL, ZOMBIE, Exit, Failed
 from covend.runtime.messages import Down, MonitorId, Shutdown
-from covend.runtime.strand import Bell
 from covend.runtime.timers import Fired
 
 if TYPE_CHECKING:
-    from covend.runtime.strand import Strand
     from covend.runtime.system import System
 
 log = logging.getLogger("covend.runtime")
-
-
-TURN = 16
-"""So many messages an actor handles on its strand before the next has its turn."""
 
 
 class Cell:
     """Everything the runtime knows of one incarnation of an actor."""
 
     __slots__ = (
-        "_end", "_left", "_standing", "actor", "asked", "begun", "done", "ended", "fenced", "gone",
-        "ids", "incarnation", "leaving", "mailbox", "msg_id", "name", "parent", "promised",
-        "received", "ref", "started", "state", "strand", "system", "trace", "trace_id",
-        "waits_for", "watchers", "watching",
+        "_end", "actor", "asked", "done", "ended", "fenced", "gone", "ids", "incarnation",
+        "leaving", "mailbox", "msg_id", "name", "parent", "promised", "received", "ref", "started",
+        "state", "system", "trace", "trace_id", "waits_for", "watchers", "watching",
     )  # fmt: skip
 
     def __init__(
@@ -73,12 +64,8 @@ class Cell:
         self.watchers: dict[int, Callable[[Exit], None]] = {}
         self.watching: dict[MonitorId, Callable[[], bool]] = {}
         self._end = threading.Lock()
-        self.strand: Strand | None = None
-        self.begun = False
-        self._left: Callable[[], None] | None = None
-        self._standing: _Standing | None = None
 
-    # ── a thread of its own ───────────────────────────────────────────────────────────────
+    # ── the actor's own thread ───────────────────────────────────────────────────────────────
 
     def run(self) -> None:
         """Live: start, handle messages until something ends it, leave."""
@@ -93,77 +80,8 @@ class Cell:
                     self._leave(self.leaving or NORMAL)
         finally:
             here.cell = None
-            self._forget_zombie()
-
-    # ── a turn on a strand ───────────────────────────────────────────────────────────────────
-
-    def share(self, strand: Strand, left: Callable[[], None]) -> None:
-        """Live on this strand; ``left`` is called when the last turn is over. Any thread, once."""
-        self.strand, self._left = strand, left
-        self.mailbox.ring(Bell(strand, self))
-        strand.ready(self)
-
-    def turn(self) -> bool:
-        """Go on where it stopped, for a while; returns whether there is more to do at once."""
-        here.cell = self
-        try:
-            return self._left is not None and self._turn()
-        finally:
-            here.cell = None
-
-    def _turn(self) -> bool:
-        if not self.begun:
-            self.begun = True
-            self.mailbox.owner = threading.get_ident()
-            if not self._start():
-                return self._over()
-        elif self._standing is not None and not self._went_on():
-            return False
-        for _ in range(TURN):
-            if self.fenced:
-                return self._over()
-            if self.leaving is not None:
-                self._leave(self.leaving)
-                return self._over()
-            if self.mailbox.timers.armed:
-                self.mailbox.fire()
-            if (envelope := self.mailbox.pop()) is None:
-                return not self._idle()
-            self._handle(envelope)
-            if self._standing is not None:
-                return False
-        return True
-
-    def _went_on(self) -> bool:
-        """Whether the handler that stood still has come to its end, or is given up."""
-        standing = self._standing
-        assert standing is not None
-        if self.fenced:
-            self._standing = None
-            standing.handler.close()
-            return True
-        return standing.answer.done and self._go_on(standing)
-
-    def _idle(self) -> bool:
-        if not self.mailbox.idle():
-            return False
-        deadline = self.mailbox.timers.next_deadline()
-        if deadline is not None and self.strand is not None:
-            self.strand.at(deadline, self)
-        return True
-
-    def _over(self) -> bool:
-        left, self._left = self._left, None
-        self._forget_zombie()
-        if left is not None:
-            left()
-        return False
-
-    # ── wherever it lives ────────────────────────────────────────────────────────────────────
-
-    def _forget_zombie(self) -> None:
-        if self.system.zombies.get(self.name) is self:
-            del self.system.zombies[self.name]
+            if self.system.zombies.get(self.name) is self:
+                del self.system.zombies[self.name]
 
     def _start(self) -> bool:
         try:
@@ -190,54 +108,26 @@ class Cell:
         envelope.message = envelope.answer = None  # the ring keeps the envelope, not the payload
         self.msg_id, self.trace_id, self.asked = envelope.msg_id, envelope.trace_id, answer
         self.received(envelope)
+        outcome = ""
         try:
             if ours and isinstance(message, Shutdown) and not self.actor.trap_shutdown:
                 result = None
                 self.leaving = self.leaving or message.reason
             else:
                 result = self.actor.on_receive(message)
-                if type(result) is CoroutineType:
-                    handler = cast("Coroutine[Any, Any, Any]", result)
-                    if self.strand is not None:
-                        self._go_on(_Standing(handler, envelope))
-                        return
-                    result = _run_through(handler)
+        except ReplyError as error:
+            outcome = f"{type(error).__name__}: {error}"
+            if answer is not None:
+                self.reply(answer, None, error)
         except BaseException as error:
-            self._failed(envelope, error)
-        else:
-            self._handled(envelope, result)
-
-    def _go_on(self, standing: _Standing) -> bool:
-        """Run a handler up to the next answer that it awaits; returns whether it has ended."""
-        self._standing, self.waits_for = None, ""
-        try:
-            standing.answer = _awaited(standing.handler)
-        except StopIteration as end:
-            self._handled(standing.envelope, end.value)
-        except BaseException as error:
-            self._failed(standing.envelope, error)
-        else:
-            self._standing, self.waits_for = standing, standing.answer.label
-            standing.answer.on_done(self._wake)
-            return False
-        return True
-
-    def _wake(self, _answer: Answer) -> None:
-        if self.strand is not None:
-            self.strand.ready(self)
-
-    def _handled(self, envelope: Envelope, result: object) -> None:
-        if self.asked is not None and type(result) is not Promise:
-            self.reply(self.asked, result, None)
-        self.done(envelope, "")
-        self.asked = None
-
-    def _failed(self, envelope: Envelope, error: BaseException) -> None:
-        if not isinstance(error, ReplyError):
+            outcome = f"{type(error).__name__}: {error}"
             self.leaving = Failed(error)
-        if self.asked is not None:
-            self.reply(self.asked, None, _for_others(error, self.name))
-        self.done(envelope, f"{type(error).__name__}: {error}")
+            if answer is not None:
+                self.reply(answer, None, _for_others(error, self.name))
+        else:
+            if answer is not None and type(result) is not Promise:
+                self.reply(answer, result, None)
+        self.done(envelope, outcome)
         self.asked = None
 
     def _ours(self, envelope: Envelope) -> Envelope | None:
@@ -307,17 +197,7 @@ class Cell:
         if (asked := self.asked) is not None:
             asked.settle(error=ActorDead(f"{self.name} was fenced as a zombie"))
         self.finish(ZOMBIE)
-        if self.strand is not None:
-            self.strand.ready(self)  # to let go of a handler that stands still
         return True
-
-    def may_wait(self, what: str) -> None:
-        """Raise ``ActorError`` if this actor's thread is not its own to keep waiting."""
-        if self.strand is not None:
-            raise ActorError(
-                f"{self.name} shares a thread and may not wait for {what} in it:"
-                " await ctx.asked(...) instead"
-            )
 
     def watch(self, callback: Callable[[Exit], None]) -> Callable[[], bool]:
         """Call ``callback(reason)`` exactly once after the end, with ``NOPROC`` if it was before.
@@ -348,36 +228,6 @@ class Cell:
 
     def _bury(self, envelope: Envelope, error: ActorError) -> None:
         self.system.bury(self.name, envelope, error)
-
-
-class _Standing:
-    """A handler that stands still: what it handles, and the answer that it awaits."""
-
-    __slots__ = ("answer", "envelope", "handler")
-
-    answer: Answer
-
-    def __init__(self, handler: Coroutine[Any, Any, Any], envelope: Envelope) -> None:
-        self.handler = handler
-        self.envelope = envelope
-
-
-def _awaited(handler: Coroutine[Any, Any, Any]) -> Answer:
-    """Run a handler on; the answer that it awaits next."""
-    awaited = handler.send(None)
-    if not isinstance(awaited, Answer):
-        handler.close()
-        raise ActorError(f"a handler awaits ctx.asked(...) and nothing else, not {awaited!r}")
-    return awaited
-
-
-def _run_through(handler: Coroutine[Any, Any, Any]) -> Any:
-    """Run a handler to its end, waiting for each answer that it awaits."""
-    while True:
-        try:
-            _awaited(handler).rest()
-        except StopIteration as end:
-            return end.value
 
 
 def _for_others(error: BaseException, name: str) -> Exception:

@@ -13,15 +13,12 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Literal, cast
+from typing import Literal
 
 from covend.runtime.envelope import Envelope, here
 from covend.runtime.errors import ActorDead, ActorError, MailboxFull
 from covend.runtime.messages import CONTROL
 from covend.runtime.timers import Fired, Timers
-
-if TYPE_CHECKING:
-    from covend.runtime.strand import Bell
 
 Policy = Literal["block", "reject", "drop_oldest"]
 
@@ -93,7 +90,7 @@ class Mailbox:
         self.owner = 0
         self._now = now
         self._asleep = False
-        self._wakes: SimpleQueue[None] | Bell = SimpleQueue()
+        self._wakes: SimpleQueue[None] = SimpleQueue()
         self._lock = threading.Lock()
         self._room: threading.Condition | None = None
         self._blocked = 0
@@ -147,7 +144,7 @@ class Mailbox:
                     self.work.append(envelope)
                 if dropped is not None:
                     self.bury(dropped, MailboxFull(f"{self.name} dropped it for a newer one"))
-            case "block" if patient and may_block(self.owner):
+            case "block" if patient and threading.get_ident() != self.owner:
                 deadline = self._now() + self.spec.block_seconds
                 if (me := here.cell) is not None:
                     me.waits_for = self.name
@@ -201,18 +198,6 @@ class Mailbox:
             self._let_in(1)
         return envelope
 
-    def ring(self, bell: Bell) -> None:
-        """Wake the actor by this bell from now on; before its first turn on a strand."""
-        self._wakes = bell
-
-    def idle(self) -> bool:
-        """Ring for the next message; returns whether none came meanwhile. The strand's thread."""
-        self._asleep = True
-        if self.control or self.work:  # said, then look, as in ``_sleep``
-            self._asleep = False
-            return False
-        return True
-
     def _sleep(self) -> None:
         """Wait until a sender or the next timer wakes the actor; sometimes it is for nothing."""
         self._asleep = True
@@ -221,7 +206,7 @@ class Mailbox:
             deadline = self.timers.next_deadline()
             left = None if deadline is None else max(0.0, deadline - self._now())
             try:
-                cast("SimpleQueue[None]", self._wakes).get(timeout=left)
+                self._wakes.get(timeout=left)
             except Empty:
                 pass  # a timer is due
         self._asleep = False
@@ -257,9 +242,3 @@ class Mailbox:
 
     def __len__(self) -> int:
         return len(self.control) + len(self.work)
-
-
-def may_block(owner: int) -> bool:
-    """Whether this thread may wait for room in the mailbox of the thread ``owner``."""
-    me = here.cell
-    return threading.get_ident() != owner and (me is None or me.strand is None)

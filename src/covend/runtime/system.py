@@ -145,8 +145,6 @@ class System(ABC):
         thread that goes on starting then is a zombie. In all cases the name is free again.
         """
         checked_timeout(start_timeout)
-        if here.cell is not None:
-            here.cell.may_wait("a start")
         if name is None:
             name = f"{actor_class.__name__.lower()}-{next(self._unnamed)}"
         elif not name or "@" in name:

@@ -1,4 +1,4 @@
-"""The real system: every actor is a pykka actor, on a thread of its own or on a strand."""
+"""The real system: every actor is a pykka actor with a thread of its own while it lives."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from covend.runtime.cell import Cell
 from covend.runtime.envelope import Envelope
 from covend.runtime.errors import ActorError
 from covend.runtime.mailbox import Mailbox, MailboxSpec
-from covend.runtime.strand import Strand
 from covend.runtime.system import System
 from covend.runtime.trace import TraceRing
 from covend.runtime.workers import Workers
@@ -95,7 +94,6 @@ class ThreadSystem(System):
         super().__init__(node, trace or TraceRing(node=node), random.SystemRandom().getrandbits(62))
         self._workers = Workers(stack_bytes)
         self._alarm = Alarm()
-        self._strands: dict[str, Strand] = {}
         self._hosts: dict[Cell, adapter.Host] = {}
         self._sweep_at = 64
 
@@ -114,21 +112,12 @@ class ThreadSystem(System):
         return Mailbox(name, spec, time.monotonic, bury)
 
     def launch(self, cell: Cell) -> None:
-        host = adapter.start(cell, self._workers, self._strand(cell.actor.strand))
+        host = adapter.start(cell, self._workers)
         with self._lock:
             self._hosts[cell] = host
             if len(self._hosts) > self._sweep_at:
                 self._hosts = {c: h for c, h in self._hosts.items() if not h.actor_stopped.is_set()}
                 self._sweep_at = max(64, 2 * len(self._hosts))
-
-    def _strand(self, name: str) -> Strand | None:
-        """The strand of this name, begun with its first actor."""
-        if not name:
-            return None
-        with self._lock:
-            if name not in self._strands:
-                self._strands[name] = Strand(name, time.monotonic)
-            return self._strands[name]
 
     def checkpoint(self) -> None:
         """Threads need none: the machine lets others run when it likes."""
@@ -145,9 +134,6 @@ class ThreadSystem(System):
         with self._lock:
             hosts = list(self._hosts.items())
             self._hosts = {}
-            strands, self._strands = list(self._strands.values()), {}
-        for strand in strands:
-            strand.close(deadline - time.monotonic())
         for cell, host in hosts:
             if not cell.fenced:  # a zombie's thread ends when it likes
                 host.thread.join(max(0.0, deadline - time.monotonic()))
