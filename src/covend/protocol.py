@@ -210,6 +210,7 @@ class Job(Message, frozen=True):
     """A list of calls to make through the gate, one atomic step each.
 
     ``done`` counts the steps whose results are already durable: the worker goes on after them.
+    ``once`` says that a step which may have been made is not made again (P4).
     """
 
     id: str
@@ -217,6 +218,7 @@ class Job(Message, frozen=True):
     klass: str
     steps: list[Step]
     done: int = 0
+    once: bool = False
 
 
 @message("ghoul.hello")
@@ -299,6 +301,7 @@ class SubmitJob(Message, frozen=True):
     """Queue a ghoul job; answered with its id once it is durable.
 
     ``tell`` is the address that hears its end (``JobFinished``), also where it has ended already.
+    ``once`` is as in ``Job``.
     """
 
     capability: str
@@ -306,15 +309,20 @@ class SubmitJob(Message, frozen=True):
     klass: str = "ritual"
     id: str | None = None
     tell: str | None = None
+    once: bool = False
 
 
 @message("job.finished")
 class JobFinished(Message, frozen=True):
-    """A job that was submitted with an address has ended, with these results or this error."""
+    """A job that was submitted with an address has ended, with these results or this error.
+
+    ``unclear``: nobody knows whether its last step was made, and it must not be made again.
+    """
 
     id: str
     error: str | None
     results: list[dict[str, Any]]
+    unclear: bool = False
 
 
 @message("job.cancel")

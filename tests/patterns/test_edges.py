@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from tools.golden.play import Play, state
+from tools.golden.play import Play, intend, llm, query, state
 from tools.golden.stories import STORIES
 
 from covend.patterns.ending import __doc__ as documented
@@ -66,6 +66,22 @@ TABLE: dict[str, Ends] = {
     ),
     "single_shot_loses_every_attempt": failed(
         "responder_unavailable", "primary/0 primary/0#2 primary/0#3"
+    ),
+    "single_shot_work_that_may_be_done_keeps_its_key": Ends(
+        "fulfilled", None, "yes", "primary/0 primary/0#2 primary/0#3", "primary/0#3"
+    ),
+    "single_shot_work_that_was_refused_gets_another_key": Ends(
+        "fulfilled", None, "yes", "primary/0 primary/0#2 primary/0#3", "primary/0#3"
+    ),
+    "single_shot_work_that_may_be_done_stays_reserved": failed(
+        "responder_unavailable", "primary/0 primary/0#2 primary/0#3"
+    ),
+    "waterfall_cannot_spend_what_may_be_billed": Ends(
+        "error",
+        "cost_budget_exceeded",
+        None,
+        "stage:0/0 stage:0/0#2 stage:0/0#3",
+        learned=({"outcome": "failed"}, {"outcome": "skipped", "code": "cost_budget_exceeded"}),
     ),
     "single_shot_late_answer_is_billed": Ends(
         "fulfilled", None, "yes", "primary/0 primary/1", "primary/0"
@@ -472,6 +488,40 @@ def test_of_two_answers_to_one_call_the_first_holds_and_the_other_is_a_conflict(
     assert call.response is not None
     assert call.response.value == 1
     assert len(call.conflicts) == 1
+
+
+def keys(play: Play) -> list[str]:
+    return [body["key"].removeprefix("q-play/") for body in play.bodies("call")]
+
+
+def test_work_that_may_have_been_done_is_asked_for_again_under_its_key() -> None:
+    """P4: the same work carries the same key, under attempts of their own; so it is paid once."""
+    play = told("single_shot_work_that_may_be_done_keeps_its_key")
+    assert keys(play) == ["primary/0#1"] * 3
+    assert [body["attempt"] for body in play.bodies("call")] == [1, 2, 3]
+    assert play.end["cost"] == {"settled": 0.5, "reserved": 0, "overrun": 0}
+
+
+def test_work_that_was_refused_is_another_call() -> None:
+    """P4: whoever keeps answers by their keys would refuse it for ever."""
+    play = told("single_shot_work_that_was_refused_gets_another_key")
+    assert keys(play) == ["primary/0#1", "primary/0#2", "primary/0#2"]
+
+
+def test_what_may_be_billed_for_lost_work_stays_reserved_once() -> None:
+    """P13: three attempts at the same work, and nobody knows whether it was done."""
+    play = told("single_shot_work_that_may_be_done_stays_reserved")
+    assert play.end["cost"] == {"settled": 0, "reserved": 0.6, "overrun": 0}
+    assert play.k.left() == 400_000_000
+
+
+def test_a_run_of_the_first_reducer_has_a_key_for_each_attempt() -> None:
+    """P5: it goes on as it began."""
+    play = told("single_shot_asks_again_what_was_lost")
+    assert keys(play) == ["primary/0#1", "primary/0#2"]
+    old = Play(intend(query("a"), llm("a"), reducer=1))
+    old.fail("primary/0", transport=True, indeterminate=True)
+    assert keys(old) == ["primary/0#1", "primary/0#2"]
 
 
 def test_a_bill_above_the_reserve_never_breaks_the_budget() -> None:

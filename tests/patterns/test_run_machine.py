@@ -7,8 +7,10 @@ invariants that can be seen at this level, each named in ``check`` or ``finish``
 - one KNOW at most, nothing folded after it
 - every acknowledged DO survives
 - any prefix replays to identical bytes
-- paid calls ≤ the undisturbed count, under the same idempotency keys
-- settled + reserved ≤ budget, after every single record
+- paid calls ≤ the undisturbed count, under the same idempotency keys; work that may have been done
+  and is asked for again is paid once (since reducer 2)
+- settled + reserved ≤ budget, after every single record, late answers included: they are billed and
+  never folded
 - one terminal state per slot and attempt
 - no CALL unauthorised (someone of the plan who is wanted there, and paid for)
 - no zombies (every open run has an open call, and every open call its timer)
@@ -145,7 +147,7 @@ def plans(draw: st.DrawFn) -> Data:
     quorum = draw(st.sampled_from([None, None, 1, 2]))
     if quorum is not None:
         body["min_quorum"] = quorum
-    more: Data = {"seed": draw(st.integers(0, 9))}
+    more: Data = {"seed": draw(st.integers(0, 9)), "reducer": draw(st.sampled_from([1, 2, 2]))}
     budget = draw(st.sampled_from([None, 0.0, 0.4, 0.9, 2.0]))
     if budget is not None:
         more["budget"] = budget
@@ -178,17 +180,33 @@ class Store:
 
 @dataclass
 class World:
-    """Who answers. The same idempotency key is paid once, however often it is sent (P4)."""
+    """Who answers. The same idempotency key is paid once, however often it is sent (P4).
+
+    ``replies`` are the work that was done, by its key; ``failures`` what else came of a call.
+    """
 
     sent: dict[str, Data] = field(default_factory=dict)
     replies: dict[str, Data] = field(default_factory=dict)
+    failures: dict[str, Data] = field(default_factory=dict)
 
     def dispatch(self, call: Data) -> None:
-        self.sent.setdefault(call["key"], call)
+        self.sent.setdefault(named(call), call)
 
-    def reply(self, key: str, body: Data) -> Data:
+    def reply(self, call: Data, body: Data) -> Data:
         """What the provider says, again whenever it is asked again."""
-        return self.replies.setdefault(key, body)
+        if named(call) in self.failures:
+            return self.failures[named(call)]
+        return self.replies.setdefault(call["key"], body)
+
+    def fail(self, call: Data, body: Data) -> Data:
+        """A failure, unless the work was done: then that is the answer, if any gets through."""
+        if call["key"] in self.replies and "indeterminate" not in body:
+            return self.reply(call, body)
+        return self.failures.setdefault(named(call), body)
+
+
+def named(call: Data) -> str:
+    return f"{call['slot']}#{call['attempt']}"
 
 
 Gap = st.sampled_from([None, None, None, "before the DO", "after the DO", "after what follows"])
@@ -232,10 +250,8 @@ class Run(RuleBasedStateMachine):
     def dispatch(self) -> None:
         assert self.k is not None
         for entry in self.store.entries:
-            if entry.kind == "call":
-                name = f"{entry.body['slot']}#{entry.body['attempt']}"
-                if self.k.calls[name].status == "open":
-                    self.world.dispatch(entry.body)
+            if entry.kind == "call" and self.k.calls[named(entry.body)].status == "open":
+                self.world.dispatch(entry.body)
 
     def input(self, kind: str, body: Data, gap: str | None) -> list[step.Draft] | None:
         """One step, killed at a gap or not; the drafts it led to where it was not."""
@@ -262,7 +278,7 @@ class Run(RuleBasedStateMachine):
         """Some call that was sent: mostly one that is waited for, now and then any."""
         k = self.recover()
         sent = list(self.world.sent.values())
-        waited = [c for c in sent if k.calls[f"{c['slot']}#{c['attempt']}"].status == "open"]
+        waited = [call for call in sent if k.calls[named(call)].status == "open"]
         return data.draw(st.sampled_from(waited * 4 + sent))
 
     @precondition(lambda self: self.world.sent)
@@ -273,8 +289,34 @@ class Run(RuleBasedStateMachine):
         """An answer, in any order, late or twice; the same key gives the same answer."""
         call = self.drawn(data)
         value = data.draw(said.get(call["role"], values))
-        body = self.world.reply(call["key"], answer(value, confidence=confidence, cost=cost))
+        body = self.world.reply(call, answer(value, confidence=confidence, cost=cost))
         self.say(call, body, gap)
+
+    @precondition(lambda self: self.unwaited())
+    @rule(data=st.data(), cost=st.sampled_from([0, 0.2, 0.9]), gap=Gap)
+    def deliver_late(self, data: st.DataObject, cost: float, gap: str | None) -> None:
+        """An answer that nobody waits for any more; it is billed, and nothing follows from it."""
+        call = data.draw(st.sampled_from(self.unwaited()))
+        before = self.recover()
+        body = self.world.reply(call, answer(data.draw(values), cost=cost))
+        drafts = self.say(call, body, gap)
+        after = self.recover().calls[named(call)]
+        if gap != "before the DO":
+            assert after.answered
+            assert named(call) in self.recover().late
+            assert after.response is None, "late is never folded"
+        if before.ended is not None:
+            assert not drafts, "nothing follows the end"
+            assert self.recover().ended == before.ended
+
+    def unwaited(self) -> list[Data]:
+        """The calls that were sent and not answered, and that nobody waits for."""
+        calls = {} if self.k is None else self.k.calls
+        return [
+            call
+            for name, call in self.world.sent.items()
+            if name in calls and calls[name].status != "open" and not calls[name].answered
+        ]
 
     @precondition(lambda self: self.world.sent)
     @rule(data=st.data(), value=values, gap=Gap)
@@ -293,7 +335,18 @@ class Run(RuleBasedStateMachine):
         """No answer, be it for want of a connection."""
         call = self.drawn(data)
         body = {"status": status, "problem": status, "transport": transport and status == "error"}
-        self.say(call, self.world.reply(call["key"], body), gap)
+        self.say(call, self.world.fail(call, body), gap)
+
+    @precondition(lambda self: self.world.sent)
+    @rule(data=st.data(), done=st.booleans(), cost=st.sampled_from([0.2, 0.9]), gap=Gap)
+    def lose(self, data: st.DataObject, done: bool, cost: float, gap: str | None) -> None:
+        """The connection breaks when the work was done, or was not: nobody knows (P4)."""
+        call = self.drawn(data)
+        if done:
+            value = data.draw(said.get(call["role"], values))
+            self.world.reply(call, answer(value, cost=cost))
+        body = {"status": "error", "problem": "reset", "transport": True, "indeterminate": True}
+        self.say(call, self.world.fail(call, body), gap)
 
     @precondition(lambda self: any(c["responder"]["did"] for c in self.world.sent.values()))
     @rule(data=st.data(), eta=st.sampled_from([-5, 10, 45, 1000]), gap=Gap)
@@ -304,8 +357,8 @@ class Run(RuleBasedStateMachine):
         call = data.draw(st.sampled_from(asked))
         self.say(call, {"status": "accepted", "eta": self.now + eta * 1_000_000}, gap)
 
-    def say(self, call: Data, body: Data, gap: str | None) -> None:
-        self.input("do", {"slot": call["slot"], "attempt": call["attempt"], **body}, gap)
+    def say(self, call: Data, body: Data, gap: str | None) -> list[step.Draft] | None:
+        return self.input("do", {"slot": call["slot"], "attempt": call["attempt"], **body}, gap)
 
     @rule(delay=st.sampled_from([0, 0, 0, 0, 3, 100]), gap=Gap)
     def tick(self, delay: int, gap: str | None) -> None:
@@ -339,7 +392,7 @@ class Run(RuleBasedStateMachine):
     @rule()
     def upgrade(self) -> None:
         """A new covend with another reducer beside the old one; the run is parked meanwhile."""
-        step.SELECTS[2] = dict.fromkeys(step.SELECTS[1], doubtful)
+        step.SELECTS[3] = dict.fromkeys(step.SELECTS[1], doubtful)
         self.k = None
 
     # What must hold
@@ -362,6 +415,11 @@ class Run(RuleBasedStateMachine):
             if call.status != "open":
                 assert self.ends.setdefault(name, call.status) == call.status, "one terminal state"
         assert self.acknowledged <= set(self.store.lines), "every acknowledged input survives"
+        for name in k.late:
+            assert k.calls[name].response is None, "late is never folded"
+            assert name not in (k.ended or {"folded": []})["folded"]
+        assert k.reserved == sum(call.reserved for call in k.calls.values())
+        assert k.settled == sum(call.settled for call in k.calls.values()), "late ones are billed"
         names = [e.body["trigger"] for e in self.store.entries if e.kind == "trigger"]
         assert len(names) == len(set(names)), "triggers exactly once"
 
@@ -390,13 +448,23 @@ class Run(RuleBasedStateMachine):
             self.tick(0, None)
         k = self.recover()
         assert k.ended is not None, "no zombies: timers alone end every run"
+        for call in self.unwaited():
+            self.say(call, self.world.reply(call, answer("late", cost=0.2)), None)
+        k = self.recover()
+        owed = sum(call.reserved for call in k.calls.values() if call.indeterminate)
+        never = sum(call.reserved for call in k.calls.values() if not call.answered)
+        assert k.reserved == owed + never, "what was answered is settled, be it late"
         entries = self.store.entries
         self.check_prefixes(entries)
         lines, called = undisturbed(entries)
         assert lines == self.store.lines, "killed or not, the same bytes"
-        assert len(set(called)) == len(called)
-        assert set(self.world.sent) <= set(called), "paid calls ≤ the undisturbed count"
-        assert k.plan.reducer == 1
+        assert len({named(call) for call in called}) == len(called)
+        keys = {call["key"] for call in called}
+        assert {c["key"] for c in self.world.sent.values()} <= keys, "≤ the undisturbed count"
+        assert self.world.replies.keys() <= keys, "≤ the undisturbed count"
+        if k.plan.reducer > 1:
+            slots = [key.rpartition("#")[0] for key in self.world.replies]
+            assert len(set(slots)) == len(slots), "the same work is paid once"
         self.check_accepted(k)
 
     def check_prefixes(self, entries: list[step.Entry]) -> None:
@@ -445,18 +513,18 @@ def line(kind: str, body: Data) -> str:
     return canonical([kind, body]).decode()
 
 
-def undisturbed(entries: list[step.Entry]) -> tuple[list[str], list[str]]:
-    """The lines of a run that was never killed and got the same inputs, and the keys it sent."""
+def undisturbed(entries: list[step.Entry]) -> tuple[list[str], list[Data]]:
+    """The lines of a run that was never killed and got the same inputs, and the calls it sent."""
     lines: list[str] = []
-    keys: list[str] = []
+    called: list[Data] = []
     k: K | None = None
     for entry in entries:
         if entry.kind not in step.INPUTS:
             continue
         k, drafts = step.take(k, entry) if k else step.start(THREAD, entry.body, entry.clock)
         lines += [line(entry.kind, entry.body), *(line(d.kind, d.body) for d in drafts)]
-        keys += [draft.body["key"] for draft in drafts if draft.kind == "call"]
-    return lines, keys
+        called += [draft.body for draft in drafts if draft.kind == "call"]
+    return lines, called
 
 
 def meets(expression: str, end: Data) -> bool | None:

@@ -211,6 +211,7 @@ def test_a_stated_confidence_goes_before_a_measured_one() -> None:
     ("raw", "transport"),
     [
         (Raw(failure="connection refused"), True),
+        (Raw(failure="connection reset", indeterminate=True), True),
         (Raw(failure="exit status 1", transport=False), False),
         (Raw(status=408, body="x"), True),
         (Raw(status=425, body="x"), True),
@@ -230,6 +231,23 @@ def test_a_failure_is_on_the_way_or_final(raw: Raw, transport: bool) -> None:
     assert body["problem"]
     assert len(body["problem"]) < 600
     assert "value" not in body
+
+
+@pytest.mark.parametrize(
+    ("raw", "unknown"),
+    [
+        (Raw(failure="connection refused"), False),
+        (Raw(failure="connection reset", indeterminate=True), True),
+        (Raw(status=502), True),
+        (Raw(status=504, body="upstream timed out"), True),
+        (Raw(status=503), False),
+        (Raw(status=429), False),
+        (Raw(status=400), False),
+    ],
+)
+def test_whoever_answered_has_said_what_became_of_the_work(raw: Raw, unknown: bool) -> None:
+    """P4: where nothing came, or a gateway spoke for another, it may have been done and billed."""
+    assert understand(TEXT, raw).get("indeterminate", False) is unknown
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,44 @@ def single_shot_loses_every_attempt() -> Play:
     return play.lose("primary/0").lose("primary/0").lose("primary/0")
 
 
+def lost(slot: str, play: Play, times: int = 1) -> Play:
+    """The transport fails when the work may have been done."""
+    for _ in range(times):
+        play.fail(slot, transport=True, indeterminate=True)
+    return play
+
+
+@story
+def single_shot_work_that_may_be_done_keeps_its_key() -> Play:
+    play = Play(intend(query("a"), paid("a", 0.6), budget=1.0, reducer=2))
+    return lost("primary/0", play, 2).reply("primary/0", "yes", cost=0.5)
+
+
+@story
+def single_shot_work_that_was_refused_gets_another_key() -> Play:
+    play = Play(intend(query("a"), paid("a", 0.6), budget=1.0, reducer=2))
+    return lost("primary/0", play.lose("primary/0")).reply("primary/0", "yes", cost=0.5)
+
+
+@story
+def single_shot_work_that_may_be_done_stays_reserved() -> Play:
+    play = Play(intend(query("a"), paid("a", 0.6), budget=1.0, reducer=2))
+    return lost("primary/0", play, 3)
+
+
+@story
+def waterfall_cannot_spend_what_may_be_billed() -> Play:
+    stages = [{"name": name, "responders": ids(name)} for name in "ab"]
+    pattern = {
+        "pattern": "waterfall",
+        "stages": [{**s, "accept_expression": "true"} for s in stages],
+    }
+    who = [paid("a", 0.6), paid("b", 0.6)]
+    return lost(
+        "stage:0/0", Play(intend(query("a", pattern=pattern), *who, budget=1.0, reducer=2)), 3
+    )
+
+
 @story
 def single_shot_late_answer_is_billed() -> Play:
     play = Play(intend(query("a", "b", min_quorum=1), paid("a", 0.5), paid("b", 0.5), budget=1.0))

@@ -1,6 +1,7 @@
 """The broker: jobs, who works on which, and parking them for a transition.
 
-Jobs are records (thread ``job:ID``): INTEND is the job, each DO one step's result, KNOW the end.
+Jobs are records (thread ``job:ID``): INTEND is the job, each DO one step's result, KNOW the end; of
+a job that says ``once``, each PUT whether somebody has begun it.
 So a broker that starts anew reads them back and goes on: nothing is lost, and a step whose result
 is recorded is never made again. A job that nobody works on is a signal to the dispatcher, so the
 whim sees parked and queued work exactly as it sees a waiting client.
@@ -16,7 +17,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from covend.actors.catalog import Catalog
-from covend.actors.jobs import JobBook, JobEntry
+from covend.actors.jobs import UNCLEAR, JobBook, JobEntry
 from covend.actors.legible import legible
 from covend.actors.messages import (
     CapabilitiesOpen,
@@ -172,6 +173,7 @@ class Broker(Actor):
             capability=order.capability,
             klass=order.klass,
             steps=order.steps,
+            once=order.once,
         )
         if order.id is None or not self.recalled(job.id):
             self.keep(job.id, "INTEND", {"job": msgspec.to_builtins(job)})
@@ -202,7 +204,12 @@ class Broker(Actor):
         if entry.open:
             return
         for address in self.tell.pop(entry.job.id, ()):
-            news = JobFinished(id=entry.job.id, error=entry.error, results=entry.results)
+            news = JobFinished(
+                id=entry.job.id,
+                error=entry.error,
+                results=entry.results,
+                unclear=entry.error == UNCLEAR,
+            )
             self.ctx.tell(self.ctx.system.address(address), news)
 
     def show(self, job: str) -> dict[str, Any]:
@@ -295,6 +302,7 @@ class Broker(Actor):
         job = self.book.jobs.get(ghoul.job) if ghoul.job in confirm.boundaries else None
         if job is not None and job.open:
             self.book.give_back(job)
+            self.mark(job.job, begun=False)
             self.event(
                 f"job {job.job.id} parked at step {len(job.results)} of {len(job.job.steps)}"
             )
@@ -329,7 +337,11 @@ class Broker(Actor):
         now = self.ctx.now()
         self.interrupt()
         allowed = self.allowed - self.dominated if now >= self.assign_from else frozenset[str]()
+        if now >= self.assign_from:
+            for entry in self.book.doubtful():
+                self.end(entry, UNCLEAR)
         for order in self.book.assign(allowed, now):
+            self.mark(order.job, begun=True)
             self.ctx.tell(
                 self.ctx.system.address(order.address), RunJob(epoch=order.epoch, job=order.job)
             )
@@ -353,6 +365,11 @@ class Broker(Actor):
         """Make one step of a job's story durable before it counts."""
         entry = record(f"job:{job}", "job", body, actor="broker", act=act)
         self.ctx.ask("phylactery", Append([entry]), timeout=STORE_SECONDS)
+
+    def mark(self, job: Job, begun: bool) -> None:
+        """Make durable whether a ghoul may be in the middle of a ``once`` job (P4)."""
+        if job.once:
+            self.keep(job.id, "PUT", {"begun": begun})
 
     def recalled(self, job: str) -> bool:
         """Whether a job is known: from memory, or read back from the store."""
@@ -407,6 +424,8 @@ class Broker(Actor):
                 self.book.submit(msgspec.convert(body["job"], resolved(Job)), self.ctx.now())
             case "DO":
                 self.book.step(self.book.jobs[job_id], body["index"], body["result"])
+            case "PUT":
+                self.book.jobs[job_id].begun = body["begun"]
             case "KNOW":
                 self.book.end(self.book.jobs[job_id], body["error"])
             case _:

@@ -1,4 +1,4 @@
-"""The courier: carries calls out, each key once, and keeps what came back until it is recorded.
+"""The courier: carries calls out, each once, and keeps what came back until it is recorded.
 
 | responder | how |
 |---|---|
@@ -7,9 +7,22 @@
 | system with a command | a process |
 | pattern | a function in a thread |
 
-A call that may have been carried out before a crash goes out again under the same key, unless its
-query says otherwise or its responder heeds no keys (P4). Nothing is said of a call whose deadline
-passes here: the run's own timer says it, and what it may have cost stays reserved (P13).
+A call that may have been carried out before, be it that a crash or a broken connection hides it,
+goes out again under the same key, unless its query says otherwise or its responder heeds no keys
+(P4). Nothing is said of a call whose deadline passes here: the run's own timer says it.
+
+When nobody waits for a call any more (its round has closed, its deadline passed, its run ended)
+
+| what it is | becomes |
+|---|---|
+| out, and it may cost money | left to finish: stored as late and billed, never folded (P12) |
+| out, and free | stopped |
+| not out yet, for the first time | nothing; what was reserved for it is free again (P13) |
+| a job of this box | withdrawn where it waits for a ghoul, else left to end its one step (S17) |
+| a function | left alone: a thread cannot be stopped |
+
+What was out when the core died and nobody waits for is not sent anew: what it may have cost stays
+reserved (docs/decisions/0005).
 """
 
 from __future__ import annotations
@@ -27,15 +40,25 @@ import msgspec
 from covend.actors import errands
 from covend.actors.inbox import refused
 from covend.actors.messages import NewConfig
-from covend.actors.run_messages import Dispatch, Recorded, Returned, Unclear, Withdraw
+from covend.actors.run_messages import (
+    Dispatch,
+    Recorded,
+    Returned,
+    Unclear,
+    Withdraw,
+    call_name,
+)
 from covend.actors.story import wall_clock
 from covend.config import Box, PlaceholderError, expand_command
+from covend.patterns.spec import MAX_LATENCY
 from covend.patterns.understanding import Raw
 from covend.protocol import CancelJob, JobFinished, Step, SubmitJob
 from covend.questions import SettleCall
 from covend.runtime import Actor, ActorError, Exit, MailboxSpec, ReplyError, Workers
 
 SUBMIT_SECONDS = 20.0
+REPEAT_SECONDS = 5.0
+"""An answer that was not recorded for so long was lost with whoever was told: it is said again."""
 CHAT = "/v1/chat/completions"
 
 
@@ -43,16 +66,30 @@ CHAT = "/v1/chat/completions"
 class Brought:
     """From a helper's thread: what an errand brought."""
 
-    key: str
+    name: str
     raw: Raw
     declined: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Overdue:
-    """A timer's message: nobody waits for this errand any more."""
+    """A timer's message: the errand's deadline has passed."""
 
-    key: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """A timer's message: a late answer does not come any more."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """A timer's message: the answer is not recorded yet."""
+
+    name: str
 
 
 class Work(Protocol):
@@ -65,16 +102,50 @@ class Work(Protocol):
 
 @dataclass(slots=True)
 class Errand:
-    """One call in hand: waiting for its turn, ``out``, or with its ``answer`` to be recorded."""
+    """One call in hand: waiting for its turn, under way, or with its ``answer`` to be recorded.
 
+    ``begun`` says that it went out, ``out`` that it takes one of the places there, ``withdrawn``
+    that nobody waits for it. ``tries`` counts an operator's orders to do it again.
+    """
+
+    name: str
     order: Dispatch
-    began: float = 0.0
+    began: float
+    until: float
     work: Work | None = None
     job: str | None = None
     answer: Returned | None = None
+    begun: bool = False
     out: bool = False
     unclear: bool = False
     withdrawn: bool = False
+    tries: int = 0
+
+    @property
+    def key(self) -> str:
+        """The idempotency key."""
+        return str(self.order.call["key"])
+
+    @property
+    def local(self) -> bool:
+        """Whether the box's own ghouls do it."""
+        return self.order.responder.kind == "llm" and self.order.responder.endpoint is None
+
+    @property
+    def paid(self) -> bool:
+        """Whether it may cost money."""
+        return self.order.call["reserved"] > 0
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether what may have been carried out may be carried out again (P4)."""
+        heeds_keys = self.order.responder.idempotent or self.order.responder.kind == "pattern"
+        return self.order.policy == "redispatch" and heeds_keys
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nobody can have worked for it, in this life of the core or another."""
+        return not (self.begun or self.tries or self.order.again or self.key != self.name)
 
 
 class Courier(Actor):
@@ -90,6 +161,8 @@ class Courier(Actor):
         self.jobs: dict[str, str] = {}
         self.waiting: deque[str] = deque()
         self.out = 0
+        self.late: dict[str, None] = {}
+        """What is left to finish although nobody waits for it, oldest first."""
 
     def on_start(self) -> None:
         self.loop = errands.Loop("courier-loop")
@@ -97,7 +170,7 @@ class Courier(Actor):
 
     def on_stop(self, reason: Exit) -> None:
         for errand in self.errands.values():
-            if errand.work is not None:
+            if errand.work is not None and errand.answer is None:
                 errand.work.cancel()
         self.hands.close(errands.STOP_SECONDS)
         self.loop.close()
@@ -107,17 +180,21 @@ class Courier(Actor):
             case Dispatch():
                 self.dispatch(message)
             case Brought():
-                self.brought(message.key, message.raw, message.declined)
+                self.brought(message.name, message.raw, message.declined)
             case JobFinished():
                 self.finished(message)
-            case Recorded(keys=keys):
-                for key in keys:
-                    self.forget(key)
-            case Withdraw(keys=keys):
-                for key in keys:
-                    self.withdraw(key)
-            case Overdue(key=key):
-                self.withdraw(key)
+            case Recorded(calls=names):
+                for name in names:
+                    self.forget(name)
+            case Withdraw(calls=names):
+                for name in names:
+                    self.withdraw(name)
+            case Overdue(name=name):
+                self.overdue(self.errands[name])
+            case GiveUp(name=name):
+                self.forget(name)
+            case Repeat(name=name):
+                self.tell(self.errands[name])
             case SettleCall():
                 return self.settle(message)
             case NewConfig():
@@ -132,89 +209,85 @@ class Courier(Actor):
         """Carry a call out, unless that was done: then say again what came of it (P4)."""
         for recorded in order.recorded:
             self.forget(recorded)
-        key = str(order.call["key"])
-        known = self.errands.get(key)
+        name = call_name(order.thread, name_of(order))
+        known = self.errands.get(name)
         if known is not None:
             if known.answer is not None:
-                self.ctx.tell("desk", known.answer)
+                self.tell(known)
             return
         left = (order.call["deadline"] - self.clock()) / 1e6
         if left <= 0:
             return  # the run's own timer is about to say so
-        errand = Errand(order, self.ctx.now())
-        self.errands[key] = errand
-        self.ctx.timer(key, left, Overdue(key))
-        if self.is_local(order):
-            self.submit(key, errand)
-        elif order.again and self.is_unclear(order):
-            self.unclear(key, errand)
+        now = self.ctx.now()
+        errand = Errand(name, order, now, now + left)
+        self.errands[name] = errand
+        self.ctx.timer(name, left, Overdue(name))
+        if order.again and not errand.local and not errand.repeatable:
+            self.unclear(errand, "the core was started again")
         else:
-            self.waiting.append(key)
+            self.begin(errand)
+
+    def begin(self, errand: Errand) -> None:
+        """Have it carried out: by this box's ghouls at once, outside when there is room."""
+        if errand.local:
+            self.submit(errand)
+        else:
+            self.waiting.append(errand.name)
             self.next_ones()
 
-    @staticmethod
-    def is_local(order: Dispatch) -> bool:
-        """Whether the box's own ghouls do it: their jobs are durable, so nothing is unclear."""
-        return order.responder.kind == "llm" and order.responder.endpoint is None
-
-    @staticmethod
-    def is_unclear(order: Dispatch) -> bool:
-        """Whether it must not go out a second time."""
-        repeatable = order.responder.idempotent or order.responder.kind == "pattern"
-        return order.policy != "redispatch" or not repeatable
-
-    def unclear(self, key: str, errand: Errand) -> None:
-        order = errand.order
-        name = f"{order.call['slot']}#{order.call['attempt']}"
-        if order.policy == "ask":
+    def unclear(self, errand: Errand, why: str) -> None:
+        """It may have been carried out and must not be again: its query says what then (P4)."""
+        if errand.order.policy == "ask" and not errand.withdrawn:
             errand.unclear = True
-            self.ctx.tell("desk", Unclear(order.thread, name))
+            self.back(errand)
+            self.ctx.tell("desk", Unclear(errand.order.thread, name_of(errand.order)))
             return
-        text = "nobody knows whether it was carried out before a restart"
-        self.brought(key, Raw(failure=text, transport=False))
+        text = f"nobody knows whether it was carried out: {why}"
+        self.keep(errand, Raw(failure=text, transport=False, indeterminate=True))
 
     def settle(self, order: SettleCall) -> dict[str, Any]:
         """What an operator knows of a call of which nobody else knows (P4)."""
-        key = f"{order.id}/{order.call}"
-        errand = self.errands.get(key)
+        errand = self.errands.get(call_name(order.id, order.call))
         if errand is None or not errand.unclear or errand.withdrawn:
             text = f"nothing is unclear about a call {order.call!r} of query {order.id!r}"
             return refused(409, "not_unclear", text)
         errand.unclear = False
         if order.how == "again":
-            self.waiting.append(key)
-            self.next_ones()
+            errand.tries += 1
+            errand.begun, errand.work = False, None
+            self.begin(errand)
         else:
-            self.brought(key, Raw(failure="an operator counts it as failed", transport=False))
+            self.keep(errand, Raw(failure="an operator counts it as failed", transport=False))
         return {"id": order.id, "call": order.call, "how": order.how}
 
     def next_ones(self) -> None:
         """Send out what waits for its turn, as many at once as the configuration allows."""
         while self.waiting and self.out < self.max_calls:
-            key = self.waiting.popleft()
-            errand = self.errands.get(key)
-            if errand is not None:
+            errand = self.errands.get(self.waiting.popleft())
+            if errand is not None and errand.answer is None and not errand.begun:
                 self.out += 1
-                errand.out = True
-                self.send(key, errand)
+                errand.out = errand.begun = True
+                self.send(errand)
 
-    def send(self, key: str, errand: Errand) -> None:
-        order = errand.order
+    def send(self, errand: Errand) -> None:
+        """Have it carried out outside; whoever does it gives up after ``Overdue`` or ``GiveUp``."""
+        name, order = errand.name, errand.order
         call, responder = order.call, order.responder
-        # A little longer than the errand has: who gives it up is always ``Overdue``.
-        left = max(0.0, (call["deadline"] - self.clock()) / 1e6) + 1.0
+        if errand.paid:
+            errand.until = max(errand.until, self.ctx.now() + MAX_LATENCY[responder.kind])
+        left = max(0.0, errand.until - self.ctx.now()) + 1.0
         me = self.ctx.me
 
         def done(raw: Raw) -> None:
-            me.tell(Brought(key, raw))
+            me.tell(Brought(name, raw))
 
         if responder.kind == "pattern":
-            name = responder.function or ""
+            function = responder.function or ""
 
             def run() -> None:
-                me.tell(Brought(key, *errands.compute(name, call)))
+                me.tell(Brought(name, *errands.compute(function, call)))
 
-            self.hands.run(run, f"function-{name[:20]}")
+            self.hands.run(run, f"function-{function[:20]}")
         elif responder.command:
             try:
                 command = expand_command(responder.command, self.here, os.environ)
@@ -224,21 +297,27 @@ class Courier(Actor):
             errand.work = errands.Program(command, errands.request(call), left, done)
         elif responder.url is not None:
             body = errands.request(call)
-            errand.work = self.loop.run(errands.post(responder.url, body, key, {}, left), done)
+            sent = errands.post(responder.url, body, errand.key, {}, left)
+            errand.work = self.loop.run(sent, done)
         else:
             url = f"{(responder.endpoint or '').rstrip('/')}/chat/completions"
             body = errands.completion(call, responder)
             token = os.environ.get(responder.api_key_env or "", "")
             headers = {"Authorization": f"Bearer {token}"} if token else {}
-            errand.work = self.loop.run(errands.post(url, body, key, headers, left), done)
+            errand.work = self.loop.run(errands.post(url, body, errand.key, headers, left), done)
 
     # ── this box's models (W14, S17) ────────────────────────────────────────────────────────
 
-    def submit(self, key: str, errand: Errand) -> None:
-        """Queue a ghoul job named by the key; the same name again is the same job."""
-        order = errand.order
-        errand.job = f"call-{hashlib.sha256(key.encode()).hexdigest()[:24]}"
-        self.jobs[errand.job] = key
+    def submit(self, errand: Errand) -> None:
+        """Queue a ghoul job named by the key; the same name again is the same job.
+
+        A step whose ghoul died in the middle is made again by another one, which costs time and
+        no money; where the query does not want that, the job ends instead (P4).
+        """
+        name, order = errand.name, errand.order
+        again = f"-{errand.tries}" if errand.tries else ""
+        errand.job = f"call-{hashlib.sha256(errand.key.encode()).hexdigest()[:24]}{again}"
+        self.jobs[errand.job] = name
         step = Step(CHAT, errands.completion(order.call, order.responder))
         job = SubmitJob(
             capability=order.responder.model or "",
@@ -246,40 +325,55 @@ class Courier(Actor):
             klass=order.klass,
             id=errand.job,
             tell="courier@core",
+            once=not errand.repeatable,
         )
         me = self.ctx.me
 
         def heard(answer: Any) -> None:
             if isinstance(answer.error, ReplyError):
-                me.tell(Brought(key, Raw(failure=str(answer.error), transport=False)))
+                me.tell(Brought(name, Raw(failure=str(answer.error), transport=False)))
             elif isinstance(answer.error, ActorError):
-                me.tell(Brought(key, errands.failed(answer.error)))
+                me.tell(Brought(name, errands.failed(answer.error, indeterminate=True)))
 
         self.ctx.ask_later("broker", job, SUBMIT_SECONDS).on_done(heard)
 
     def finished(self, news: JobFinished) -> None:
-        key = self.jobs.get(news.id)
-        if key is None:
+        """A job has ended: it is the call's answer, or why there is none."""
+        errand = self.errands.get(self.jobs.get(news.id, ""))
+        if errand is None or errand.job != news.id:
             return
-        if news.error is not None and self.errands[key].withdrawn:
-            self.forget(key)
-        elif news.error is not None:
-            self.brought(key, Raw(failure=news.error, transport=False))
+        if news.error is None:
+            raw = Raw(status=200, body=news.results[0] if news.results else None)
+        elif errand.withdrawn and not errand.paid:
+            self.forget(errand.name)
+            return
         else:
-            self.brought(key, Raw(status=200, body=news.results[0] if news.results else None))
+            raw = Raw(failure=news.error, transport=False, indeterminate=news.unclear)
+        self.brought(errand.name, raw)
 
     # ── what comes back ─────────────────────────────────────────────────────────────────────
 
-    def brought(self, key: str, raw: Raw, declined: str | None = None) -> None:
-        errand = self.errands.get(key)
+    def brought(self, name: str, raw: Raw, declined: str | None = None) -> None:
+        """What came of an errand; where that is unclear it is called again only if it may be."""
+        errand = self.errands.get(name)
         if errand is None or errand.answer is not None:
             return
-        self.ctx.cancel(key)
+        if raw.unknown and not errand.repeatable:
+            self.unclear(errand, raw.failure or f"HTTP status {raw.status}")
+        else:
+            self.keep(errand, raw, declined)
+
+    def keep(self, errand: Errand, raw: Raw, declined: str | None = None) -> None:
+        """Keep an answer, and say it until it is recorded."""
+        self.late.pop(errand.name, None)
         self.back(errand)
-        order = errand.order
         timed = msgspec.structs.replace(raw, delay_secs=self.ctx.now() - errand.began)
-        name = f"{order.call['slot']}#{order.call['attempt']}"
-        errand.answer = Returned(order.thread, name, timed, declined)
+        order = errand.order
+        errand.answer = Returned(order.thread, name_of(order), timed, declined)
+        self.tell(errand)
+
+    def tell(self, errand: Errand) -> None:
+        self.ctx.timer(errand.name, REPEAT_SECONDS, Repeat(errand.name))
         self.ctx.tell("desk", errand.answer)
 
     def back(self, errand: Errand) -> None:
@@ -288,27 +382,60 @@ class Courier(Actor):
             self.out -= 1
             self.next_ones()
 
-    def withdraw(self, key: str) -> None:
-        """Stop what can be stopped; what comes back nevertheless is recorded as late (P12)."""
-        errand = self.errands.get(key)
-        if errand is None or errand.answer is not None:
+    # ── what nobody waits for any more (P12, P14) ───────────────────────────────────────────
+
+    def overdue(self, errand: Errand) -> None:
+        """Nobody waits for it beyond its deadline; what did not get its turn never will."""
+        if errand.begun or errand.job is not None:
+            self.withdraw(errand.name)
+        else:
+            self.forget(errand.name)
+
+    def withdraw(self, name: str) -> None:
+        """Stop what is free, leave to finish what costs money; see the module (P12, P14)."""
+        errand = self.errands.get(name)
+        if errand is None or errand.answer is not None or name in self.late:
             return
         errand.withdrawn = True
-        if errand.job is not None:
+        if errand.unclear:
+            self.forget(name)
+        elif errand.job is not None:
             self.ctx.tell("broker", CancelJob(id=errand.job))
-            return
-        if errand.work is not None:
-            errand.work.cancel()
-        if errand.work is not None or not errand.out:
-            self.forget(key)
-        else:
+        elif errand.begun and errand.work is None:
             self.back(errand)  # a function that never ends must not hold up the others
+        elif errand.begun and errand.paid:
+            self.leave(errand)
+        elif errand.untouched and errand.paid:
+            text = "nobody waited for it any more before it was sent"
+            self.keep(errand, Raw(failure=text, transport=False))
+        else:
+            self.forget(name)
 
-    def forget(self, key: str) -> None:
-        errand = self.errands.pop(key, None)
+    def leave(self, errand: Errand) -> None:
+        """Let it finish, for as long as its deadline or its kind allows (P10, P12).
+
+        It takes nobody's place; of these there are at most as many as of the others.
+        """
+        self.late[errand.name] = None
+        self.ctx.timer(errand.name, errand.until - self.ctx.now(), GiveUp(errand.name))
+        self.back(errand)
+        while len(self.late) > self.max_calls:
+            self.forget(next(iter(self.late)))
+
+    def forget(self, name: str) -> None:
+        """It is recorded, or nothing can come of it any more."""
+        errand = self.errands.pop(name, None)
         if errand is None:
             return
-        self.ctx.cancel(key)
-        if errand.job is not None:
-            self.jobs.pop(errand.job, None)
+        self.ctx.cancel(name)
+        self.late.pop(name, None)
+        if errand.work is not None and errand.answer is None:
+            errand.work.cancel()
+        if errand.job is not None and self.jobs.get(errand.job) == name:
+            del self.jobs[errand.job]
         self.back(errand)
+
+
+def name_of(order: Dispatch) -> str:
+    """The call's name in its run: ``SLOT#ATTEMPT``."""
+    return f"{order.call['slot']}#{order.call['attempt']}"

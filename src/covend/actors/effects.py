@@ -8,7 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 from covend.actors import inbox
-from covend.actors.run_messages import Dispatch, Happening, Learned, Notice, Withdraw
+from covend.actors.run_messages import (
+    Dispatch,
+    Happening,
+    Learned,
+    Notice,
+    Withdraw,
+    call_name,
+)
 from covend.actors.standing import outcomes
 from covend.patterns.state import K
 from covend.patterns.step import Draft
@@ -27,7 +34,7 @@ class Effects:
         self.accepted: set[str] = set()
         """The calls that a person promised to answer."""
         self.recorded: list[str] = []
-        """Keys of answers that the courier need not keep any longer."""
+        """The calls whose answers the courier need not keep any longer."""
 
     def note(self, kind: str, body: dict[str, Any]) -> None:
         """Keep what K does not: how calls were put, and how long they took."""
@@ -75,13 +82,13 @@ class Effects:
         self.ctx.tell("courier", order)
 
     def taken_over(self) -> tuple[str, ...]:
-        """The keys to tell the courier of, once; a new call takes them along."""
-        keys, self.recorded = tuple(self.recorded), []
-        return keys
+        """The calls to tell the courier of, once; a new call takes them along."""
+        calls, self.recorded = tuple(self.recorded), []
+        return calls
 
     def take_back(self, k: K, names: list[str]) -> None:
         """Nobody waits for these calls any more (P14)."""
-        keys: list[str] = []
+        calls: list[str] = []
         for name in names:
             call = k.calls[name]
             if call.answered:
@@ -89,9 +96,9 @@ class Effects:
             if call.kind == "actor":
                 self.notify(k, "withdrawn", name, tuple(inbox.may_speak(k, call)))
             else:
-                keys.append(self.asked[name]["key"])
-        if keys:
-            self.ctx.tell("courier", Withdraw(tuple(keys)))
+                calls.append(call_name(k.thread, name))
+        if calls:
+            self.ctx.tell("courier", Withdraw(tuple(calls)))
 
     def notify(self, k: K, happening: Happening, name: str, dids: tuple[str, ...]) -> None:
         """Have people told about a task."""

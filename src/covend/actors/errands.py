@@ -65,9 +65,10 @@ async def _give_up() -> None:
     await asyncio.gather(*others, return_exceptions=True)
 
 
-def failed(error: BaseException, transport: bool = True) -> Raw:
-    """Nothing came back, because of this."""
-    return Raw(failure=f"{type(error).__name__}: {error}", transport=transport)
+def failed(error: BaseException, transport: bool = True, indeterminate: bool = False) -> Raw:
+    """Nothing came back, because of this; see ``Raw``."""
+    text = f"{type(error).__name__}: {error}"
+    return Raw(failure=text, transport=transport, indeterminate=indeterminate)
 
 
 # ── what is asked ────────────────────────────────────────────────────────────────────────────
@@ -105,7 +106,10 @@ def request(call: Mapping[str, Any]) -> dict[str, Any]:
 async def post(
     url: str, body: Mapping[str, Any], key: str, headers: Mapping[str, str], seconds: float
 ) -> Raw:
-    """POST JSON under an idempotency key; what came back, or how it failed, within the time."""
+    """POST JSON under an idempotency key; what came back, or how it failed, within the time.
+
+    Once a connection stands the request may have arrived: what fails then is indeterminate (P4).
+    """
     import httpx  # only here: the core starts sooner without it, and many a box never needs it
 
     sent = {"Idempotency-Key": key, **headers}
@@ -123,11 +127,14 @@ async def post(
                     return Raw(failure=text, transport=False)
             return Raw(status=response.status_code, body=decoded(bytes(read)))
     except TimeoutError:
-        return Raw(failure=f"no answer within {seconds:.1f} s", transport=False)
+        text = f"no answer within {seconds:.1f} s"
+        return Raw(failure=text, transport=False, indeterminate=True)
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         return failed(error, transport=False)
-    except httpx.HTTPError as error:
+    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         return failed(error)
+    except httpx.HTTPError as error:
+        return failed(error, indeterminate=True)
 
 
 class Program:

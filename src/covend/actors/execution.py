@@ -33,6 +33,7 @@ from covend.actors.run_messages import (
     Unclear,
     Word,
     Wrote,
+    call_name,
 )
 from covend.actors.story import Story, wall_clock
 from covend.patterns import step
@@ -212,13 +213,14 @@ class Execution(Actor):
         """A call's answer: recorded first, then the courier may forget it (P3)."""
         body = self.effects.asked.get(news.call)
         if body is None:
+            self.deaf(news)
             return
         if news.declined is not None:
             place = {"slot": body["slot"], "attempt": body["attempt"]}
             done = {**place, "status": "declined", "problem": news.declined, "cost": 0.0}
         else:
             done = understood(k.plan, body, news.raw)
-        self.effects.recorded.append(body["key"])
+        self.effects.recorded.append(call_name(self.ctx.name, news.call))
         self.answer(k, done)
         if self.effects.recorded:
             self.ctx.tell("courier", Recorded(self.effects.taken_over()))
@@ -230,7 +232,7 @@ class Execution(Actor):
             if done.get("hash") in (None, call.hash, *call.conflicts):
                 return
             done = {**done, "conflict": True}
-        elif k.ended is not None or call.status != "open":
+        elif k.ended is not None or call.status != "open" or self.clock() >= call.deadline:
             done = {**done, "late": True}
         self.take("do", done)
 
@@ -285,7 +287,7 @@ class Execution(Actor):
             return
         text = (
             f"run {self.ctx.name}: nobody knows whether call {name} to "
-            f"{body['responder']['id']} was carried out before a restart: say it with `covend "
+            f"{body['responder']['id']} was carried out: say it with `covend "
             f"query settle {self.ctx.name} '{name}' --again` or `--failed`"
         )
         self.ctx.tell("console", Alert(text, {"thread": self.ctx.name, "key": body["key"]}))
@@ -296,7 +298,7 @@ class Execution(Actor):
         if isinstance(message, Word | Cancelling):
             message.promise.reply(inbox.refused(409, "set_aside" if self.aside else "gone", why))
         elif isinstance(message, Returned):
-            self.ctx.tell("courier", Recorded((f"{message.thread}/{message.call}",)))
+            self.ctx.tell("courier", Recorded((call_name(message.thread, message.call),)))
 
     # ── the two transactions (P3) ───────────────────────────────────────────────────────────
 

@@ -3,7 +3,8 @@
 A step is one call through the gate. A ghoul claims nothing while it is parked: the broker hands it
 a job only when the job's capability is open. On ``ParkJob`` (its SIG_SOFT_STOP, S17) it ends the
 step it is in, makes the result durable, confirms with its boundary and forgets the job; the broker
-hands the job out again, from the boundary, when the hardware is back.
+hands the job out again, from the boundary, when the hardware is back. A step whose ghoul is killed
+in the middle is made again by another ghoul: at least once, for half an answer cannot be taken up.
 
 The call itself runs in a helper thread, so that the actor answers its control lane meanwhile.
 """
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
+from covend.actors.jobs import UNCLEAR
 from covend.protocol import (
     Drained,
     GhoulHello,
@@ -35,18 +37,24 @@ STEP_SECONDS = 600.0
 RETRY_SECONDS = 0.25
 HELLO_SECONDS = 1.0
 REFUSED = frozenset({429, 502, 503, 504})
-"""The gate could not serve the step now: nothing was done, the job goes back to the broker."""
+"""The gate could not serve the step now: it has no result, the job goes back to the broker."""
+DIED = 502
+"""The soulstone died at it: something of the step was made."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What the helper thread found: an answer, ``refused`` (try later) or an ``error`` for good."""
+    """What the helper thread found: an answer, ``refused`` (try later) or an ``error`` for good.
+
+    ``begun`` says of a step that was refused that something of it may have been made.
+    """
 
     epoch: int
     index: int
     answer: dict[str, Any] | None = None
     refused: str | None = None
     error: str | None = None
+    begun: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +145,9 @@ class Ghoul(Actor):
     def step_ended(self, result: StepResult) -> None:
         if self.job is None or result.epoch != self.epoch:
             return
-        if result.refused is not None:
+        if result.refused is not None and result.begun and self.job.once:
+            self.end(UNCLEAR)
+        elif result.refused is not None:
             self.give_back()
         elif result.error is not None:
             self.end(result.error)
@@ -231,16 +241,20 @@ def call_gate(
     connection = http.client.HTTPConnection(
         where.hostname or "127.0.0.1", where.port or 80, timeout=STEP_SECONDS
     )
+    begun = False
     try:
+        connection.connect()
+        begun = True
         connection.request("POST", path, body=body, headers=headers)
         response = connection.getresponse()
         raw = response.read()
     except (OSError, http.client.HTTPException) as error:
-        return StepResult(epoch, index, refused=f"{type(error).__name__}: {error}")
+        return StepResult(epoch, index, refused=f"{type(error).__name__}: {error}", begun=begun)
     finally:
         connection.close()
     if response.status in REFUSED:
-        return StepResult(epoch, index, refused=f"{response.status}: {raw[:200]!r}")
+        text = f"{response.status}: {raw[:200]!r}"
+        return StepResult(epoch, index, refused=text, begun=response.status == DIED)
     if response.status != 200:
         text = raw[:500].decode("utf-8", "replace")
         return StepResult(epoch, index, error=f"step {index}: HTTP {response.status}: {text}")

@@ -7,7 +7,10 @@
 | parking | its ghoul was told to stop after the step | given back, end |
 | done, failed | over | never |
 
-A job given back keeps its boundary (``done`` steps), so the next ghoul begins after them.
+A job given back keeps its boundary (``done`` steps), so the next ghoul begins after them. A ghoul
+that died may have been in the middle of a step. No gate and no soulstone can take up half an
+answer, so the next ghoul makes that step again: at least once, since a model of this box costs time
+and no money. A job that says ``once`` is not handed out again then; it is ``doubtful`` (P4).
 """
 
 # What a ghoul says travels while an order travels to it. So a ghoul that says it has no job is
@@ -19,6 +22,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
+import msgspec
+
 from covend.protocol import Job
 
 JobStatus = Literal["queued", "running", "parking", "done", "failed"]
@@ -27,10 +32,16 @@ JobStatus = Literal["queued", "running", "parking", "done", "failed"]
 ORDER_SECONDS = 2.5
 """An order that its ghoul has not mentioned for this long is lost."""
 
+UNCLEAR = "nobody knows whether its step was made: who made it died in the middle"
+"""The error of a ``once`` job that must not be handed out again (P4)."""
+
 
 @dataclass(slots=True)
 class JobEntry:
-    """One job: its status, who has it under which epoch, and the results so far."""
+    """One job: its status, who has it under which epoch, and the results so far.
+
+    ``begun`` says of a ``once`` job that it was handed out and not put down since.
+    """
 
     job: Job
     arrived: float
@@ -38,8 +49,14 @@ class JobEntry:
     parked: int = 0
     ghoul: str | None = None
     epoch: int = 0
+    begun: bool = False
     results: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     error: str | None = None
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether nobody has it, and somebody may have been in the middle of its next step."""
+        return self.status == "queued" and self.begun and len(self.results) < len(self.job.steps)
 
     @property
     def open(self) -> bool:
@@ -52,12 +69,7 @@ class JobEntry:
 
     def rest(self) -> Job:
         """The job as the next ghoul gets it: with its boundary."""
-        return replace_done(self.job, len(self.results))
-
-
-def replace_done(job: Job, done: int) -> Job:
-    """The same job with another boundary."""
-    return Job(id=job.id, capability=job.capability, klass=job.klass, steps=job.steps, done=done)
+        return msgspec.structs.replace(self.job, done=len(self.results))
 
 
 @dataclass(slots=True)
@@ -110,8 +122,11 @@ class JobBook:
             entry.job, entry.ordered = known.job.id, now
         if job is None and entry.job is not None:
             ordered = self.jobs[entry.job]
-            if epoch >= ordered.epoch or now - entry.ordered > ORDER_SECONDS:
-                self._release(ordered)  # it put it down, was restarted, or never got the order
+            if epoch >= ordered.epoch:
+                ordered.begun = False  # it knows of the job, and has put it down
+                self._release(ordered)
+            elif now - entry.ordered > ORDER_SECONDS:
+                self._release(ordered)  # it was restarted, or never got the order
 
     def assign(self, allowed: frozenset[str], now: float) -> list[Assignment]:
         """Oldest queued jobs of the allowed capabilities to free ghouls."""
@@ -120,7 +135,9 @@ class JobBook:
             (
                 entry
                 for entry in self.jobs.values()
-                if entry.status == "queued" and entry.job.capability in allowed
+                if entry.status == "queued"
+                and entry.job.capability in allowed
+                and not entry.doubtful
             ),
             key=lambda entry: entry.arrived,
         )
@@ -128,6 +145,7 @@ class JobBook:
         for name, entry in zip(free, ready, strict=False):
             self.epoch += 1
             entry.status, entry.ghoul, entry.epoch = "running", name, self.epoch
+            entry.begun = entry.job.once
             self.ghouls[name].job = entry.job.id
             self.ghouls[name].seen = self.ghouls[name].ordered = now
             orders.append(Assignment(name, self.ghouls[name].address, self.epoch, entry.rest()))
@@ -162,6 +180,7 @@ class JobBook:
 
     def give_back(self, entry: JobEntry) -> None:
         """The job is parked at its boundary; its ghoul is free, and older news of it is stale."""
+        entry.begun = False
         self._release(entry)
         entry.epoch += 1
         entry.parked += 1
@@ -189,6 +208,10 @@ class JobBook:
             if job is not None:
                 self._release(self.jobs[job])
         return gone
+
+    def doubtful(self) -> list[JobEntry]:
+        """The jobs that must not be handed out again, whose ghoul is gone (P4)."""
+        return [entry for entry in self.jobs.values() if entry.doubtful]
 
     def waiting(self) -> dict[str, JobEntry]:
         """The jobs nobody works on, by id: each is a signal (W9)."""

@@ -161,7 +161,7 @@ class Joining:
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """To the courier: carry this call out, once for each key.
+    """To the courier: carry this call out, once.
 
     ``again`` says that it may have been carried out before; ``policy`` is the query's
     ``on_indeterminate`` (P4). ``recorded`` is as in ``Recorded``.
@@ -178,17 +178,32 @@ class Dispatch:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """To the courier: the answers to these keys are durable and need not be kept."""
+    """To the courier: the answers to these calls are durable and need not be kept.
 
-    keys: tuple[str, ...]
+    Calls are named as by ``call_name``.
+    """
+
+    calls: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Withdraw:
-    """To the courier: nobody waits for these keys any more; stop what can be stopped."""
+    """To the courier: nobody waits for these calls any more (P12, P14).
 
-    keys: tuple[str, ...]
+    Calls are named as by ``call_name``.
+    """
+
+    calls: tuple[str, ...]
     lane: ClassVar[Lane] = CONTROL
+
+
+def call_name(thread: str, call: str) -> str:
+    """The name of a call among those of all runs; its key is another where it is work done again.
+
+    >>> call_name("q-1", "primary/0#2")
+    'q-1/primary/0#2'
+    """
+    return f"{thread}/{call}"
 
 
 @dataclass(frozen=True, slots=True)

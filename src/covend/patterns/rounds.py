@@ -60,7 +60,8 @@ class Ask(msgspec.Struct, frozen=True):
 class Slot(msgspec.Struct, frozen=True):
     """One place of a round: who has it, what asking may cost, and for how many times it is.
 
-    Another attempt has the deadline of the one before: failing does not buy time.
+    Another attempt has the deadline of the one before: failing does not buy time. ``key`` is the
+    idempotency key where it is not the call's own.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Slot(msgspec.Struct, frozen=True):
     reserved: int
     attempt: int = 1
     deadline: int | None = None
+    key: str | None = None
 
 
 class NotAsked(msgspec.Struct, frozen=True):
@@ -204,7 +206,7 @@ def call(
     return {
         "slot": slot.name,
         "attempt": slot.attempt,
-        "key": f"{k.thread}/{name}",
+        "key": slot.key or f"{k.thread}/{name}",
         "responder": {"id": who.id, "kind": who.kind, "did": who.did},
         "relevance": None if relevance is None else round(relevance, 6),
         "role": ask.role,
@@ -270,9 +272,11 @@ def closing(k: K) -> dict[str, str]:
 
 
 def resends(k: K, ask: Ask, calls: list[Call]) -> tuple[dict[str, Any], ...]:
-    """The same slots again, as new attempts, for calls that never got through.
+    """The same slots again, as new attempts, for calls that never got through (P4).
 
-    Only while there is an attempt, time and money for it; the question is the same.
+    Only while there is an attempt, time and money for it; the question and who is asked are the
+    same. Where the work may have been done it is the same work, under the same key, and what was
+    reserved for it is for both; where the responder refused it, another call is meant.
     """
     failed = [call for call in calls if call.status == "error" and call.transport]
     if not failed:
@@ -287,10 +291,12 @@ def resends(k: K, ask: Ask, calls: list[Call]) -> tuple[dict[str, Any], ...]:
         spent = (
             before.attempt >= TRANSPORT_ATTEMPTS if ask.resends is None else errors > ask.resends
         )
-        if spent or k.now >= before.deadline or (left is not None and worst > left):
+        room = None if left is None else left + before.reserved
+        if spent or k.now >= before.deadline or (room is not None and worst > room):
             continue
-        left = None if left is None else left - worst
-        slot = Slot(before.slot, responder, worst, before.attempt + 1, before.deadline)
+        left = None if room is None else room - worst
+        key = before.key if before.indeterminate else None
+        slot = Slot(before.slot, responder, worst, before.attempt + 1, before.deadline, key)
         again.append(call(k, ask, question, slot))
     return tuple(again)
 

@@ -33,6 +33,12 @@ DOLLAR = 1_000_000_000
 INPUTS = frozenset({"intend", "do", "tick", "cancel"})
 """What comes from outside; every other kind of record follows from these."""
 
+WORK_KEEPS_ITS_KEY = 2
+"""The reducer since which work that may have been done is asked for again under the same key (P4).
+
+Before it, every attempt had a key of its own.
+"""
+
 MAX_EXTENSIONS = 2
 """How often an eta may move a person's deadline (P18)."""
 
@@ -90,6 +96,8 @@ class Call(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One call of one slot: to whom, since when, until when, and what came of it.
 
     ``answered`` says that a response has come, be it too late; ``hash`` is that first response's.
+    ``indeterminate`` says that the transport failed when the work may have been done: what it may
+    cost stays ``reserved`` until the same work, under the same ``key``, is called again (P4, P13).
     ``delegate_due`` is when the next delegate of a silent person is asked. ``told`` counts the
     extensions that a ``learn`` has noted.
     """
@@ -104,7 +112,9 @@ class Call(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     settled: int = 0
     status: CallStatus = "open"
     problem: str | None = None
+    key: str = ""
     transport: bool = False
+    indeterminate: bool = False
     answered: bool = False
     hash: str | None = None
     response: Response | None = None
@@ -203,6 +213,7 @@ def _replaced(k: K, call: Call) -> None:
 
 
 def _call(k: K, body: dict[str, Any]) -> None:
+    """Reserve the worst case; the same work again takes over what was kept for it (P13)."""
     call = Call(
         slot=body["slot"],
         attempt=body["attempt"],
@@ -211,8 +222,13 @@ def _call(k: K, body: dict[str, Any]) -> None:
         called=k.now,
         deadline=body["deadline"],
         reserved=nano(body["reserved"]),
+        key=body["key"],
         delegate_due=_due(body, "delegate:"),
     )
+    before = k.calls.get(f"{call.slot}#{call.attempt - 1}")
+    if before is not None and before.indeterminate:
+        k.reserved -= before.reserved
+        _replaced(k, msgspec.structs.replace(before, reserved=0))
     _replaced(k, call)
     k.reserved += call.reserved
 
@@ -254,10 +270,15 @@ def _accepted(k: K, call: Call, body: dict[str, Any]) -> Call:
 
 
 def _answered(k: K, call: Call, body: dict[str, Any]) -> None:
-    """Settle the cost; a provider that bills more than was agreed never breaks the budget (P13)."""
+    """Settle the cost; a provider that bills more than was agreed never breaks the budget (P13).
+
+    Where nobody knows whether the work was done it may be billed yet: that stays reserved.
+    """
     cost = nano(body.get("cost") or 0)
     paid = min(cost, call.reserved)
-    k.reserved -= call.reserved
+    unknown = bool(body.get("indeterminate")) and k.plan.reducer >= WORK_KEEPS_ITS_KEY
+    kept = call.reserved - paid if unknown else 0
+    k.reserved -= call.reserved - kept
     k.settled += paid
     k.overrun += cost - paid
     late = call.status != "open" or k.now >= call.deadline
@@ -267,13 +288,14 @@ def _answered(k: K, call: Call, body: dict[str, Any]) -> None:
     answered = msgspec.structs.replace(
         call,
         status=status,
-        reserved=0,
+        reserved=kept,
         settled=paid,
         answered=True,
         hash=body.get("hash"),
         response=_response(k, call, body) if status == "ok" else None,
         problem=body.get("problem"),
         transport=bool(body.get("transport", False)),
+        indeterminate=unknown,
     )
     _replaced(k, answered)
 

@@ -25,20 +25,24 @@ Select: TypeAlias = Callable[[K], Decision]
 
 encoded = msgspec.json.Encoder(order="deterministic").encode
 
-CURRENT = 1
+CURRENT = 2
 """The reducer that new runs are pinned to (P5)."""
 
-SELECTS: dict[int, dict[str, Select]] = {
-    1: {
-        "single_shot": single_shot.select,
-        "verify": verify.select,
-        "waterfall": waterfall.select,
-        "retry_on_low_confidence": retry.select,
-        "escalate": escalate.select,
-        "ensemble_with_audit": ensemble.select,
-    },
+PATTERNS: dict[str, Select] = {
+    "single_shot": single_shot.select,
+    "verify": verify.select,
+    "waterfall": waterfall.select,
+    "retry_on_low_confidence": retry.select,
+    "escalate": escalate.select,
+    "ensemble_with_audit": ensemble.select,
 }
-"""By reducer, then by pattern: the six, and only six. An old reducer stays as long as runs may."""
+"""The six, and only six."""
+
+SELECTS: dict[int, dict[str, Select]] = {1: PATTERNS, 2: PATTERNS}
+"""By reducer, then by pattern. An old reducer stays as long as runs may.
+
+The second one differs in the keys of work that is asked for again (``state.WORK_KEEPS_ITS_KEY``).
+"""
 
 
 class Draft(msgspec.Struct, frozen=True):

@@ -24,6 +24,8 @@ from covend.resolving import resolved
 
 TRY_AGAIN = frozenset({408, 425, 429})
 """HTTP statuses under 500 that say nothing about the question."""
+GATEWAY = frozenset({502, 504})
+"""HTTP statuses by which somebody between says that he lost sight of who was asked."""
 
 MAX_SHOWN = 500
 MAX_CANDIDATES = 100
@@ -46,17 +48,27 @@ class Raw(msgspec.Struct, frozen=True, kw_only=True):
     ``status`` is the HTTP status, None where no HTTP was spoken. ``body`` is the decoded JSON, or
     text that is no JSON: a model's chat completion, a program's answer, a person's submission.
     ``failure`` says that nothing came back and why; ``transport`` whether that was on the way
-    (so that asking again may help) or at the responder. ``confidence`` and ``rationale`` are what
-    a person stated beside the answer. ``delay_secs`` is how long it took.
+    (so that asking again may help) or at the responder. ``indeterminate`` says that the work may
+    have been done nevertheless. ``confidence`` and ``rationale`` are what a person stated beside
+    the answer. ``delay_secs`` is how long it took.
     """
 
     status: int | None = None
     body: Any = None
     failure: str | None = None
     transport: bool = True
+    indeterminate: bool = False
     confidence: float | None = None
     rationale: str | None = None
     delay_secs: float = 0.0
+
+    @property
+    def unknown(self) -> bool:
+        """Whether nobody knows if the work was done, and billed: nothing came, or a gateway's word.
+
+        A responder that answered, be it to refuse, has said what became of it (P4).
+        """
+        return self.indeterminate or (self.failure is None and self.status in GATEWAY)
 
 
 class _Invalid(Exception):
@@ -76,7 +88,8 @@ def understood(plan: Plan, call_body: dict[str, Any], raw: Raw) -> dict[str, Any
     """The body of the ``do`` record for what a call brought; see ``Raw``.
 
     Never raises for anything that a responder can send: what cannot be understood is ``invalid``,
-    what did not come or was refused is ``error``.
+    what did not come or was refused is ``error``, and ``indeterminate`` beside that where nobody
+    knows whether the work was done (P4).
     """
     responder = next(one for one in plan.responders if one.id == call_body["responder"]["id"])
     body: dict[str, Any] = {"slot": call_body["slot"], "attempt": call_body["attempt"]}
@@ -84,7 +97,8 @@ def understood(plan: Plan, call_body: dict[str, Any], raw: Raw) -> dict[str, Any
     failed = _failure(raw)
     if failed is not None:
         problem, transport = failed
-        return {**body, "status": "error", "problem": problem, "transport": transport, "cost": 0.0}
+        body |= {"status": "error", "problem": problem, "transport": transport, "cost": 0.0}
+        return {**body, "indeterminate": True} if raw.unknown else body
     body["cost"] = _cost(responder, call_body, raw)
     shape = msgspec.convert(call_body["ask"]["shape"], resolved(AnswerShape))
     try:
