@@ -75,7 +75,7 @@ from covend.questions import (
     SubmitQuery,
 )
 from covend.resolving import resolved
-from covend.runtime import Actor, ActorDead, Answer, MailboxFull, MailboxSpec, Promise, ReplyError
+from covend.runtime import Actor, ActorDead, Answer, MailboxFull, MailboxSpec, Promise
 from covend.supervisors.messages import StartMember, TerminateChild, WhichChildren
 
 log = logging.getLogger(__name__)
@@ -265,11 +265,9 @@ class Desk(Actor):
             # Its last message is under way, or was lost with an execution that failed.
             self.ctx.tell(news.thread, Routed(sent, Rouse(news.thread)))
             return
+        # Whoever starts it again comes behind this in the supervisor's mailbox.
         del self.runs[news.thread]
-        try:
-            self.ctx.ask(RUNS, TerminateChild(news.thread), timeout=STORE_SECONDS)
-        except (ReplyError, ActorDead) as error:
-            log.warning("run %s was gone before it was passivated: %s", news.thread, error)
+        self.ctx.tell(RUNS, TerminateChild(news.thread))
 
     def recover(self) -> None:
         """Go on where the last core stopped: with open calls, and where something is missing (P4).
