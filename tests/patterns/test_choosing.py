@@ -30,7 +30,7 @@ SUBJECT = Responder(
 
 
 def chosen(k: Any, top_k: int = 10, **more: Any) -> list[str]:
-    return [one.id for one in choose(k, k.query.responders, top_k, **more).chosen]
+    return [one.responder.id for one in choose(k, k.query.responders, top_k, **more).chosen]
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_the_best_are_ranked_first_and_all_are_accounted_for() -> None:
     ]
     k = run(*responders, responders=[{"kind": "llm"}, {"id": "eve", "trust_gte": 0.8}])
     choice = choose(k, k.query.responders, 3)
-    assert [one.id for one in choice.chosen] == ["d", "c", "a"]
+    assert [one.responder.id for one in choice.chosen] == ["d", "c", "a"]
     assert {one.id: one.reason for one in choice.considered} == {
         "d": "rank 1",
         "c": "rank 2",
@@ -269,14 +269,14 @@ def test_a_tier_below_the_last_may_be_emptied() -> None:
         orchestration={"pattern": "escalate", "tiers": tiers},
     )
     assert choose(k, [Want(id="eve")], 1).code == "responder_unavailable"
-    assert [one.id for one in choose(k, [Want(id="bob")], 1).chosen] == ["bob"]
+    assert [one.responder.id for one in choose(k, [Want(id="bob")], 1).chosen] == ["bob"]
 
 
 def test_two_tiers_may_want_the_same_people() -> None:
     """P9: the last tier is never emptied, even if one before it looks like it."""
     tiers = [{"name": name, "responders": [{"id": "eve"}]} for name in ("low", "high")]
     k = run(person("eve", hours=OFFICE), orchestration={"pattern": "escalate", "tiers": tiers})
-    assert [one.id for one in choose(k, [Want(id="eve")], 1).chosen] == ["eve"]
+    assert [one.responder.id for one in choose(k, [Want(id="eve")], 1).chosen] == ["eve"]
 
 
 def test_an_absent_auditor_leaves_it_to_the_backup() -> None:
@@ -285,9 +285,9 @@ def test_an_absent_auditor_leaves_it_to_the_backup() -> None:
     people = [person("eve", hours=OFFICE), person("bob", hours=OFFICE)]
     k = run(*people, orchestration={**audit, "backup_auditor": [{"id": "bob"}]})
     assert choose(k, [Want(id="eve")], 1).code == "responder_unavailable"
-    assert [one.id for one in choose(k, [Want(id="bob")], 1).chosen] == ["bob"]
+    assert [one.responder.id for one in choose(k, [Want(id="bob")], 1).chosen] == ["bob"]
     alone = run(*people, orchestration=audit)
-    assert [one.id for one in choose(alone, [Want(id="eve")], 1).chosen] == ["eve"]
+    assert [one.responder.id for one in choose(alone, [Want(id="eve")], 1).chosen] == ["eve"]
 
 
 def test_a_stated_wish_for_the_available_is_kept_to_the_last() -> None:

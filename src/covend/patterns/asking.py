@@ -41,6 +41,9 @@ AGREEMENT = AnswerShape(
 )
 """What a judge answers: ``{"agree": true | false, "reason": "…"}``."""
 
+SHAPES: dict[str, AnswerShape] = {"judge": AGREEMENT, "audit": VERDICT}
+"""What an answer in these roles must look like; in the others it is as the query says."""
+
 TASKS: dict[str, str] = {
     "answer": "Answer the question.",
     "verify": "Answer the question.",
@@ -60,7 +63,7 @@ def messages(k: K, role: str, dial: Dial, show: Any = None) -> dict[str, Any]:
     shown = _drawn(k, show) if role in ("judge", "tiebreak") and show is not None else show
     if role in ("answer", "verify"):
         shown = None
-    shape = shape_of(k, role)
+    shape = SHAPES.get(role, k.query.answer_shape)
     return {
         "question": k.query.question,
         "input": k.plan.input,
@@ -81,17 +84,12 @@ def plain(value: msgspec.Struct) -> dict[str, Any]:
     return data
 
 
-def shape_of(k: K, role: str) -> AnswerShape:
-    """What the answer in this role must look like."""
-    return {"judge": AGREEMENT, "audit": VERDICT}.get(role, k.query.answer_shape)
-
-
 def _system(k: K, role: str, dial: Dial, shape: AnswerShape) -> str:
     parts = [dial.system, TASKS[role]]
     if role == "audit" and isinstance(k.query.orchestration, Ensemble):
         parts.append(k.query.orchestration.instruction)
     parts.append(form(shape))
-    return "\n".join(part for part in parts if part)
+    return "\n".join(filter(None, parts))
 
 
 def form(shape: AnswerShape) -> str:

@@ -80,8 +80,7 @@ def check(source: str, names: Mapping[str, str], gives: Gives = "bool") -> str |
 
 def evaluate(source: str, values: Mapping[str, Any]) -> Any | CelError:
     """The JSON value an expression has over ``values``, or the ``CelError`` it ends in."""
-    names = tuple(sorted((name, VOCABULARY.get(name, "dyn")) for name in values))
-    program = _compiled(source, names)
+    program = _compiled(source, _declared(tuple(values)))
     if isinstance(program, CelError):
         return program
     try:
@@ -101,6 +100,12 @@ def holds(source: str, values: Mapping[str, Any]) -> bool | CelError:
     if isinstance(found, bool | CelError):
         return found
     return CelError(f"gives {found!r}, which is neither true nor false")
+
+
+@lru_cache(maxsize=256)
+def _declared(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """These names with their types, in the one order that a compiled expression is kept under."""
+    return tuple(sorted((name, VOCABULARY.get(name, "dyn")) for name in names))
 
 
 @lru_cache(maxsize=1024)

@@ -46,13 +46,41 @@ class Considered(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
-class Choice(msgspec.Struct, frozen=True):
-    """Who is asked, best first; where nobody is, ``code`` is one of P19's errors."""
+class Judged(msgspec.Struct, frozen=True):
+    """One responder of the plan: its relevance, and what keeps it out, whoever else there is."""
 
-    chosen: tuple[Responder, ...]
+    responder: Responder
+    relevance: float | None = None
+    problem: str | None = None
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """Who is asked: the first ``top_k`` of those ``ranked``, best first.
+
+    Where nobody is, ``code`` is one of P19's errors. ``judged`` is every responder of the plan.
+    """
+
+    judged: Sequence[Judged]
+    ranked: tuple[Judged, ...]
+    top_k: int
     code: str = ""
     reason: str = ""
-    considered: tuple[Considered, ...] = ()
+
+    @property
+    def chosen(self) -> tuple[Judged, ...]:
+        """Who is asked, best first."""
+        return self.ranked[: self.top_k]
+
+    @property
+    def considered(self) -> list[Considered]:
+        """Everybody, in the plan's order, and why each is in or out."""
+        places = {one.responder.id: place for place, one in enumerate(self.ranked)}
+        return [self._considered(one, places.get(one.responder.id)) for one in self.judged]
+
+    def _considered(self, one: Judged, place: int | None) -> Considered:
+        chosen = place is not None and place < self.top_k
+        reason = one.problem or _placed(place, self.top_k)
+        return Considered(one.responder.id, one.relevance, chosen, reason)
 
 
 def choose(
@@ -63,34 +91,27 @@ def choose(
     The availability filter never empties a final human tier: where it would leave nobody and
     nothing comes after this round, the people it would drop are asked all the same.
     """
-    considered: dict[str, Considered] = {}
-    scored: list[tuple[float, Responder]] = []
-    matched = 0
-    for responder in k.plan.responders:
-        score = None
-        problem = unmet(responder, wants, k.plan.input, k.now)
-        if problem is None and responder.id in exclude:
-            problem = "has a part in this query already"
-        if problem is None:
-            matched += 1
-            score = relevance(k, wants, responder)
-            problem = _irrelevant(k, responder, score)
-            if problem is None:
-                scored.append((score, responder))
-                continue
-        considered[responder.id] = Considered(responder.id, score, False, problem)
-    present = [(score, who) for score, who in scored if is_available(who, k.now)]
+    judged = [judge(k, wants, exclude, responder) for responder in k.plan.responders]
+    relevant = [one for one in judged if one.problem is None]
+    present = [one for one in relevant if is_available(one.responder, k.now)]
     if not present and is_final(k.query, wants):
-        present = [(s, who) for s, who in scored if who.kind == "actor" and who.status == "active"]
-    ranked = sorted(present, key=lambda pair: _rank(*pair))
-    chosen = tuple(who for _, who in ranked[:top_k])
-    places = {who.id: place for place, (_, who) in enumerate(ranked)}
-    for score, who in scored:
-        place = places.get(who.id)
-        taken = place is not None and place < top_k
-        considered[who.id] = Considered(who.id, score, taken, _placed(place, top_k))
-    code, reason = _nobody(k, matched, len(scored)) if not chosen else ("", "")
-    return Choice(chosen, code, reason, tuple(considered[who.id] for who in k.plan.responders))
+        present = [one for one in relevant if one.responder.kind == "actor"]
+    ranked = tuple(sorted(present, key=_rank))
+    if ranked[:top_k]:
+        return Choice(judged, ranked, top_k)
+    matched = sum(one.relevance is not None for one in judged)
+    return Choice(judged, ranked, top_k, *_nobody(k, matched, len(relevant)))
+
+
+def judge(k: K, wants: Sequence[Want], exclude: frozenset[str], responder: Responder) -> Judged:
+    """The filters that each responder meets alone: predicates, excluded, too slow, threshold."""
+    problem = unmet(responder, wants, k.plan.input, k.now)
+    if problem is None and responder.id in exclude:
+        problem = "has a part in this query already"
+    if problem is not None:
+        return Judged(responder, None, problem)
+    score = relevance(k, wants, responder)
+    return Judged(responder, score, _irrelevant(k, responder, score))
 
 
 def unmet(responder: Responder, wants: Sequence[Want], given: Any, now: int) -> str | None:
@@ -108,10 +129,14 @@ def unmet(responder: Responder, wants: Sequence[Want], given: Any, now: int) -> 
 
 def lacking(responder: Responder, want: Want) -> str | None:
     """The first predicate, of those that do not depend on the moment, that does not hold (P8)."""
-    for name in ("kind", "id", "model", "did"):
-        wanted = getattr(want, name)
-        if wanted is not None and getattr(responder, name) != wanted:
-            return f"{name} is not {wanted}"
+    if want.kind is not None and want.kind != responder.kind:
+        return f"kind is not {want.kind}"
+    if want.id is not None and want.id != responder.id:
+        return f"id is not {want.id}"
+    if want.model is not None and want.model != responder.model:
+        return f"model is not {want.model}"
+    if want.did is not None and want.did != responder.did:
+        return f"did is not {want.did}"
     if want.domain is not None and want.domain not in responder.domains:
         return f"domain {want.domain} is missing"
     if want.capability is not None and want.capability not in capabilities(responder):
@@ -165,8 +190,12 @@ def relevance(k: K, wants: Sequence[Want], responder: Responder) -> float:
 
 def capability_match(wants: Sequence[Want], responder: Responder) -> float:
     """The share of what the wants name by capability or domain that the responder has."""
-    asked = {("capability", want.capability) for want in wants if want.capability}
-    asked |= {("domain", want.domain) for want in wants if want.domain}
+    asked: set[tuple[str, str]] = set()
+    for want in wants:
+        if want.capability:
+            asked.add(("capability", want.capability))
+        if want.domain:
+            asked.add(("domain", want.domain))
     if not asked:
         return 1.0
     has = {("capability", name) for name in capabilities(responder)}
@@ -231,21 +260,21 @@ def is_final(query: Query, wants: Sequence[Want]) -> bool:
 
 
 def _irrelevant(k: K, responder: Responder, score: float) -> str | None:
-    limit = (k.plan.ends - k.opened) / SECOND
-    if responder.typical_delay_secs is not None and responder.typical_delay_secs > limit / 2:
-        return (
-            f"typically takes {responder.typical_delay_secs:g} s, "
-            f"more than half of the {limit:g} s there are"
-        )
+    delay = responder.typical_delay_secs
+    if delay is not None:
+        limit = (k.plan.ends - k.opened) / SECOND
+        if delay > limit / 2:
+            return f"typically takes {delay:g} s, more than half of the {limit:g} s there are"
     threshold = k.query.relevance.threshold
     if score < threshold:
         return f"relevance {score:.3f} is below {threshold:g}"
     return None
 
 
-def _rank(score: float, responder: Responder) -> tuple[float, float, float, str]:
-    delay = responder.typical_delay_secs
-    return (-score, -responder.trust, math.inf if delay is None else delay, responder.id)
+def _rank(one: Judged) -> tuple[float, float, float, str]:
+    score, who = one.relevance or 0.0, one.responder
+    delay = math.inf if who.typical_delay_secs is None else who.typical_delay_secs
+    return (-score, -who.trust, delay, who.id)
 
 
 def _placed(place: int | None, top_k: int) -> str:

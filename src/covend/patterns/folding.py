@@ -28,7 +28,7 @@ import msgspec
 
 from covend.patterns import agreement, cel
 from covend.patterns.shape import problems
-from covend.patterns.spec import AnswerShape, Fold
+from covend.patterns.spec import Fold
 from covend.patterns.state import K, Response
 from covend.phylactery.canonical import NotCanonical, canonical, parse
 
@@ -79,12 +79,14 @@ def fold_responses(k: K, fold: Fold, responses: Sequence[Response]) -> Folded | 
     try:
         weighed = _weighed(fold, ordered)
         answer, confidence = FOLDS[fold.kind](fold, weighed)
-        answer = parse(canonical(answer).decode())
+        wrong: list[str] = []
+        if fold.kind in MAKERS:
+            answer = parse(canonical(answer).decode())
+            wrong = problems(k.query.answer_shape, answer)
     except _Unfoldable as failed:
         return FoldProblem("fold_failed", f"{fold.kind}: {failed}")
     except NotCanonical as failed:
         return FoldProblem("fold_failed", f"{fold.kind}: the answer is no JSON: {failed}")
-    wrong = _misshapen(k.query.answer_shape, fold, answer)
     if wrong:
         return FoldProblem("answer_shape_mismatch", f"{fold.kind}: {'; '.join(wrong)}")
     kept = obligations(k, ordered)
@@ -234,6 +236,9 @@ FOLDS: dict[str, Callable[[Fold, Sequence[Weighed]], Answered]] = {
     "expression": _expression,
 }
 
+MAKERS = frozenset({"ensemble_weighted", "merge", "expression"})
+"""Folds that make a new answer, which may be a wrong one; the others choose one that is there."""
+
 
 def groups(fold: Fold, weighed: Sequence[Weighed]) -> list[list[Weighed]]:
     """Responses with the same answer, whatever order they came in: all that equality connects."""
@@ -263,12 +268,6 @@ def obligations(k: K, responses: Sequence[Response]) -> tuple[dict[str, Any], ..
         fulfilled = [one for one in versions if one.get("status") == "fulfilled"]
         kept.append((fulfilled if rule == "fulfills_wins" and fulfilled else versions)[-1])
     return tuple(kept)
-
-
-def _misshapen(shape: AnswerShape, fold: Fold, answer: Any) -> list[str]:
-    """Only folds that make a new answer can make a wrong one."""
-    made = fold.kind in ("ensemble_weighted", "merge", "expression")
-    return problems(shape, answer) if made else []
 
 
 def _head(group: Sequence[Weighed]) -> Weighed:

@@ -32,7 +32,7 @@ def triggers(k: K) -> list[dict[str, Any]]:
     What is left of the budget is divided among the triggers that fire; none of it is spent twice
     (P13).
     """
-    if k.ended is None:
+    if k.ended is None or not k.query.triggers:
         return []
     firing = [each for each in k.query.triggers if fires(each, k.ended)]
     reasons = [refusal(k, each) for each in firing]

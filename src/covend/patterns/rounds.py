@@ -129,10 +129,9 @@ def start(k: K, ask: Ask) -> Batch | NotAsked:
         return NotAsked(
             "quorum_not_met", f"{ask.quorum} must answer, {len(able)} can be asked in {ask.round}"
         )
-    relevance = {one.id: one.relevance for one in choice.considered if one.chosen}
     calls = [
-        call(k, ask, question, Slot(f"{ask.round}/{index}", who, worst), relevance[who.id])
-        for index, (who, worst) in enumerate(able)
+        call(k, ask, question, Slot(f"{ask.round}/{index}", who, worst), relevance)
+        for index, (who, relevance, worst) in enumerate(able)
     ]
     return Batch(calls=tuple(calls))
 
@@ -147,18 +146,21 @@ def asked(k: K, ask: Ask) -> dict[str, Any]:
 
 def affordable(
     k: K, ask: Ask, question: dict[str, Any], choice: Choice
-) -> list[tuple[Responder, int]]:
-    """Who of the chosen can be paid for in the worst case, best first, and that cost (P13)."""
+) -> list[tuple[Responder, float | None, int]]:
+    """Who of the chosen can be paid for in the worst case (P13).
+
+    Best first, each with its relevance and that cost.
+    """
     limits = [limit for limit in (k.left(), round_limit(ask)) if limit is not None]
     left = min(limits, default=None)
-    able: list[tuple[Responder, int]] = []
-    for responder in choice.chosen:
-        worst = worst_cost(question, responder)
+    able: list[tuple[Responder, float | None, int]] = []
+    for one in choice.chosen:
+        worst = worst_cost(question, one.responder)
         if left is not None:
             if worst > left:
                 continue
             left -= worst
-        able.append((responder, worst))
+        able.append((one.responder, one.relevance, worst))
     return able
 
 
@@ -185,11 +187,7 @@ def worst_cost(question: dict[str, Any], responder: Responder) -> int:
         return nano(cost.per_call)
     prompt_tokens = len(size(question["messages"]))
     answer_tokens: int = question["dial"].get("max_tokens") or ANSWER_TOKENS
-    return nano(
-        cost.per_call
-        + cost.per_1k_input * prompt_tokens / 1000
-        + cost.per_1k_output * answer_tokens / 1000
-    )
+    return nano(cost.of(prompt_tokens, answer_tokens))
 
 
 def call(
@@ -245,19 +243,27 @@ def progress(k: K, ask: Ask, calls: list[Call]) -> Batch | Closed | None:
 
     A quorum counts valid answers; it closes the round when reached and when out of reach.
     """
-    valid = tuple(call.response for call in calls if call.response)
+    valid: list[Response] = []
+    lost: list[Call] = []
+    waiting = 0
+    for call in calls:
+        if call.response is not None:
+            valid.append(call.response)
+        elif call.status == "open":
+            waiting += call.deadline > k.now
+        elif call.transport and call.status == "error":
+            lost.append(call)
     quorum = ask.quorum or 1
     reached = ask.quorum is not None and len(valid) >= quorum
-    waiting = [call for call in calls if call.status == "open" and call.deadline > k.now]
     if not reached:
-        again = resends(k, ask, calls)
-        if len(valid) + len(waiting) + len(again) >= quorum:
+        again = resends(k, ask, lost) if lost else ()
+        if len(valid) + waiting + len(again) >= quorum:
             if again:
                 return Batch(calls=again)
             if waiting:
                 return None
     return Closed(
-        responses=valid,
+        responses=tuple(valid),
         quorum_met=len(valid) >= quorum,
         problems={call.id: call.left_open(k.now) for call in calls if not call.response},
     )
@@ -271,21 +277,18 @@ def closing(k: K) -> dict[str, str]:
     return {name: call.left_open(k.now) for name, call in k.calls.items() if call.status == "open"}
 
 
-def resends(k: K, ask: Ask, calls: list[Call]) -> tuple[dict[str, Any], ...]:
+def resends(k: K, ask: Ask, lost: list[Call]) -> tuple[dict[str, Any], ...]:
     """The same slots again, as new attempts, for calls that never got through (P4).
 
     Only while there is an attempt, time and money for it; the question and who is asked are the
     same. Where the work may have been done it is the same work, under the same key, and what was
     reserved for it is for both; where the responder refused it, another call is meant.
     """
-    failed = [call for call in calls if call.status == "error" and call.transport]
-    if not failed:
-        return ()
     errors = sum(call.transport for call in k.calls.values())
     question = asked(k, ask)
     left = k.left()
     again: list[dict[str, Any]] = []
-    for before in failed:
+    for before in lost:
         responder = k.responder(before.responder)
         worst = worst_cost(question, responder)
         spent = (

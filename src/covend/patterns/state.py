@@ -18,7 +18,6 @@ say money in US dollars; K counts it in whole nano-dollars, which add up exactly
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
@@ -47,11 +46,13 @@ CallStatus = Literal["open", "ok", "invalid", "error", "declined", "timeout", "w
 
 def nano(usd: float) -> int:
     """US dollars as whole nano-dollars."""
-    return round(usd * DOLLAR)
+    return round(usd * DOLLAR) if usd else 0
 
 
 def usd(amount: int) -> float:
     """Nano-dollars as US dollars, the same number for the same amount on every machine."""
+    if not amount:
+        return 0
     whole, rest = divmod(amount, DOLLAR)
     return amount / DOLLAR if rest else whole
 
@@ -95,6 +96,7 @@ class Response(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 class Call(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One call of one slot: to whom, since when, until when, and what came of it.
 
+    ``id`` is ``SLOT#ATTEMPT``, unique in the run; ``round`` is what its slot is a place of.
     ``answered`` says that a response has come, be it too late; ``hash`` is that first response's.
     ``indeterminate`` says that the transport failed when the work may have been done: what it may
     cost stays ``reserved`` until the same work, under the same ``key``, is called again (P4, P13).
@@ -102,6 +104,8 @@ class Call(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     extensions that a ``learn`` has noted.
     """
 
+    id: str
+    round: str
     slot: str
     attempt: int
     responder: str
@@ -123,11 +127,6 @@ class Call(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     told: int = 0
     delegate_due: int | None = None
     delegated: int = 0
-
-    @property
-    def id(self) -> str:
-        """``SLOT#ATTEMPT``, unique in the run."""
-        return f"{self.slot}#{self.attempt}"
 
     def left_open(self, now: int) -> CallStatus:
         """What becomes of the call if nobody waits for it any longer: exactly one end per slot."""
@@ -177,9 +176,11 @@ class K(msgspec.Struct, kw_only=True):
 
     def round(self, name: str) -> list[Call]:
         """Every call of a round, in the order of its slots, the last attempt of each."""
-        prefix = name + "/"
-        calls = self.calls.values()
-        return list({call.slot: call for call in calls if call.slot.startswith(prefix)}.values())
+        last: dict[str, Call] = {}
+        for call in self.calls.values():
+            if call.round == name:
+                last[call.slot] = call
+        return list(last.values())
 
     def responses(self, names: Iterable[str]) -> tuple[Response, ...]:
         """The valid responses of these calls."""
@@ -193,9 +194,7 @@ class K(msgspec.Struct, kw_only=True):
 
 def fold(k: K, kind: str, body: dict[str, Any], clock: int) -> K:
     """The K after one more record; raises ``KeyError`` for a kind that is none of a run's."""
-    after = copy.copy(k)
-    after.seq += 1
-    after.now = max(k.now, clock)
+    after = msgspec.structs.replace(k, seq=k.seq + 1, now=max(k.now, clock))
     FOLDS[kind](after, body)
     return after
 
@@ -214,11 +213,14 @@ def _replaced(k: K, call: Call) -> None:
 
 def _call(k: K, body: dict[str, Any]) -> None:
     """Reserve the worst case; the same work again takes over what was kept for it (P13)."""
+    slot, attempt, responder = body["slot"], body["attempt"], body["responder"]
     call = Call(
-        slot=body["slot"],
-        attempt=body["attempt"],
-        responder=body["responder"]["id"],
-        kind=body["responder"]["kind"],
+        id=f"{slot}#{attempt}",
+        round=slot.rpartition("/")[0],
+        slot=slot,
+        attempt=attempt,
+        responder=responder["id"],
+        kind=responder["kind"],
         called=k.now,
         deadline=body["deadline"],
         reserved=nano(body["reserved"]),

@@ -126,15 +126,15 @@ def advance(k: K) -> tuple[K, list[Draft]]:
             case Wait():
                 break
             case Batch() as batch:
-                new = [Draft("learn", body) for body in batch.learn]
-                new += [Draft("call", body) for body in batch.calls]
+                for kind, bodies in (("learn", batch.learn), ("call", batch.calls)):
+                    for body in bodies:
+                        drafts.append(Draft(kind, body))
+                        k = fold(k, kind, body, k.now)
             case Done() as done:
-                new = [Draft("know", conclude(k, done))]
-        for draft in new:
-            k = fold(k, draft.kind, draft.body, k.now)
-        drafts += new
-        if k.ended is not None:
-            drafts += [Draft("trigger", body) for body in triggers(k)]
+                know = conclude(k, done)
+                drafts.append(Draft("know", know))
+                k = fold(k, "know", know, k.now)
+                drafts += [Draft("trigger", body) for body in triggers(k)]
     return k, drafts
 
 

@@ -19,7 +19,7 @@ from typing import Any, cast
 from covend.patterns.agreement import agreement
 from covend.patterns.decision import Batch, Decision, Done, Wait
 from covend.patterns.folding import Folded, FoldProblem, obligations
-from covend.patterns.rounds import Ask, Closed, NotAsked, closing, stand, start
+from covend.patterns.rounds import Ask, Closed, NotAsked, closing, progress, stand, start
 from covend.patterns.single_shot import fulfilled
 from covend.patterns.spec import Verify
 from covend.patterns.state import K, Response, fold
@@ -36,15 +36,14 @@ def select(k: K) -> Decision:
         return pair(k, spec)
     answers: list[Response] = []
     for ask in asks(k, spec):
-        match stand(k, ask) if k.round(ask.round) else Closed((), quorum_met=False):
+        calls = k.round(ask.round)
+        match progress(k, ask, calls) if calls else Closed((), quorum_met=False):
             case None:
                 return Wait()
-            case Batch() as calls:
-                return calls
+            case Batch() as again:
+                return again
             case Closed() as closed:
                 answers += closed.responses
-            case NotAsked():
-                pass  # impossible: a round that has calls was asked
     if not answers:
         return nobody(k)
     if len(answers) == 2 and not k.noted("verify"):
