@@ -5,9 +5,10 @@ from tests.actors.mailmen import mail_server, webhook
 from tests.actors.running import World, query
 from tests.actors.test_crashes_of_runs import again, lay_down
 
-from covend.actors import channels, desk, herald, letters
+from covend.actors import account, channels, desk, herald, letters
 from covend.actors.run_messages import OpenPages
 from covend.phylactery.messages import Append, Latest, Query, Tasks
+from covend.phylactery.records import record
 from covend.questions import ListTasks
 from covend.testing import eventually
 
@@ -24,7 +25,7 @@ BOB = "bob@example.org"
 def world(tmp_path, monkeypatch):
     world = World(tmp_path / "store.db", monkeypatch)
     world.through = channels.send
-    monkeypatch.setattr(herald, "SOON_SECONDS", 0.05)
+    monkeypatch.setattr(account, "SOON_SECONDS", 0.05)
     monkeypatch.setattr(letters, "FIRST_PAUSE_SECONDS", 0.05)
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
@@ -48,13 +49,14 @@ def until(condition, what):
 
 
 def marked(core):
-    """Who was told, as the store has it."""
+    """Who was told of which tasks, as the store has it."""
     store = core.system.address("phylactery")
     found = store.ask(Query(kind="told"), timeout=5)
     upto = max((entry["body"]["seq"] for entry in found), default=0)
     rows = store.ask(Tasks(), timeout=5)
-    listed = {tuple(whom) for entry in found for whom in entry["body"]["tasks"]}
-    passed = {(herald.task_of(row), row["did"]) for row in rows if row["seq"] <= upto}
+    told = (tuple(whom) for entry in found for whom in entry["body"]["tasks"])
+    listed = {(task, did) for task, did in told if "@" not in task}
+    passed = {(account.task_of(row), row["did"]) for row in rows if row["seq"] <= upto}
     return sorted(listed | passed)
 
 
@@ -199,7 +201,7 @@ def test_a_core_killed_between_the_call_and_the_message_tells_after_its_restart(
         assert core.row(thread)["state"] == "open"
     with world.core() as core:
         assert core.task("did:ann")["thread"] == thread
-        core.system.address("herald").ask(herald.Look(whole=True), timeout=5)
+        core.system.address("herald").ask(account.Look(whole=True), timeout=5)
     assert hook.titles == ["A question for you"]
     assert "What is it?" in hook.took[0][1]
 
@@ -226,17 +228,17 @@ def test_a_task_whose_notice_was_lost_in_a_living_core_is_found(tmp_path, monkey
 
 def test_a_crash_after_the_message_tells_at_most_once_more(world, hook, monkeypatch):
     """P4, P18: between the message and the record of it; never again once that is stored."""
-    monkeypatch.setattr(herald, "SOON_SECONDS", HOUR)
+    monkeypatch.setattr(account, "SOON_SECONDS", HOUR)
     world.person("ann", channels=[hook.address])
     with world.core() as core:
         thread = core.submit(query("ann", **SOON))["id"]
         until(lambda: len(hook.took) == 1, "ann is told")
         assert marked(core) == []
-    monkeypatch.setattr(herald, "SOON_SECONDS", 0.02)
+    monkeypatch.setattr(account, "SOON_SECONDS", 0.02)
     with world.core() as core:
         until(lambda: marked(core), "ann is told again, and that is stored")
     with world.core() as core:
-        core.system.address("herald").ask(herald.Look(whole=True), timeout=5)
+        core.system.address("herald").ask(account.Look(whole=True), timeout=5)
         core.act(core.task("did:ann"), "submit", value="x")
         core.ended(thread)
     assert len(hook.took) == 2
@@ -254,7 +256,7 @@ def test_who_was_told_behind_a_waiting_digest_is_not_told_again(world, hook, mai
     assert mail.mails == []
     world.clock.forward(HOUR - 100)
     with world.core(digest_seconds=HOUR) as core:
-        core.system.address("herald").ask(herald.Look(whole=True), timeout=5)
+        core.system.address("herald").ask(account.Look(whole=True), timeout=5)
     assert (hook.titles.count("A question for you"), mail.mails) == (1, [])
     world.clock.forward(101)
     with world.core(digest_seconds=HOUR) as core:
@@ -262,10 +264,108 @@ def test_who_was_told_behind_a_waiting_digest_is_not_told_again(world, hook, mai
     assert (hook.titles.count("A question for you"), len(mail.mails)) == (1, 1)
 
 
+def reminders(core):
+    """The reminders that are durable."""
+    found = core.system.address("phylactery").ask(Query(kind="tick"), timeout=5)
+    return [entry for entry in found if entry["body"]["name"].startswith("remind:")]
+
+
+def test_a_reminder_that_no_channel_took_is_sent_by_the_next_core(world, hook, mail):
+    """P18: once a channel took it, by no core any more; no run is woken, no task made."""
+    world.person("ann", channels=[hook.address], sla_seconds=600)
+    with world.core() as core:
+        thread = core.submit(query("ann", **SOON))["id"]
+        until(lambda: marked(core), "ann is told, and that is stored")
+        hook.failing = 10**9
+        core.forward(301)
+        until(lambda: reminders(core) and hook.refused, "the reminder is due, and not taken")
+    for _ in range(2):
+        with world.core() as core:
+            until(lambda: len(reminders(core)) == 1 and hook.refused > 1, "it is tried again")
+            hook.refused = 0
+    hook.failing = 0
+    with world.core() as core:
+        until(lambda: ticked(core), "that ann is reminded is stored")
+        assert core.executions() == []
+        assert len(core.records(thread, "call")) == 1
+    with world.core() as core:
+        core.system.address("herald").ask(account.Look(whole=True), timeout=5)
+        core.forward(180)
+        until(lambda: len(hook.took) == 3, "the second reminder")
+    assert hook.titles == ["A question for you", *["A question still waits for you"] * 2]
+    assert len(core_tasks(world, thread)) == 1
+
+
+def ticked(core):
+    """Up to where reminders are known to be told."""
+    found = core.system.address("phylactery").ask(Latest("told", account.THREAD), timeout=5)
+    ticks = reminders(core)
+    return bool(found and ticks) and found["body"]["ticks"] >= ticks[0]["seq"]
+
+
+def core_tasks(world, thread):
+    with world.core() as core:
+        return core.system.address("phylactery").ask(Tasks(thread=thread), timeout=5)
+
+
+def test_a_reminder_lost_on_its_way_in_a_living_core_is_found(tmp_path, monkeypatch, world, hook):
+    """P18: its tick is durable, so it is due."""
+    monkeypatch.setattr(herald, "LOOK_SECONDS", 0.1)
+    world.person("ann", channels=[hook.address], sla_seconds=600)
+    with world.core() as core:
+        thread = core.submit(query("ann", **SOON))["id"]
+        until(lambda: marked(core), "ann is told, and that is stored")
+        core.parked()
+        last = core.records(thread)[-1]
+        body = {"name": "remind:primary/0#1:50", "due": last["clock"] + 1}
+        tick = again(last, kind="tick", act="GET", body=body, clock=last["clock"] + 1)
+        core.system.address("phylactery").ask(Append([tick]), timeout=5)
+        until(lambda: len(hook.took) == 2, "ann is reminded")
+        until(lambda: ticked(core), "that is stored")
+    assert hook.titles[1] == "A question still waits for you"
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+def test_whoever_answered_is_not_reminded_by_the_next_core(world, hook, accepted, monkeypatch):
+    """P18: who only promised to answer is."""
+    world.person("ann", channels=[hook.address], sla_seconds=600)
+    with world.core() as core:
+        core.submit(query("ann", **SOON))
+        until(lambda: marked(core), "ann is told, and that is stored")
+        hook.failing = 10**9
+        core.forward(301)
+        until(lambda: hook.refused, "the reminder is not taken")
+        task = core.task("did:ann")
+        core.act(task, "accept" if accepted else "submit", **({} if accepted else {"value": "x"}))
+    hook.failing = 0
+    with world.core() as core:
+        core.system.address("herald").ask(account.Look(whole=True), timeout=5)
+        until(lambda: len(hook.took) == 1 + accepted, "ann is reminded of what she promised")
+    assert hook.titles[1:] == ["A question still waits for you"] * accepted
+
+
+def test_an_account_of_before_reminders_were_kept_reminds_nobody_again(world, hook):
+    """P18: the herald of an older build told of them as well as it could."""
+    world.person("ann", channels=[hook.address], sla_seconds=600)
+    with world.core() as core:
+        core.submit(query("ann", **SOON))
+        core.forward(301)
+        until(lambda: len(hook.took) == 2 and ticked(core), "ann is reminded")
+        store = core.system.address("phylactery")
+        body = store.ask(Latest("told", account.THREAD), timeout=5)["body"]
+        old = record(account.THREAD, "told", {"seq": body["seq"], "tasks": []}, actor="herald",
+                     act="PUT")  # fmt: skip
+        store.ask(Append([old]), timeout=5)
+    with world.core() as core:
+        core.system.address("herald").ask(account.Look(whole=True), timeout=5)
+        core.system.address("herald").ask(account.Look(whole=True), timeout=5)
+    assert len(hook.took) == 2
+
+
 def test_however_many_are_told_at_once_no_record_of_it_is_long(world, monkeypatch):
     """P18: the mark passes them by and by."""
-    monkeypatch.setattr(herald, "LISTED", 2)
-    monkeypatch.setattr(herald, "FEW", 3)
+    monkeypatch.setattr(account, "LISTED", 2)
+    monkeypatch.setattr(account, "FEW", 3)
     world.person("ann")
     with world.core() as core:
         for number in range(7):
@@ -274,8 +374,8 @@ def test_however_many_are_told_at_once_no_record_of_it_is_long(world, monkeypatc
         last = until(lambda: len(rows := store.ask(Tasks(), timeout=5)) == 7 and rows, "tasks")[-1]
 
         def passed():
-            core.system.address("herald").ask(herald.Look(whole=False), timeout=5)
-            found = store.ask(Latest("told", herald.THREAD), timeout=5)
+            core.system.address("herald").ask(account.Look(whole=False), timeout=5)
+            found = store.ask(Latest("told", account.THREAD), timeout=5)
             return found is not None and found["body"]["seq"] >= last["seq"] - 1
 
         until(passed, "the mark passes all")

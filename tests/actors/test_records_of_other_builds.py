@@ -6,10 +6,10 @@ from tests.actors.running import World, query
 from tests.actors.stage import Ear, heard, small_box
 from tests.actors.test_crashes_of_runs import lay_down
 
-from covend.actors import herald, timekeeper
+from covend.actors import account, timekeeper
+from covend.actors.account import Mark, as_mark
 from covend.actors.broker import Broker
 from covend.actors.catalog import Catalog
-from covend.actors.herald import Mark, as_mark
 from covend.actors.messages import Alert
 from covend.actors.standing import Standing, as_body
 from covend.actors.story import wall_clock
@@ -26,7 +26,7 @@ SOON = {"side_effects": {"max_latency_secs": 3600}}
 
 @pytest.fixture
 def world(tmp_path, monkeypatch):
-    monkeypatch.setattr(herald, "SOON_SECONDS", 0.05)
+    monkeypatch.setattr(account, "SOON_SECONDS", 0.05)
     return World(tmp_path / "store.db", monkeypatch)
 
 
@@ -60,11 +60,11 @@ def test_an_unknown_account_of_who_was_told_is_skipped(world, body):
     """P18: the herald starts, and tells who is to be told."""
     world.scripted("one", "an answer")
     world.person("ann", channels=["test://ann"])
-    written(world, stored(herald.THREAD, "told", body))
+    written(world, stored(account.THREAD, "told", body))
     with world.core() as core:
         core.submit(query("ann", **SOON))
         eventually(lambda: world.told, 10, "ann is told")
-        assert herald.THREAD in skipped(core, "told")
+        assert account.THREAD in skipped(core, "told")
         works(core)
 
 
@@ -73,10 +73,10 @@ def test_behind_an_unknown_account_the_last_known_one_counts(world):
     world.person("ann", channels=["test://ann"])
     with world.core() as core:
         core.submit(query("ann", **SOON))
-        eventually(lambda: core.records(herald.THREAD, "told"), 10, "that ann is told is stored")
-    written(world, stored(herald.THREAD, "told", {"format": 9}))
+        eventually(lambda: core.records(account.THREAD, "told"), 10, "that ann is told is stored")
+    written(world, stored(account.THREAD, "told", {"format": 9}))
     with world.core() as core:
-        core.system.address("herald").ask(herald.Look(whole=True), timeout=5)
+        core.system.address("herald").ask(account.Look(whole=True), timeout=5)
         assert skipped(core, "told")
     assert len(world.told) == 1
 
@@ -85,7 +85,7 @@ def test_what_a_herald_stores_is_what_the_next_one_reads(world):
     world.person("ann", channels=["test://ann"])
     with world.core() as core:
         core.submit(query("ann", **SOON))
-        (entry,) = eventually(lambda: core.records(herald.THREAD, "told"), 10, "it is stored")
+        (entry,) = eventually(lambda: core.records(account.THREAD, "told"), 10, "it is stored")
         assert isinstance(as_mark(entry), Mark)
 
 

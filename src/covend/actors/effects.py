@@ -100,8 +100,15 @@ class Effects:
         if calls:
             self.ctx.tell("courier", Withdraw(tuple(calls)))
 
-    def notify(self, k: K, happening: Happening, name: str, dids: tuple[str, ...]) -> None:
-        """Have people told about a task."""
+    def notify(
+        self,
+        k: K,
+        happening: Happening,
+        name: str,
+        dids: tuple[str, ...],
+        ticks: tuple[int, ...] = (),
+    ) -> None:
+        """Have people told about a task; of a reminder, when it was due."""
         call = k.calls[name]
         notice = Notice(
             happening=happening,
@@ -111,6 +118,7 @@ class Effects:
             due=call.deadline,
             asked=call.called,
             accepted=name in self.accepted,
+            ticks=ticks,
         )
         self.ctx.tell("desk", notice)
 

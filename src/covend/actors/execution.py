@@ -245,7 +245,8 @@ class Execution(Actor):
             name = tick.name.removeprefix("remind:").rpartition(":")[0]
             call = k.calls.get(name)
             if call is not None and call.status == "open":
-                self.effects.notify(k, "reminder", name, tuple(inbox.may_speak(k, call)))
+                dids = tuple(inbox.may_speak(k, call))
+                self.effects.notify(k, "reminder", name, dids, (tick.due,))
         self.take("tick", {"name": tick.name, "due": tick.due}, at_least=tick.due)
 
     def word(self, k: K, word: Word) -> None:

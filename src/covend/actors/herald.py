@@ -8,54 +8,36 @@
 
 A task that was withdrawn before its person was told is not told of; afterwards it is, unless it
 was only in a digest. A channel that fails is tried again, ever more slowly, as long as the task
-waits, and the operator is told. Whom new tasks were told to is kept in records: the next core
-tells whoever was not told for certain.
+waits, and the operator is told. Whom new tasks and reminders were told to is kept in records: the
+next core tells whoever was not told for certain. So a reminder is due from the moment its tick is
+durable until a channel took it, across any number of crashes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
-import msgspec
-
-from covend.actors import letters
+from covend.actors import account, letters
+from covend.actors.account import WAITS, Account, Look, Missed, task_of
 from covend.actors.channels import Messengers, Send, named, send
-from covend.actors.inbox import parse_task, task_id
-from covend.actors.legible import legible
-from covend.actors.letters import Letterbox, is_new
+from covend.actors.inbox import parse_task
+from covend.actors.letters import Letterbox, is_new, merged
 from covend.actors.messages import Alert, NewConfig
 from covend.actors.run_messages import Known, Notice, OpenPages, PageClosed
 from covend.actors.story import wall_clock
 from covend.config import Box
 from covend.patterns.responder import Responder
-from covend.phylactery.messages import Append, Query, Tasks
-from covend.phylactery.records import record
-from covend.resolving import resolved
+from covend.phylactery.messages import Query
 from covend.runtime import Actor, ActorError, Exit, MailboxSpec, ReplyError
 
-THREAD = "herald"
 STORE_SECONDS = 30.0
 PAGES_SECONDS = 5.0
 DIGEST_FROM = 3600 * 1_000_000
 """Microseconds that a task must leave for it to wait for the digest."""
-SOON_SECONDS = 1.0
 LOOK_SECONDS = 30.0
 """How often tasks are looked for of which no notice came: it died with whoever had it."""
-FEW = 200
-LISTED = 500
-WAITS = ("open", "accepted")
-
-Told: TypeAlias = tuple[str, str]
-"""A task and a person: whom it was told."""
-
-
-class Mark(msgspec.Struct, frozen=True):
-    """The body of a ``told`` record: every task up to ``seq`` was told, and these above it."""
-
-    seq: int
-    tasks: tuple[Told, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +65,6 @@ class Again:
     channel: str
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """A timer's message: compare who was told with who should be; a ``whole`` look at all."""
-
-    whole: bool
-
-
 class Herald(Actor):
     """See the module. Nothing of a run waits for it."""
 
@@ -105,17 +80,12 @@ class Herald(Actor):
         self.digests: dict[str, dict[str, Notice]] = {}
         self.paged: dict[str, dict[str, Notice]] = {}
         """What an open page was told, by person and task."""
-        self.marked = 0
-        """The ``seq`` up to which every task was told to its person; what follows is above it."""
-        self.heard: set[Told] = set()
-        self.told: set[Told] = set()
-        self.news: list[Told] = []
-        """What is in ``told`` and in no record yet."""
 
     def on_start(self) -> None:
         self.messengers = Messengers(self.through)
-        self.recall()
-        self.ctx.timer("look", SOON_SECONDS, Look(whole=True))  # pages come back meanwhile
+        self.account = Account(self.ctx, self.ask_store)
+        self.account.recall()
+        self.ctx.timer("look", account.SOON_SECONDS, Look(whole=True))  # pages come back meanwhile
 
     def on_stop(self, reason: Exit) -> None:
         self.messengers.close()
@@ -149,13 +119,11 @@ class Herald(Actor):
             if notice.happening == "withdrawn":
                 self.withdrawn(did, notice)
                 continue
-            if is_new(notice):
-                whom = (notice.task, did)
-                if whom in self.heard or whom in self.told:
-                    continue  # it was found in the store before this notice of it came
-                self.heard.add(whom)
+            if not self.account.is_news(did, notice):
+                continue  # it was found in the store before this notice of it came
             if did in notice.live:
-                self.paged.setdefault(did, {})[notice.task] = notice
+                paged = self.paged.setdefault(did, {})
+                paged[notice.task] = merged(paged.get(notice.task), notice)
             else:
                 self.through_channels(did, notice)
 
@@ -168,11 +136,12 @@ class Herald(Actor):
             waited = (self.clock() - notice.asked) / 1e6  # in the last core's digest, perhaps
             left = self.limits.digest_seconds - (waited if is_new(notice) else 0)
             self.ctx.timer(("digest", did), max(0.0, left), Digest(did))
-        self.digests.setdefault(did, {})[notice.task] = notice
+        digest = self.digests.setdefault(did, {})
+        digest[notice.task] = merged(digest.get(notice.task), notice)
 
     def withdrawn(self, did: str, notice: Notice) -> None:
         """Who has not read of it never will; who was told at once, or accepted it, is told."""
-        self.was_told((notice.task, did))
+        self.account.was_told(did, notice)
         unread = [
             kept.pop(notice.task, None)
             for kept in (self.digests.get(did, {}), self.paged.get(did, {}))
@@ -186,12 +155,12 @@ class Herald(Actor):
     def still(self, did: str, notices: Iterable[Notice]) -> tuple[Notice, ...]:
         """Those of the notices that their person has to be told of even now."""
         found: list[Notice] = []
-        states = self.states(did)
+        states = self.account.states(did)
         for notice in notices:
             if self.needed(notice, states):
                 found.append(notice)
             else:
-                self.was_told((notice.task, did))
+                self.account.was_told(did, notice)
         return tuple(found)
 
     def needed(self, notice: Notice, states: dict[str, str]) -> bool:
@@ -199,15 +168,10 @@ class Herald(Actor):
         match notice.happening:
             case "withdrawn":
                 return self.clock() < notice.due
-            case "reminder":
+            case _ if notice.ticks:
                 return states.get(notice.task) in WAITS
             case _:
                 return states.get(notice.task) == "open"
-
-    def states(self, did: str) -> dict[str, str]:
-        """A person's tasks that wait, and whether they were accepted."""
-        rows = [row for state in WAITS for row in self.ask_store(Tasks(did=did, state=state))]
-        return {task_of(row): row["state"] for row in rows}
 
     # ── channels ────────────────────────────────────────────────────────────────────────────
 
@@ -216,7 +180,7 @@ class Herald(Actor):
         channels = self.channels(did)
         if not channels:
             for notice in notices:
-                self.was_told((notice.task, did))
+                self.account.was_told(did, notice)
         for channel in channels:
             box = self.boxes.setdefault((did, channel), Letterbox())
             for notice in notices:
@@ -247,7 +211,7 @@ class Herald(Actor):
             self.failed(news.did, news.channel)
             return
         for notice in box.sent():
-            self.was_told((notice.task, news.did))
+            self.account.was_told(news.did, notice)
         self.send(news.did, news.channel)
 
     def failed(self, did: str, channel: str) -> None:
@@ -261,9 +225,9 @@ class Herald(Actor):
 
     def again(self, did: str, channel: str) -> None:
         box = self.boxes[did, channel]
-        states = self.states(did)
+        states = self.account.states(did)
         for notice in box.resume(lambda notice: self.needed(notice, states)):
-            self.was_told((notice.task, did))
+            self.account.was_told(did, notice)
         self.send(did, channel)
 
     def known(self) -> tuple[Responder, ...]:
@@ -282,64 +246,16 @@ class Herald(Actor):
         ]
         return min(slas, default=float("inf"))
 
-    # ── whom new tasks were told to ─────────────────────────────────────────────────────────
-
-    def was_told(self, whom: Told) -> None:
-        """Count a new task as told; nothing for one that is known to be."""
-        if whom in self.heard and whom not in self.told:
-            self.told.add(whom)
-            if not self.news:
-                self.ctx.timer("mark", SOON_SECONDS, Look(whole=False))
-            self.news.append(whom)
-
-    def recall(self) -> None:
-        """Read back who was told; where that cannot be read, who waits is told once more (P18)."""
-        newest = self.ask_store(Query(kind="told", thread=THREAD, limit=1))
-        marks = legible(self.ctx, newest, as_mark)
-        if newest and not marks:
-            marks = legible(self.ctx, self.ask_store(Query(kind="told", thread=THREAD)), as_mark)
-        self.marked = marks[0].seq if marks else 0
-        after = Query(kind="told", thread=THREAD, after=self.marked)
-        for mark in legible(self.ctx, self.ask_store(after), as_mark):
-            self.told.update(mark.tasks)
+    # ── what waits, and of which no notice came ─────────────────────────────────────────────
 
     def look(self, whole: bool) -> None:
-        """Take up tasks that wait and of which no notice came, and store who was told (P4)."""
-        rows = self.ask_store(Tasks(after=self.marked, limit=None if whole else FEW))
-        upto = rows[-1]["seq"] if rows else self.marked
-        if not whole and len(rows) == FEW:
-            upto -= 1  # its record may have made more tasks
-        missed: list[dict[str, Any]] = []
-        for row in rows:
-            whom = (task_of(row), row["did"])
-            if row["state"] == "open" and whom not in self.told:
-                upto = min(upto, row["seq"] - 1)
-                if whom not in self.heard:
-                    missed.append(row)
-        covered = {(task_of(row), row["did"]) for row in rows if row["seq"] <= upto}
-        self.mark(upto, [whom for whom in self.news if whom not in covered])
-        self.told -= covered
-        self.heard -= covered
+        """Take it up; pages that are open come first here as well (P4)."""
+        missed = self.account.look(whole)
         live = self.open_pages() if missed else ()
-        for row in missed:
-            self.notify(as_notice(row, live))
+        for one in missed:
+            self.notify(as_notice(one, live))
         if whole:
             self.ctx.timer("look", LOOK_SECONDS, Look(whole=True))
-
-    def mark(self, upto: int, above: list[Told]) -> None:
-        """Store that all were told up to here, and these above it: the next core tells the others.
-
-        Of many only some at a time, so that no record grows without bound.
-        """
-        listed, self.news = above[:LISTED], above[LISTED:]
-        if self.news:
-            self.ctx.timer("mark", SOON_SECONDS, Look(whole=False))
-        if upto <= self.marked and not listed:
-            return
-        self.marked = max(self.marked, upto)
-        body = {"seq": self.marked, "tasks": [list(whom) for whom in listed]}
-        entry = record(THREAD, "told", body, actor="herald", act="PUT")
-        self.ctx.tell("phylactery", Append([entry]))
 
     def open_pages(self) -> tuple[str, ...]:
         """Whose page is open; nobody's while the desk is away."""
@@ -362,24 +278,17 @@ class Herald(Actor):
         return self.ctx.ask("phylactery", question, timeout=STORE_SECONDS)
 
 
-def as_mark(entry: dict[str, Any]) -> Mark:
-    """What a ``told`` record says; raises ``msgspec.ValidationError``."""
-    return msgspec.convert(entry["body"], resolved(Mark))
-
-
-def task_of(row: dict[str, Any]) -> str:
-    """The name of the task in this row of the store."""
-    return task_id(row["thread"], f"{row['slot']}#{row['attempt']}")
-
-
-def as_notice(row: dict[str, Any], live: tuple[str, ...]) -> Notice:
-    """The notice of a task that was found in the store."""
+def as_notice(missed: Missed, live: tuple[str, ...]) -> Notice:
+    """The notice of what was found in the store."""
+    row = missed.row
     return Notice(
-        happening="assigned",
+        happening=missed.happening,
         task=task_of(row),
         dids=(row["did"],),
         question=None,
         due=row["due"],
         asked=row["opened"],
         live=live,
+        accepted=row["state"] == "accepted",
+        ticks=missed.ticks,
     )

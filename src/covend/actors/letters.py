@@ -6,7 +6,7 @@ Pure: the herald sends it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from covend.actors.run_messages import Notice
@@ -76,7 +76,7 @@ class Letterbox:
         earlier = self.waiting.pop(notice.task, None)
         if notice.happening == "withdrawn" and is_new(earlier):
             return
-        self.waiting[notice.task] = notice
+        self.waiting[notice.task] = merged(earlier, notice)
 
     def take(self) -> tuple[Notice, ...]:
         """What is to be sent now: nothing while a message is under way, or in a pause."""
@@ -112,6 +112,15 @@ class Letterbox:
     def empty(self) -> bool:
         """Whether nothing waits and nothing is under way."""
         return not self.waiting and not self.under_way
+
+
+def merged(earlier: Notice | None, later: Notice) -> Notice:
+    """One message for both: who is reminded of what they have not heard of hears of it first."""
+    if earlier is None:
+        return later
+    unheard = is_new(earlier) and later.happening == "reminder"
+    happening = earlier.happening if unheard else later.happening
+    return replace(later, happening=happening, ticks=(*earlier.ticks, *later.ticks))
 
 
 def is_new(notice: Notice | None) -> bool:

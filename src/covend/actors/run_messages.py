@@ -123,6 +123,7 @@ class Notice:
 
     ``dids`` are who is to be told; a ``question`` of None is read when it is needed. ``live`` are
     those whose page is open and was told. ``accepted`` says that somebody promised an answer.
+    ``ticks`` are the clocks at which its reminders were due.
     """
 
     happening: Happening
@@ -133,6 +134,7 @@ class Notice:
     asked: int
     live: tuple[str, ...] = ()
     accepted: bool = False
+    ticks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
