@@ -105,3 +105,11 @@ def test_signals_to_the_whole_group_end_no_guard(tmp_path):
 def test_a_program_that_cannot_be_run_is_said_before_it_is_tried(name):
     with pytest.raises(FileNotFoundError):
         guarded([name])
+
+
+def test_a_guarded_command_hears_the_signals_that_its_guard_does_not():
+    with subprocess.Popen(
+        guarded(["sh", "-c", "kill -TERM $$"]), start_new_session=True
+    ) as process:
+        assert process.wait(10) == -signal.SIGTERM
+        os.killpg(process.pid, signal.SIGKILL)

@@ -19,7 +19,9 @@ from covend.runtime.process import spawner
 # sent to the whole group short of SIGKILL ends no guard; a pipe that cannot be opened is one that
 # has ended.
 _SCRIPT = """
-( { trap '' HUP INT QUIT TERM; read -r _ <"$0"; kill -KILL -$$; } >/dev/null 2>&1 & )
+trap '' HUP INT QUIT TERM
+( { read -r _ <"$0"; kill -KILL -$$; } >/dev/null 2>&1 & )
+trap - HUP INT QUIT TERM
 exec "$@"
 """
 
