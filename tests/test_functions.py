@@ -85,3 +85,15 @@ def test_what_could_never_answer_is_known_before_it_is_asked(name, problem):
     """P8, X6: such a responder is not registered."""
     found = functions.problem(name)
     assert found == problem if problem is None else problem in found
+
+
+def test_whether_a_function_is_there_is_said_without_loading_it(monkeypatch):
+    """Its package may take long to load, or fail."""
+
+    class Entry:
+        def load(self):
+            raise ImportError("broken")
+
+    monkeypatch.setattr(functions, "installed", lambda: {"heavy": Entry()})
+    assert functions.problem("heavy:x") is None
+    assert "no function is called 'light'" in functions.problem("light")

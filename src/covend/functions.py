@@ -112,7 +112,10 @@ def find(name: str) -> tuple[Function, str]:
 
 
 def problem(name: str) -> str | None:
-    """Why nobody could ever be answered by what ``NAME:ARGUMENT`` names, or None."""
+    """Why nobody could ever be answered by what ``NAME:ARGUMENT`` names, or None; loads nothing."""
+    bare, _, argument = name.partition(":")
+    if bare in installed():
+        return None
     try:
         function, argument = find(name)
         if function is regex:

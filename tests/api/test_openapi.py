@@ -53,6 +53,12 @@ def test_the_operations_have_names_of_their_own():
     assert len(names) == len(set(names))
 
 
+def test_it_is_said_what_becomes_of_a_responder_of_the_file():
+    """P8: an operator reads there why it is refused."""
+    found = document(operations())["paths"]["/api/responders/{id}"]
+    assert "is refused with 409, which names the file" in found["delete"]["description"]
+
+
 ENDLESS = "/api/inbox/events"
 LABELS = [f"{one.method} {one.path}" for one in operations() if one.path != ENDLESS]
 

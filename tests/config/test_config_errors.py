@@ -403,6 +403,14 @@ def test_no_secret_is_echoed(errors_of):
 
 
 RESPONDERS = {
+    "a function that is none": (
+        'kind = "pattern"\nfunction = "not-installed:x"',
+        "$.responder[0].function: no function is called 'not-installed': there are arithmetic, ",
+    ),
+    "a function that could never answer": (
+        'kind = "pattern"\nfunction = "regex:("',
+        "$.responder[0].function: '(' is no regular expression",
+    ),
     "an llm without its model": ('kind = "llm"', "$.responder[0]: an llm needs its 'model'"),
     "a model that nobody serves": (
         'kind = "llm"\nmodel = "nobody"',

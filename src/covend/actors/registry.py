@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -46,6 +47,7 @@ class Registry(Actor):
     mailbox: ClassVar[MailboxSpec] = MailboxSpec(bound=10_000, policy="block")
 
     def __init__(self, box: Box) -> None:
+        self.box = box
         self.given = from_config(box)
         self.put: dict[str, Responder] = {}
         self.standings: dict[str, Standing] = {}
@@ -74,6 +76,7 @@ class Registry(Actor):
             case Save():
                 self.save()
             case NewConfig():
+                self.box = message.box
                 self.given = from_config(message.box)
             case _:
                 pass
@@ -85,8 +88,19 @@ class Registry(Actor):
     def known(self) -> tuple[Responder, ...]:
         """Everybody, with trust, delay and availability as of now."""
         now = time.time_ns() // 1000
-        merged = {**self.given, **self.put}
-        return tuple(self.as_learned(one, now) for _, one in sorted(merged.items()))
+        return tuple(self.as_learned(one, now) for _, one in sorted(self.merged().items()))
+
+    def merged(self) -> dict[str, Responder]:
+        """Who is registered goes before the configuration; what was retired of that hides nothing.
+
+        So a responder that was registered over one of the file's leaves that in force (P8).
+        """
+        put = {
+            name: one
+            for name, one in self.put.items()
+            if one.status != "retired" or name not in self.given
+        }
+        return {**self.given, **put}
 
     def as_learned(self, responder: Responder, now: int) -> Responder:
         standing = self.standings.get(responder.id)
@@ -122,15 +136,29 @@ class Registry(Actor):
             responder = msgspec.convert(given, resolved(Responder))
         except msgspec.ValidationError as error:
             return refused(422, [str(error)])
-        if found := problems(responder):
+        if found := problems(responder, self.box.serving()):
             return refused(422, found)
+        if responder.status == "retired" and responder.id in self.given:
+            return refused(409, [self.configured(responder.id)])
         return self.keep(responder)
 
     def retire(self, name: str) -> dict[str, Any]:
-        known = {**self.given, **self.put}
+        """Ask a registered one no more; one that the configuration gives can only go from there."""
+        known = self.merged()
         if name not in known:
             return refused(404, [f"no responder is called {name!r}"])
+        if known[name] is self.given.get(name):
+            return refused(409, [self.configured(name)])
         return self.keep(msgspec.structs.replace(known[name], status="retired"))
+
+    def configured(self, name: str) -> str:
+        """Why a responder of the configuration is not retired here, and what would be right."""
+        listed = {entry.name for entry in self.box.responder}
+        what = "configured" if name in listed else "a model of this box, configured"
+        return (
+            f"{name!r} is {what} in {self.box.source}: take it out there, or say "
+            "`available = false` of a responder there"
+        )
 
     def keep(self, responder: Responder) -> dict[str, Any]:
         body = {"responder": to_data(responder)}
@@ -158,7 +186,8 @@ def as_standings(entry: dict[str, Any]) -> dict[str, Standing]:
 
 def refused(status: int, found: list[str]) -> dict[str, Any]:
     """A refusal as ``covend.questions`` wants it."""
-    code = {404: "not_found", 422: "invalid_responder"}.get(status, "unavailable")
+    codes = {404: "not_found", 409: "configured", 422: "invalid_responder"}
+    code = codes.get(status, "unavailable")
     return {
         "refused": {
             "status": status,
@@ -196,8 +225,8 @@ RENAMED = {
 """What a box file calls otherwise than a query."""
 
 
-def problems(responder: Responder) -> list[str]:
-    """What keeps a responder from being asked."""
+def problems(responder: Responder, serving: Collection[str]) -> list[str]:
+    """What keeps a responder from being asked; ``serving`` is what this box serves."""
     found: list[str] = []
     needs = {
         "llm": bool(responder.model),
@@ -215,6 +244,13 @@ def problems(responder: Responder) -> list[str]:
         found.append("'id' must have 1 to 200 characters")
     if not needs[responder.kind]:
         found.append(lacks[responder.kind])
+    local = responder.kind == "llm" and responder.endpoint is None
+    if local and responder.model and responder.model not in serving:
+        there = ", ".join(sorted(serving)) or "nothing"
+        found.append(
+            f"no soulstone of this box serves {responder.model!r}, it serves {there}; "
+            "a model elsewhere needs its 'endpoint'"
+        )
     if responder.function is not None and (wrong := functions.problem(responder.function)):
         found.append(wrong)
     for name in ("endpoint", "url"):

@@ -69,6 +69,7 @@ def _operation(one: Operation, ref: dict[type[msgspec.Struct], dict[str, Any]]) 
         responses["415"] = {"description": "The body is no JSON.", "content": problem}
     found: dict[str, Any] = {
         "summary": one.summary,
+        **({"description": one.about} if one.about else {}),
         "operationId": _name(one),
         "tags": [one.path.split("/")[2]],
         "parameters": _parameters(one),

@@ -48,6 +48,7 @@ class Operation:
     """One method of one path; ``answers`` has every status it may give, but the common ones.
 
     A body that is ``unread`` goes on as plain data, to whoever finds everything wrong with it.
+    ``about`` says what the summary leaves open.
     """
 
     method: Method
@@ -60,6 +61,7 @@ class Operation:
     answers: Mapping[int, type[msgspec.Struct] | Stream | None]
     returns: Mapping[str, str]
     unread: bool = False
+    about: str = ""
 
 
 class Call(Generic[P, B]):
@@ -107,11 +109,12 @@ def operation(
     headers: Mapping[str, str] | None = None,
     returns: Mapping[str, str] | None = None,
     unread: bool = False,
+    about: str = "",
 ) -> Callable[[Callable[[Call[P, B]], Awaitable[Response[Any]]]], HTTPRouteHandler]:
     """Make a Litestar route of a function from ``Call`` to response."""
     said = Operation(
         method, path, summary, params, body, body_required, headers or {}, answers, returns or {},
-        unread,
+        unread, about,
     )  # fmt: skip
 
     def decorate(function: Callable[[Call[P, B]], Awaitable[Response[Any]]]) -> HTTPRouteHandler:

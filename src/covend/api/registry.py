@@ -35,8 +35,15 @@ async def show(call: Call[Nothing, Nothing]) -> Response[Any]:
     return reply(await _find(call))
 
 
-@operation("PUT", "/api/responders/{id}", "Register or change a responder", body=Responder,
-           answers={200: Responder, 409: ProblemDetails, 422: ProblemDetails})  # fmt: skip
+@operation(
+    "PUT",
+    "/api/responders/{id}",
+    "Register or change a responder",
+    body=Responder,
+    answers={200: Responder, 409: ProblemDetails, 422: ProblemDetails},
+    about="It goes before one of the same id in the configuration file, which only the file can "
+    "retire: that is refused with 409. A model of this box must be one that it serves.",
+)
 async def put(call: Call[Nothing, Responder]) -> Response[Any]:
     """Register a responder, or change what is registered under its id (P8)."""
     name, wanted = call.part("id"), call.body
@@ -53,8 +60,15 @@ async def put(call: Call[Nothing, Responder]) -> Response[Any]:
     return reply(await _find(call))
 
 
-@operation("DELETE", "/api/responders/{id}", "Retire a responder",
-           answers={204: None, 404: ProblemDetails, 409: ProblemDetails})  # fmt: skip
+@operation(
+    "DELETE",
+    "/api/responders/{id}",
+    "Retire a responder",
+    answers={204: None, 404: ProblemDetails, 409: ProblemDetails},
+    about="One that was registered is asked no more; where it was registered over one of the "
+    "configuration file, that is in force again. One of the file is refused with 409, which names "
+    "the file: it goes from there.",
+)
 async def remove(call: Call[Nothing, Nothing]) -> Response[Any]:
     """Ask it no more; runs that asked it already go on."""
     await call.desk.ask(RemoveResponder(call.part("id")))

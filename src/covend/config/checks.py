@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import msgspec
 
+from covend import functions
 from covend.config.convert import Converter, Report
 from covend.config.errors import Path, did_you_mean
 from covend.config.folders import MAX_RUN_DIR
@@ -306,6 +307,8 @@ class Checks:
                     f"no soulstone of this box serves {entry.model!r}{hint}; a model elsewhere "
                     "needs its 'endpoint'",
                 )
+            if entry.function is not None and (problem := functions.problem(entry.function)):
+                self.report((*at, "function"), problem)
             for key in ("endpoint", "url"):
                 address = getattr(entry, key)
                 if address is not None and not address.startswith(("http://", "https://")):
