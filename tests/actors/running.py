@@ -17,7 +17,7 @@ from covend.actors.timekeeper import Look, Timekeeper
 from covend.config import Queries, ResponderEntry
 from covend.phylactery.actor import Phylactery
 from covend.phylactery.messages import Query, Tasks, Thread
-from covend.protocol import JobFinished, SubmitJob
+from covend.protocol import CancelJob, JobFinished, SubmitJob
 from covend.questions import ActOnTask, CancelQuery, ListTasks, RecordsOf, ShowQuery, SubmitQuery
 from covend.runtime import Actor, ReplyError, ThreadSystem
 from covend.supervisors import (
@@ -65,6 +65,8 @@ class Broker(Actor):
             news = JobFinished(message.id, error, [] if error else [result])
             self.ctx.tell(self.ctx.system.address(message.tell), news)
             return message.id
+        if isinstance(message, CancelJob):
+            self.world.cancelled.append(message)
         return None
 
 
@@ -85,6 +87,7 @@ class World:
         self.answers = {}
         self.called = []
         self.jobs, self.submitted, self.paid, self.told = {}, [], [], []
+        self.cancelled = []
         self.through = self.tell
         self.entries = []
         self.held = threading.Event()
@@ -206,6 +209,12 @@ class Core:
 
     def ends(self, thread):
         return self.records(thread, "intend")[0]["body"]["ends"]
+
+    def finish_job(self, name, result=None, **more):
+        """A ghoul has ended a job, with this or with an error."""
+        results = [] if result is None else [result]
+        news = JobFinished(name, more.pop("error", None), results, **more)
+        self.system.address("courier").tell(news)
 
     def cancel(self, thread):
         return self.ask(CancelQuery(thread))

@@ -12,6 +12,7 @@ from covend.actors import ghoul as ghoul_module
 from covend.actors.broker import Broker
 from covend.actors.catalog import Catalog
 from covend.actors.ghoul import Ghoul, StepResult
+from covend.actors.jobs import UNCLEAR
 from covend.actors.messages import CapabilitiesOpen, DrainGhouls, Reopen, Snapshot
 from covend.protocol import (
     CancelJob,
@@ -393,3 +394,90 @@ def test_a_job_that_nobody_works_on_is_cancelled_and_one_under_way_is_not(stage)
     ended = {news.id: news.error for news in heard(told, JobFinished)}
     assert ended == {"first": None, "second": "withdrawn before anybody worked on it"}
     assert stage.calls.begun == ["first/0"]
+
+
+# ── what must not be made twice (P4) ─────────────────────────────────────────────────────────
+
+
+def submit_once(stage, steps=STEPS):
+    order = SubmitJob("a", [Step("/v1/x", {})] * steps, id="j", tell="listener@core", once=True)
+    told = []
+    stage.system.spawn(Ear, told, name="listener")
+    stage.broker.ask(order, timeout=5.0)
+    stage.system.advance(0.05)
+    return told
+
+
+def restart_ghoul(stage, again=True):
+    ghoul = stage.system.find("ghoul-0")
+    ghoul.stop()
+    stage.system.join(ghoul)
+    if again:
+        stage.system.spawn(Ghoul, "http://127.0.0.1:1", "ghoul-0@core", name="ghoul-0")
+
+
+def lost(told):
+    return [(news.error, news.unclear) for news in heard(told, JobFinished)]
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_a_job_that_says_once_ends_when_its_ghoul_dies_in_the_middle_of_a_step(stage, again):
+    """P4: nobody knows whether the step was made; the ghoul is started again, or stays silent."""
+    told = submit_once(stage)
+    restart_ghoul(stage, again)
+    stage.system.advance(8.0)
+    assert lost(told) == [(UNCLEAR, True)]
+    assert stage.calls.begun == [] and len(stage.calls.open) == 1
+    assert stage.show()["status"] == "failed"
+
+
+def test_any_other_job_makes_the_step_again(stage):
+    """P4: at least once, since it costs time and no money."""
+    stage.submit()
+    stage.system.advance(0.05)
+    restart_ghoul(stage)
+    stage.system.advance(8.0)
+    assert len(stage.calls.open) == 2
+    stage.calls.end_all(stage.system)
+    assert stage.show()["status"] == "done"
+
+
+def test_a_job_that_says_once_is_handed_on_where_it_was_put_down(stage):
+    """S17: parked between two steps, or refused by the gate, nothing of the next step was made."""
+    told = submit_once(stage)
+    stage.drain(epoch=2)
+    stage.calls.end_one()
+    stage.system.advance(0.1)
+    assert stage.show()["parked"] == 1
+    stage.broker.tell(CapabilitiesOpen(EVERY, frozenset()))
+    stage.calls.answers["j/1"] = {"refused": "503: full"}
+    stage.system.advance(0.1)
+    stage.calls.end_one()
+    stage.system.advance(0.1)
+    stage.calls.answers.clear()
+    stage.calls.end_all(stage.system)
+    assert [(news.error, len(news.results)) for news in heard(told, JobFinished)] == [(None, STEPS)]
+
+
+def test_a_job_that_says_once_ends_when_the_gate_breaks_off_its_step(stage):
+    """P4: the request had been sent."""
+    told = submit_once(stage)
+    stage.calls.answers["j/0"] = {"refused": "ConnectionResetError", "begun": True}
+    stage.calls.end_one()
+    stage.system.advance(0.5)
+    assert lost(told) == [(UNCLEAR, True)]
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_a_restarted_broker_knows_which_job_somebody_may_be_in_the_middle_of(stage, alive):
+    """P4: a ghoul that lives keeps its job; of one that died nobody knows."""
+    submit_once(stage)
+    stage.broker.stop()
+    stage.system.join(stage.broker)
+    if not alive:
+        restart_ghoul(stage)
+    stage.start_broker()
+    stage.system.advance(6.0)
+    assert stage.show()["status"] == ("running" if alive else "failed")
+    stage.calls.end_all(stage.system)
+    assert stage.show()["error"] == (None if alive else UNCLEAR)

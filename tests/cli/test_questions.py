@@ -181,6 +181,22 @@ def test_every_story_can_be_drawn(name):
             assert f"{record['body']['slot']}#{record['body']['attempt']}" in drawn.get()
 
 
+def test_a_late_answer_is_drawn_as_late_with_what_it_cost_in_the_end():
+    """P12, P13: after the end the bill goes on."""
+    records = thread("single_shot_late_answer_is_billed")
+    records[-1]["body"]["late"] = True
+    query, opened = records[0]["body"]["query"], records[0]["clock"]
+    know = next(record["body"] for record in records if record["kind"] == "know")
+    story = {"id": "q-1", "query": query, "opened": opened, "know": know}
+    spent = {"settled": 0.5, "reserved": 0.0}
+    assert "late ok $0.3000" in line(records[-1]).plain
+    for more, bill in (({"spent": spent}, "$0.5000\n"), ({}, "$0.2000 (perhaps $0.5000 more)\n")):
+        with (console := Console(width=200, file=StringIO())).capture() as drawn:
+            console.print(tree({**story, **more}, records))
+        assert "primary/1#1 b  0.00 s  late ok $0.3000" in drawn.get()
+        assert bill in drawn.get()
+
+
 def test_a_query_that_is_not_there_is_said_so(box, desk, covend):
     desk()
     run = covend("query", "show", "q-none", "--run-dir", box.run_dir, status=1)

@@ -187,8 +187,7 @@ class Courier(Actor):
                 for name in names:
                     self.forget(name)
             case Withdraw(calls=names):
-                for name in names:
-                    self.withdraw(name)
+                self.take_back(names)
             case Overdue(name=name):
                 self.overdue(self.errands[name])
             case GiveUp(name=name):
@@ -264,7 +263,7 @@ class Courier(Actor):
         """Send out what waits for its turn, as many at once as the configuration allows."""
         while self.waiting and self.out < self.max_calls:
             errand = self.errands.get(self.waiting.popleft())
-            if errand is not None and errand.answer is None and not errand.begun:
+            if errand is not None and not (errand.begun or errand.withdrawn):
                 self.out += 1
                 errand.out = errand.begun = True
                 self.send(errand)
@@ -383,6 +382,14 @@ class Courier(Actor):
             self.next_ones()
 
     # ── what nobody waits for any more (P12, P14) ───────────────────────────────────────────
+
+    def take_back(self, names: tuple[str, ...]) -> None:
+        """Withdraw all of these; none of them gets the turn of another."""
+        for name in names:
+            if name in self.errands:
+                self.errands[name].withdrawn = True
+        for name in names:
+            self.withdraw(name)
 
     def overdue(self, errand: Errand) -> None:
         """Nobody waits for it beyond its deadline; what did not get its turn never will."""

@@ -70,6 +70,7 @@ def call(k: K, name: str) -> dict[str, Any]:
         "called": one.called,
         "deadline": one.deadline,
         "cost": usd(one.settled),
+        "late": name in k.late,
     }
     if one.problem is not None:
         found["problem"] = one.problem

@@ -77,10 +77,15 @@ def ending(story: Mapping[str, Any]) -> RenderableType:
         why.append(short(story["query"]["responders"]))
     if why:
         head.append("  " + ": ".join(why))
-    cost: dict[str, float] = know.get("cost") or {}
-    if cost.get("settled"):
-        head.append(f"  ${cost['settled']:.4f}", "dim")
+    head.append(bill(story.get("spent") or know.get("cost") or {}), "dim")
     return Group(head, Text(shown(know["answer"]))) if know.get("answer") is not None else head
+
+
+def bill(cost: Mapping[str, float]) -> str:
+    """What it cost, late answers included, and what it may cost yet; empty for nothing (P13)."""
+    settled, reserved = cost.get("settled"), cost.get("reserved")
+    text = f"  ${settled or 0:.4f}" if settled or reserved else ""
+    return f"{text} (perhaps ${reserved:.4f} more)" if reserved else text
 
 
 def rejection(audit: Mapping[str, Any]) -> str:
@@ -156,7 +161,7 @@ def _who(body: Mapping[str, Any]) -> Text:
 def _outcome(body: Mapping[str, Any]) -> Text:
     status = str(body["status"])
     style = "green" if status in GOOD else "yellow" if status in WAITING else "red"
-    text = Text(status, style)
+    text = Text("late " if body.get("late") else "", "yellow").append(status, style)
     if body.get("confidence") is not None:
         text.append(f" {body['confidence']:.2f}")
     if body.get("cost"):
