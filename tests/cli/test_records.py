@@ -1,24 +1,28 @@
 """`covend check`, `export`, `import`, `replay` and `salvage` on real stores (D5)."""
 
 import json
+import subprocess
+import sys
 
+import apsw
 import pytest
 import typer
 from tools.golden.stories import STORIES
 
 from covend.actors.story import ACTS
 from covend.cli import records
+from covend.cli.replaying import SHARE
 from covend.phylactery.records import record
 from covend.phylactery.store import open_store
 
 
-def told_by(name, other=False):
+def told_by(name, other=False, thread="q-play"):
     """A story as records of a store; ``other`` changes what was derived."""
     last, found = None, []
     for entry in STORIES[name]().records:
         answer = {"answer": "something else"} if other and entry.kind == "know" else {}
         last = record(
-            "q-play",
+            thread,
             entry.kind,
             entry.body | answer,
             actor="execution",
@@ -46,8 +50,6 @@ def test_a_sound_store_is_said_to_be_sound(store, covend):
 
 
 def test_a_forged_record_is_found_and_named(store, covend):
-    import apsw
-
     db = apsw.Connection(str(store))
     db.execute("UPDATE record SET body = replace(body, 'yes', 'no!') WHERE kind = 'know'")
     db.close()
@@ -115,6 +117,33 @@ def test_a_record_that_does_not_follow_from_its_inputs_is_told(covend, tmp_path)
     told = covend("replay", "q-play", "--store", "a.db", status=1).stdout
     assert "is not what its inputs lead to" in told
     assert "something else" in told
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_several_processes_tell_what_one_tells(covend, tmp_path, damaged):
+    """P2: every query in its order, the one that differs and the store that is damaged too."""
+    box = open_store(tmp_path / "a.db")
+    for number in range(SHARE + 3):
+        name = f"q-play{number}"
+        story = told_by("single_shot_nobody_to_ask", other=number == SHARE + 1, thread=name)
+        box.append(story)
+    box.close()
+    if damaged:
+        db = apsw.Connection(str(tmp_path / "a.db"))
+        db.execute("UPDATE record SET clock = clock + 1 WHERE seq = (SELECT max(seq) FROM record)")
+        db.close()
+    one = covend("replay", "--store", "a.db", "--json", "--jobs", 1, status=1)
+    # A program of its own: those who fork for it stay until it ends.
+    words = [sys.executable, "-m", "covend.cli", "replay", "--store", "a.db", "--json", "-j", "2"]
+    two = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert two.returncode == 1
+    assert (two.stdout, two.stderr) == (one.stdout, one.stderr)
+    if damaged:
+        assert "its content is not what its id names" in one.stderr
+    else:
+        found = json.loads(one.stdout)
+        assert [line["id"] for line in found] == [f"q-play{n}" for n in range(SHARE + 3)]
+        assert [line["differs"] for line in found].index(True) == SHARE + 1
 
 
 def test_what_is_not_there_is_said(store, covend):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -21,7 +21,6 @@ from covend.cli.shared import (
 )
 
 if TYPE_CHECKING:
-    from covend.patterns.step import Replayed
     from covend.phylactery.store import Store
 
 StoreOption = Annotated[
@@ -32,6 +31,20 @@ StoreOption = Annotated[
         show_default=False,
     ),
 ]
+JobsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs",
+        "-j",
+        min=1,
+        help="Processes that share the work; left out: one a core where there are many queries.",
+        show_default=False,
+    ),
+]
+MANY_TO_WAIT_FOR = 1000
+"""From so many queries on, a replay shows how far it is."""
+
+T = TypeVar("T")
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="A query's id, or any thread's.")]
 
 
@@ -99,13 +112,16 @@ def replay(
     id_: Annotated[str | None, typer.Argument(metavar="ID", help="Left out: every query.")] = None,
     store: StoreOption = None,
     config: ConfigOption = None,
+    jobs: JobsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Rebuild queries from their records, and compare all that follows from them byte for byte."""
-    found: list[dict[str, Any]] = []
+    from covend.cli.replaying import replayed_all
+
     with opened(store, config) as box:
-        for name in [id_] if id_ else [row["id"] for row in box.threads()]:
-            found.append(replayed(box, name))
+        names = [id_] if id_ else [row["id"] for row in box.threads()]
+    with store_errors():
+        found = list(with_progress(replayed_all(store or where(config), names, jobs), len(names)))
     if as_json:
         print_json(found)
     else:
@@ -133,16 +149,24 @@ def salvage(
 @contextmanager
 def opened(store: str | None, config: Path | None, write: bool = False) -> Generator[Store]:
     """The store that was named, or the box's; what goes wrong with it ends the command."""
-    from covend.phylactery.errors import Conflict, StoreError
-    from covend.phylactery.records import BadRecord
     from covend.phylactery.store import open_store
 
-    try:
+    with store_errors():
         box = open_store(store or where(config), read_only=not write)
         try:
             yield box
         finally:
             box.close()
+
+
+@contextmanager
+def store_errors() -> Generator[None]:
+    """What goes wrong with a store ends the command."""
+    from covend.phylactery.errors import Conflict, StoreError
+    from covend.phylactery.records import BadRecord
+
+    try:
+        yield
     except (StoreError, Conflict, BadRecord) as error:
         fail(str(error), Status.FAILED)
 
@@ -183,31 +207,10 @@ def prepare(config: Path | None) -> None:
         fail(str(error), Status.WRONG)
 
 
-def replayed(box: Store, name: str) -> dict[str, Any]:
-    """Where a query stands by its records, or where these differ from what follows from them."""
-    from covend.actors.story import ACTS
-    from covend.patterns.step import Quarantined, replay
-
-    every = list(box.entries(name))
-    # What others wrote into the thread, such as who takes part in a join, is no part of the run.
-    entries = [entry for entry in every if entry.record.kind in ACTS]
-    told: dict[str, Any] = {"id": name, "records": len(every), "differs": False}
-    if not every:
-        return told | {"stands": "there is no such thread", "differs": True}
-    if not entries:
-        return told | {"stands": f"has not begun: {every[-1].record.kind}"}
-    if any(entry.purged for entry in entries):
-        return told | {"stands": "its working records were purged; its answer is kept"}
-    try:
-        return told | {"stands": standing(replay(name, (entry.record for entry in entries)))}
-    except (Quarantined, ValueError) as error:
-        return told | {"stands": str(error), "differs": True}
-
-
-def standing(run: Replayed) -> str:
-    """One line: how it ended, or what it waits for."""
-    if run.k.ended is not None:
-        return str(run.k.ended["status"])
-    waits = [call.id for call in run.k.calls.values() if call.status == "open"]
-    after = f"; {len(run.missing)} records still to be written" if run.missing else ""
-    return f"waits for {', '.join(waits) or 'nothing'}{after}"
+def with_progress(found: Iterator[T], of: int) -> Iterator[T]:
+    """The same, with a bar on standard error where somebody may be waiting for many."""
+    if of < MANY_TO_WAIT_FOR or not sys.stderr.isatty():
+        yield from found
+        return
+    with typer.progressbar(found, of, file=sys.stderr) as shown:
+        yield from shown

@@ -1,0 +1,105 @@
+"""Many queries rebuilt from their records, on several processor cores where there are many (P2).
+
+Queries are independent of each other, so each process reads its own share of them from the store.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from covend.actors.story import ACTS
+from covend.patterns.step import Quarantined, replay
+from covend.phylactery.errors import StoreError
+from covend.phylactery.store import Store, open_store
+
+if TYPE_CHECKING:
+    from covend.patterns.step import Replayed
+
+Told = dict[str, Any]
+
+SHARE = 250
+"""How many queries a process takes at once."""
+
+MANY = 4 * SHARE
+"""From so many queries on, beginning more processes takes less time than they save."""
+
+
+def cores() -> int:
+    """How many processor cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def replayed_all(
+    where: str | Path, names: Sequence[str], jobs: int | None = None
+) -> Iterator[Told]:
+    """Where each of these queries stands, in their order; see ``replayed``.
+
+    ``jobs`` is how many processes share the work; None: one a core where there are many queries.
+    Raises ``StoreError`` where the store cannot be read.
+    """
+    shares = [names[at : at + SHARE] for at in range(0, len(names), SHARE)]
+    jobs = min(jobs or (cores() if len(names) >= MANY else 1), len(shares))
+    if jobs <= 1:
+        store = open_store(where, read_only=True)
+        try:
+            yield from (replayed(store, name) for name in names)
+        finally:
+            store.close()
+        return
+    # Processes that begin with everything imported, and with nothing else of this one.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    pool = ProcessPoolExecutor(jobs, context, _open, (where,))
+    try:
+        yield from chain.from_iterable(pool.map(_replayed_share, shares))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def replayed(store: Store, name: str) -> Told:
+    """Where a query stands by its records, or where these differ from what follows from them."""
+    every = list(store.entries(name))
+    # What others wrote into the thread, such as who takes part in a join, is no part of the run.
+    entries = [entry for entry in every if entry.record.kind in ACTS]
+    told: Told = {"id": name, "records": len(every), "differs": False}
+    if not every:
+        return told | {"stands": "there is no such thread", "differs": True}
+    if not entries:
+        return told | {"stands": f"has not begun: {every[-1].record.kind}"}
+    if any(entry.purged for entry in entries):
+        return told | {"stands": "its working records were purged; its answer is kept"}
+    try:
+        return told | {"stands": standing(replay(name, (entry.record for entry in entries)))}
+    except (Quarantined, ValueError) as error:
+        return told | {"stands": str(error), "differs": True}
+
+
+def standing(run: Replayed) -> str:
+    """One line: how it ended, or what it waits for."""
+    if run.k.ended is not None:
+        return str(run.k.ended["status"])
+    waits = [call.id for call in run.k.calls.values() if call.status == "open"]
+    after = f"; {len(run.missing)} records still to be written" if run.missing else ""
+    return f"waits for {', '.join(waits) or 'nothing'}{after}"
+
+
+# In a process of the pool: its own connection to the store, for as long as it lives.
+
+_stores: list[Store] = []
+
+
+def _open(where: str | Path) -> None:
+    _stores.append(open_store(where, read_only=True))
+
+
+def _replayed_share(names: Sequence[str]) -> list[Told]:
+    try:
+        return [replayed(_stores[0], name) for name in names]
+    except StoreError as error:
+        raise StoreError(str(error)) from None  # one that can be handed to another process
