@@ -238,6 +238,11 @@ class Query(Spec, frozen=True, kw_only=True):
 
     ``min_quorum`` valid answers end a round early; unsaid, everybody asked is waited for and one
     valid answer is enough. ``klass`` is the priority of its calls to models of this box.
+
+    ``on_indeterminate`` is for a call that may have been carried out, when a crash or a broken
+    connection hides what came of it (P4). ``redispatch`` sends it again under the same key: paid
+    once by a provider that heeds keys, made at least once by a model of this box, whose worker may
+    die in the middle. ``fail`` counts it as an error, ``ask`` leaves it to an operator.
     """
 
     version: Literal["infer.query.v1"] = "infer.query.v1"
