@@ -111,6 +111,18 @@ def test_a_body_that_is_no_object_is_refused(api, body):
     assert not any(isinstance(message, SubmitQuery) for message in api.actor.heard)
 
 
+def test_a_query_that_says_one_thing_twice_is_refused(api):
+    """RFC 8785: which of the two counts nobody can know; 400, with the member."""
+    body = json.dumps(QUERY)[:-1] + ', "fold": {"kind": "first", "kind": "majority"}}'
+    response = api.client.post(
+        "/api/queries", content=body, headers={"Content-Type": "application/json"}
+    )
+    found = problem(response)
+    assert (found.status, found.code) == (400, "malformed")
+    assert found.errors[0].path == "$.fold.kind" and "$.fold.kind" in found.detail
+    assert not any(isinstance(message, SubmitQuery) for message in api.actor.heard)
+
+
 def test_everything_wrong_with_a_query_is_said_at_once(api):
     """P7: unknown members, wrong types and wrong meanings, each under its path."""
     query = {

@@ -25,6 +25,17 @@ def test_what_would_run_or_leak_on_the_box_is_for_its_file_alone(api, member):
     assert api.client.get("/api/responders").json() == {"responders": []}
 
 
+def test_a_responder_that_says_one_thing_twice_is_refused(api):
+    """RFC 8785."""
+    body = '{"id": "ada", "kind": "actor", "did": "did:ada", "did": "did:eve"}'
+    response = api.client.put(
+        "/api/responders/ada", content=body, headers={"Content-Type": "application/json"}
+    )
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["path"] == "$.did"
+    assert api.client.get("/api/responders").json() == {"responders": []}
+
+
 def test_the_path_names_the_responder(api):
     response = api.client.put("/api/responders/bob", json=ADA)
     assert response.status_code == 422 and response.json()["errors"][0]["path"] == "$.id"

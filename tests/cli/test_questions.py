@@ -129,11 +129,13 @@ def test_every_error_of_a_refused_query_is_shown(box, desk, covend):
         (["ask"], "give a question, or a query in a file"),
         (["ask", "why?", "-p", "seventh"], "no pattern 'seventh'; one of single_shot"),
         (["ask", "-f", "missing.json"], "missing.json cannot be read"),
+        (["ask", "-f", "twice.json"], "twice.json: $.question is there more than once"),
         (["ask", "why?", "--key", ""], "--key: at least one character"),
         (["list", "--state", "half"], "no state 'half'"),
     ],
 )
-def test_a_wrong_command_line_says_what_would_be_right(box, covend, arguments, problem):
+def test_a_wrong_command_line_says_what_would_be_right(box, covend, tmp_path, arguments, problem):
+    (tmp_path / "twice.json").write_text('{"question": "One?", "question": "Two?"}')
     run = covend("query", *arguments, "--run-dir", box.run_dir, status=2)
     assert problem in run.stderr
 

@@ -41,6 +41,23 @@ def plain(store: Store, thread: str) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.parametrize("where", ["kind", "body.slot"])
+def test_a_line_that_says_one_thing_twice_is_refused(
+    store: Store, other: Store, where: str
+) -> None:
+    """RFC 8785: its hash is that of one reading, and another reader has the other."""
+    lines = family(store)
+    name = where.rpartition(".")[2]
+    place = f'"{name}":' if "." in where else '"clock":'
+    twice = f'"{name}":"call",' if "." not in where else f'"{name}":"other",'
+    lines[1] = lines[1].replace(place, twice + place, 1)
+    with pytest.raises(
+        BadRecord, match=rf"line 2: not an exported record: it has \$\.{where} more"
+    ):
+        other.import_(lines)
+    assert other.threads() == []
+
+
 def test_an_imported_run_stands_exactly_where_it_stood(store: Store, other: Store) -> None:
     """D5: records, open calls and timers, its child's too; nothing of anybody else's."""
     lines = family(store)

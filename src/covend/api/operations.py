@@ -19,6 +19,8 @@ from litestar.handlers import HTTPRouteHandler
 
 from covend.api.desk import Desk
 from covend.api.problems import Problem, malformed
+from covend.client.models import Fault
+from covend.duplicates import duplicate
 from covend.patterns.spec import Spec
 from covend.resolving import resolved
 
@@ -167,15 +169,19 @@ async def _body(request: Request[Any, Any, Any], said: Operation, wanted: type[B
         text = f"Content-Type is {kind[:50]!r}: application/json is right"
         raise Problem(415, "unsupported_media_type", text)
     try:
-        if said.unread:
-            return cast(B, msgspec.json.decode(content, type=dict[str, Any]))
-        return msgspec.json.decode(content, type=resolved(wanted))
+        kind_of_body = dict[str, Any] if said.unread else resolved(wanted)
+        body = cast(B, msgspec.json.decode(content, type=kind_of_body))
+        path = duplicate(content)
     except msgspec.MsgspecError as error:
         raise malformed(error, "body") from error
     except RecursionError as error:
         raise Problem(400, "malformed", "the body is nested too deeply") from error
     except UnicodeDecodeError as error:
         raise Problem(400, "malformed", f"the body is no UTF-8: {error}") from error
+    if path is not None:
+        fault = Fault(path=path, problem="the member is there more than once")
+        raise Problem(400, "malformed", f"the body has {path} more than once", [fault])
+    return body
 
 
 def _check_origin(request: Request[Any, Any, Any]) -> None:

@@ -210,14 +210,19 @@ def read_query(path: Path) -> dict[str, Any]:
     """The query in a file of JSON; ends the command saying what is wrong with it."""
     import msgspec
 
+    from covend.duplicates import duplicate
+
     try:
         data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
     except OSError as error:
         fail(f"{path} cannot be read: {error.strerror}", Status.WRONG)
     try:
-        return msgspec.json.decode(data, type=dict[str, Any])
+        query = msgspec.json.decode(data, type=dict[str, Any])
     except msgspec.DecodeError as error:
         fail(f"{path}: {error}; a query is a JSON object", Status.WRONG)
+    if twice := duplicate(data):
+        fail(f"{path}: {twice} is there more than once", Status.WRONG)
+    return query
 
 
 def asked(box: BoxClient, message: object, seconds: float = ASK_SECONDS) -> dict[str, Any]:

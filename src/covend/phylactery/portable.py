@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from covend.duplicates import duplicate
 from covend.phylactery.canonical import canonical, parse
 from covend.phylactery.errors import StoreError
 from covend.phylactery.records import Act, BadRecord, Record, is_intact
@@ -91,6 +92,9 @@ def _parsed(line: str) -> Entry:
         given = msgspec.convert(plain, resolved(Line))
     except ValueError as error:
         raise BadRecord(f"not an exported record: {error}") from None
+    path = duplicate(line)
+    if path is not None:
+        raise BadRecord(f"not an exported record: it has {path} more than once")
     record = Record(
         id=given.id,
         thread=given.thread,
