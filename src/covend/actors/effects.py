@@ -60,7 +60,8 @@ class Effects:
                 over = [call.id for call in k.calls.values() if call.id not in closed]
                 self.take_back(k, over)
                 roles = {name: body["role"] for name, body in self.asked.items()}
-                self.ctx.tell("registry", Learned(tuple(outcomes(k, roles, self.delays))))
+                said = tuple(outcomes(k, roles, self.delays))
+                self.ctx.tell("registry", Learned(k.thread, said))
             case _:
                 pass
 

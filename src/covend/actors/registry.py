@@ -6,6 +6,7 @@ nothing); what the configuration says goes before that, and what the API registe
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Collection
@@ -17,8 +18,9 @@ import msgspec
 from covend import functions
 from covend.actors.legible import legible
 from covend.actors.messages import NewConfig
+from covend.actors.relearning import outcomes_of, uncounted
 from covend.actors.run_messages import Known, Learned
-from covend.actors.standing import Standing, as_body, from_body
+from covend.actors.standing import Outcome, Standing, as_body, from_body
 from covend.config import Box
 from covend.config.structs import ResponderEntry
 from covend.patterns.responder import Cost, Hours, Responder, to_data
@@ -26,14 +28,23 @@ from covend.phylactery.messages import Append, Query
 from covend.phylactery.records import record
 from covend.questions import ListResponders, PutResponder, RemoveResponder
 from covend.resolving import resolved
-from covend.runtime import Actor, Exit, MailboxSpec, ReplyError
+from covend.runtime import Actor, ActorError, Exit, MailboxSpec, ReplyError
+
+log = logging.getLogger(__name__)
 
 THREAD = "responders"
 STORE_SECONDS = 10.0
 SAVE_SECONDS = 30.0
-"""What was learned is stored this often; a crash may forget the last of it."""
+"""What was learned is stored this often; after a crash the rest is read from the runs' ends."""
+AT_ONCE = 20
+"""So many runs are read back before others are listened to again."""
 KEPT_STANDINGS = 3
 """How many stored standings are looked at: the newest that can be read counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relearn:
+    """To itself: count the next of the runs of which a crash made it forget."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +62,11 @@ class Registry(Actor):
         self.given = from_config(box)
         self.put: dict[str, Responder] = {}
         self.standings: dict[str, Standing] = {}
-        self.changed = False
+        self.counted: set[str] = set()
+        """The runs that are in the standings and in no stored ones."""
+        self.forgotten: dict[str, dict[str, Any]] = {}
+        """The ends of runs that are in neither, by run."""
+        self.saving = False
 
     def on_start(self) -> None:
         stored = self.ask_store(Query(kind="responder", thread=THREAD, newest_first=False))
@@ -60,6 +75,8 @@ class Registry(Actor):
         learned = self.ask_store(Query(kind="standings", thread=THREAD, limit=KEPT_STANDINGS))
         for standings in legible(self.ctx, learned, as_standings)[:1]:
             self.standings = standings
+        self.forgotten = {end["thread"]: end for end in uncounted(self.ask_store, learned)}
+        self.ctx.tell(self.ctx.me, Relearn())
 
     def on_receive(self, message: object) -> object:
         match message:
@@ -73,6 +90,8 @@ class Registry(Actor):
                 return self.register(message.responder)
             case RemoveResponder():
                 return self.retire(message.id)
+            case Relearn():
+                self.relearn()
             case Save():
                 self.save()
             case NewConfig():
@@ -114,21 +133,43 @@ class Registry(Actor):
             typical_delay_secs=standing.delay() or responder.typical_delay_secs,
         )
 
+    def relearn(self) -> None:
+        """Count some of the runs whose news a crash took (P8)."""
+        for thread in list(self.forgotten)[:AT_ONCE]:
+            read = legible(self.ctx, [self.forgotten.pop(thread)], self.read_again)
+            self.learn(Learned(thread, read[0] if read else ()))
+        if self.forgotten:
+            self.ctx.tell(self.ctx.me, Relearn())
+
+    def read_again(self, end: dict[str, Any]) -> tuple[Outcome, ...]:
+        return outcomes_of(self.ask_store, end)
+
     def learn(self, news: Learned) -> None:
+        """Count what a run says, once."""
+        if news.thread in self.counted:
+            return
+        self.counted.add(news.thread)
+        self.forgotten.pop(news.thread, None)
         for outcome in news.outcomes:
             before = self.standings.get(outcome.responder, Standing())
             self.standings[outcome.responder] = before.after(outcome)
-        if not self.changed and news.outcomes:
-            self.changed = True
+        if not self.saving:
+            self.saving = True
             self.ctx.timer("save", SAVE_SECONDS, Save())
 
     def save(self) -> None:
-        if self.changed:
-            self.changed = False
-            entry = record(
-                THREAD, "standings", as_body(self.standings), actor="registry", act="LEARN"
-            )
-            self.ctx.tell("phylactery", Append([entry]))
+        """Store what was learned, and of which runs; tried again later where the store is away."""
+        self.saving = False
+        if not self.counted:
+            return
+        body = {**as_body(self.standings), "runs": sorted(self.counted)}
+        entry = record(THREAD, "standings", body, actor="registry", act="LEARN")
+        try:
+            self.ask_store(Append([entry]))
+        except (ReplyError, ActorError) as error:
+            log.warning("what was learned is not stored yet: %s", error)
+            return
+        self.counted.clear()
 
     def register(self, given: dict[str, Any]) -> dict[str, Any]:
         """Take a responder in, durably; refused with every problem where it does not hold."""

@@ -219,6 +219,7 @@ class TimerSet:
 class Learned:
     """To the registry: what an ended run says of those it asked (P8)."""
 
+    thread: str
     outcomes: tuple[Outcome, ...]
 
 
