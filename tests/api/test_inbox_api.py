@@ -99,3 +99,60 @@ def test_an_open_page_hears_of_new_and_changed_tasks(desk, monkeypatch):
         desk.core_starts(state)
         desk.tell(NewTask(**{**TASK, "id": "t-4"}))
         assert task()["id"] == "t-4"
+
+
+ADA = {"X-Covend-Key": "ada", "X-Covend-Did": "did:ada"}
+"""What the gate adds for a key that names a did; a client's own is never passed on."""
+
+
+def test_a_key_that_names_a_did_acts_as_nobody_else(desk):
+    """P18: 403 for another's word or inbox, said in clear; nothing of it reaches the core."""
+    words = {
+        "accept": {"eta_secs": 5},
+        "decline": {"reason": "other"},
+        "submit": {"value": {"verdict": "ok"}},
+    }
+    for act, body in words.items():
+        path = f"/api/inbox/t-2/{act}"
+        refused = desk.client.post(path, json={"did": "did:bob", **body}, headers=ADA)
+        assert (refused.status_code, refused.json()["code"]) == (403, "not_your_did")
+        assert "'ada' speaks for did:ada alone, not for 'did:bob'" in refused.json()["detail"]
+    assert not any(isinstance(message, ActOnTask) for message in desk.actor.heard)
+    for path in ("/api/inbox", "/api/inbox/events"):
+        refused = desk.client.get(path, params={"did": "did:bob"}, headers=ADA)
+        assert refused.status_code == 403
+    said = {"did": "did:ada", "value": "yes"}
+    mine = desk.client.post("/api/inbox/t-1/submit", json=said, headers=ADA)
+    assert mine.json()["state"] == "submitted"
+
+
+def test_a_key_that_names_a_did_sees_its_own_inbox(desk):
+    """P18: named or not."""
+    for params in ({}, {"did": "did:ada"}):
+        found = desk.client.get("/api/inbox", params=params, headers=ADA).json()["tasks"]
+        assert [task["id"] for task in found] == ["t-1"]
+    with desk.client.stream("GET", "/api/inbox/events", headers=ADA) as response:
+        lines = response.iter_lines()
+        assert "t-1" in next(line for line in lines if line.startswith("data:"))
+    heard = [message.did for message in desk.actor.heard if isinstance(message, ListTasks)]
+    assert set(heard) == {"did:ada"}
+
+
+@pytest.mark.parametrize(("method", "path", "body"), [
+    ("PUT", "/api/responders/bob", {"id": "bob", "kind": "actor", "did": "did:bob",
+                                    "delegates": ["did:ada"]}),
+    ("DELETE", "/api/responders/bob", None),
+    ("POST", "/api/queries/q-1/settle", {"call": "primary/0#1", "how": "again"}),
+])  # fmt: skip
+def test_what_is_the_operators_takes_a_key_without_a_did(desk, method, path, body):
+    """P18: or somebody would make themselves another's delegate."""
+    refused = desk.client.request(method, path, json=body, headers=ADA)
+    assert (refused.status_code, refused.json()["code"]) == (403, "operators_only")
+
+
+def test_a_key_without_a_did_speaks_for_everybody(desk):
+    """As ever: it is the operator's own."""
+    key = {"X-Covend-Key": "root"}
+    assert len(desk.client.get("/api/inbox", headers=key).json()["tasks"]) == 2
+    said = {"did": "did:ada", "value": "yes"}
+    assert desk.client.post("/api/inbox/t-1/submit", json=said, headers=key).status_code == 200

@@ -127,6 +127,16 @@ def test_a_new_key_is_shown_once_and_stored_as_its_hash(covend, file):
     assert (key.klass, key.capabilities, key.per_minute) == ("ritual", ("s", 'a"b'), 9)
 
 
+def test_a_key_may_speak_for_one_person(covend, file):
+    """P18, G7."""
+    covend("keys", "add", "ann", "--did", "did:web:ann")
+    covend("keys", "add", "operator")
+    assert [key.did for key in load(file).key] == ["did:web:ann", None]
+    assert "did:web:ann" in covend("keys", "list").stdout
+    wrong = covend("keys", "add", "eve", "--did", "did:web eve", status=2)
+    assert "did" in wrong.stderr and len(load(file).key) == 2
+
+
 def test_two_new_keys_differ(covend, file):
     assert covend("keys", "add", "a").stdout != covend("keys", "add", "b").stdout
 

@@ -12,6 +12,7 @@ from covend.gate.relay import Socket, is_api
 SECRET = "cvd-secret"
 KEY = Key(name="ada", sha256=hashlib.sha256(SECRET.encode()).hexdigest())
 NARROW = Key(name="bob", sha256=hashlib.sha256(b"narrow").hexdigest(), capabilities=("chat",))
+PERSONAL = Key(name="ann", sha256=hashlib.sha256(b"personal").hexdigest(), did="did:web:ada")
 
 
 class Api(Stone):
@@ -178,6 +179,23 @@ def test_a_key_is_asked_for_and_its_name_is_passed_on(relay):
         assert (await conn.answer()).status == 200
 
     relay(scenario, limits={"require_key_on_loopback": True}, key=(KEY, NARROW))
+
+
+def test_for_whom_a_key_speaks_is_passed_on_as_the_box_file_says(relay):
+    """P18, G7: a client's own word on it goes nowhere, with a key or without one."""
+
+    async def scenario(rig, api):
+        for secret, did in ((SECRET, None), ("personal", b"did:web:ada")):
+            bearer = {"Authorization": f"Bearer {secret}", "X_Covend_Did": "did:web:eve"}
+            conn = await rig.ask({}, path="/api/queries", **bearer)
+            call = await api.call()
+            said = [b"X-Covend-Did: " + did] if did else []
+            lines = call.head.split(b"\r\n")
+            assert [line for line in lines if line.lower().startswith(b"x-covend-did")] == said
+            call.reply()
+            assert (await conn.answer()).status == 200
+
+    relay(scenario, key=(KEY, PERSONAL))
 
 
 def test_a_stop_waits_for_answers_and_not_for_streams(relay):

@@ -28,7 +28,7 @@ WORD = {200: Task, 404: ProblemDetails, 409: ProblemDetails, 422: ProblemDetails
 
 
 class ListParams(Spec, frozen=True, kw_only=True):
-    """Whose tasks, in which state; everybody's if nobody is named."""
+    """Whose tasks, in which state; everybody's, or the key's own, if nobody is named."""
 
     did: str | None = None
     state: TaskState | None = None
@@ -37,7 +37,7 @@ class ListParams(Spec, frozen=True, kw_only=True):
 
 
 class FollowParams(Spec, frozen=True, kw_only=True):
-    """Whose tasks; everybody's if nobody is named."""
+    """Whose tasks; everybody's, or the key's own, if nobody is named."""
 
     did: str | None = None
 
@@ -47,7 +47,8 @@ class FollowParams(Spec, frozen=True, kw_only=True):
 async def listing(call: Call[ListParams, Nothing]) -> Response[Any]:
     """One page of tasks, oldest first."""
     params = call.params
-    question = ListTasks(params.did, params.state, params.limit, params.after)
+    did = call.speaker(params.did)
+    question = ListTasks(did, params.state, params.limit, params.after)
     return reply(shaped(await call.desk.ask(question), TaskPage))
 
 
@@ -55,8 +56,9 @@ async def listing(call: Call[ListParams, Nothing]) -> Response[Any]:
            params=FollowParams, answers={200: Stream(Task)})  # fmt: skip
 async def follow(call: Call[FollowParams, Nothing]) -> Response[Any]:
     """A stream without end: first every task that waits, then each that is new or changes."""
-    await call.desk.ask(ListTasks(call.params.did, limit=1))
-    return events.stream(events.of_inbox(call.desk, call.params.did))
+    did = call.speaker(call.params.did)
+    await call.desk.ask(ListTasks(did, limit=1))
+    return events.stream(events.of_inbox(call.desk, did))
 
 
 @operation("GET", "/api/inbox/{task}", "One task",
@@ -102,6 +104,7 @@ async def submit(call: Call[Nothing, Submission]) -> Response[Any]:
 
 
 async def _act(call: Call[Nothing, Any], message: ActOnTask) -> Response[Any]:
+    call.speaker(message.did)
     await call.desk.ask(message)
     return reply(task_of(await call.desk.ask(ShowTask(message.id))))
 

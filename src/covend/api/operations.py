@@ -27,6 +27,8 @@ from covend.resolving import resolved
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 KEY_HEADER = "x-covend-key"
 """Who asks, as the gate checked it: the name of an API key. A client's own is never passed on."""
+DID_HEADER = "x-covend-did"
+"""For whom that key speaks, where it is one person's; as for the key."""
 MAX_KEY = 200
 
 
@@ -87,6 +89,24 @@ class Call(Generic[P, B]):
     def who(self) -> str:
         """The name of the API key, empty for whoever is on this machine and needs none."""
         return self.header(KEY_HEADER) or ""
+
+    def speaker(self, did: str | None) -> str | None:
+        """For whom a request speaks that names this did, or none: the key's own, if it has one.
+
+        Raises ``Problem`` (403) where the key is another's; a key without a did may name any.
+        """
+        own = self.header(DID_HEADER)
+        if own is not None and did not in (None, own):
+            text = f"the key {self.who!r} speaks for {own} alone, not for {did[:200]!r}"
+            raise Problem(403, "not_your_did", text)
+        return own or did
+
+    def operators(self) -> None:
+        """Raise ``Problem`` (403) where the key is a person's: what is asked is the operator's."""
+        own = self.header(DID_HEADER)
+        if own is not None:
+            text = f"the key {self.who!r} speaks for {own}: this takes a key without a did"
+            raise Problem(403, "operators_only", text)
 
     def idempotency_key(self) -> str | None:
         """The client's ``Idempotency-Key``, made the sender's own; raises ``Problem`` (400)."""

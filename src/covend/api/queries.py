@@ -170,6 +170,7 @@ async def _cancel(call: Call[Nothing, Any], reason: str) -> Response[Any]:
            answers={200: QueryView, 404: ProblemDetails, 409: ProblemDetails})  # fmt: skip
 async def settle(call: Call[Nothing, Settle]) -> Response[Any]:
     """Of a query whose ``on_indeterminate`` is ``ask``, after a crash (P4)."""
+    call.operators()
     name, body = call.part("id"), call.body
     await call.desk.ask(ShowQuery(name))
     await call.desk.ask(SettleCall(name, body.call, body.how))

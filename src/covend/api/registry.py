@@ -46,6 +46,7 @@ async def show(call: Call[Nothing, Nothing]) -> Response[Any]:
 )
 async def put(call: Call[Nothing, Responder]) -> Response[Any]:
     """Register a responder, or change what is registered under its id (P8)."""
+    call.operators()
     name, wanted = call.part("id"), call.body
     faults = [
         Fault(path=f"$.{member}", problem=f"only the configuration file may set it: {why}")
@@ -71,6 +72,7 @@ async def put(call: Call[Nothing, Responder]) -> Response[Any]:
 )
 async def remove(call: Call[Nothing, Nothing]) -> Response[Any]:
     """Ask it no more; runs that asked it already go on."""
+    call.operators()
     await call.desk.ask(RemoveResponder(call.part("id")))
     return Response(None, status_code=204)
 

@@ -35,6 +35,8 @@ def add_key(path: Path, key: Key) -> None:
         block.append(f"max_concurrent = {key.max_concurrent}")
     if key.per_minute is not None:
         block.append(f"per_minute = {key.per_minute}")
+    if key.did is not None:
+        block.append(f"did = {_string(key.did)}")
     after = text.rstrip("\n") + "\n\n" + "\n".join(block) + "\n"
     _checked(after, path)
     _replace(path, after)

@@ -33,6 +33,9 @@ def add(
     ] = None,
     max_concurrent: Annotated[int | None, typer.Option("--max-concurrent", min=1)] = None,
     per_minute: Annotated[int | None, typer.Option("--per-minute", min=1)] = None,
+    did: Annotated[
+        str | None, typer.Option(help="The person or agent it speaks for, and for no other.")
+    ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -52,6 +55,7 @@ def add(
         capabilities=tuple(capability or ("*",)),
         max_concurrent=max_concurrent,
         per_minute=per_minute,
+        did=did,
     )
     try:
         add_key(path, key)
@@ -77,11 +81,13 @@ def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     if not box.key:
         typer.echo("no keys; covend keys add NAME makes one")
         return
-    table = Table("name", "class", "capabilities", "at once", "per minute", "sha256", box=None)
+    table = Table(
+        "name", "class", "capabilities", "at once", "per minute", "did", "sha256", box=None
+    )
     for key in box.key:
         limits = ["–" if n is None else str(n) for n in (key.max_concurrent, key.per_minute)]
         names = Text(", ".join(key.capabilities))
-        table.add_row(key.name, key.klass, names, *limits, f"{key.sha256[:12]}…")
+        table.add_row(key.name, key.klass, names, *limits, key.did or "–", f"{key.sha256[:12]}…")
     console().print(table)
 
 

@@ -38,6 +38,7 @@ _PATTERNS = {
     r"^[A-Za-z0-9][A-Za-z0-9._-]{0,47}$": "1 to 48 letters, digits, dots, dashes or underscores, "
     "beginning with a letter or digit",
     r"^[^\s\x00-\x1f]{1,200}$": "1 to 200 characters without spaces",
+    r"^[\x21-\x7e]{1,200}$": "1 to 200 ASCII characters without spaces",
     r"^(|([01]\d|2[0-3]):[0-5]\d)$": 'a time of day as "HH:MM"',
 }
 """What each pattern of the structs asks for, in words."""

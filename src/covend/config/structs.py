@@ -28,6 +28,7 @@ from covend.config.types import (
     Capability,
     Class,
     Count,
+    Did,
     Discipline,
     Name,
     Seconds,
@@ -173,6 +174,13 @@ class Key(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = None
     per_minute: Annotated[
         Count | None, Meta(description="Requests per minute; left out: no limit.")
+    ] = None
+    did: Annotated[
+        Did | None,
+        Meta(
+            description="The person or agent it speaks for: in the inbox it sees and acts as this "
+            "did alone, and changes no responder. Left out: the operator's own, for every did."
+        ),
     ] = None
 
 

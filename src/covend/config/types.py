@@ -47,6 +47,7 @@ Buffer = Annotated[
 ]
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,47}$")]
 Capability = Annotated[str, Meta(pattern=r"^[^\s\x00-\x1f]{1,200}$")]
+Did = Annotated[str, Meta(pattern=r"^[\x21-\x7e]{1,200}$")]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]

@@ -106,7 +106,10 @@ class Relayed:
             b"Connection: close\r\n",
         ]
         if self.account is not None:
-            lines.append(b"X-Covend-Key: %b\r\n" % self.account.key.name.encode())
+            key = self.account.key
+            lines.append(b"X-Covend-Key: %b\r\n" % key.name.encode())
+            if key.did is not None:
+                lines.append(b"X-Covend-Did: %b\r\n" % key.did.encode())
         if request.body or head.method not in (b"GET", b"HEAD"):
             lines.append(b"Content-Length: %d\r\n" % len(request.body))
         return b"".join((*lines, b"\r\n", request.body))

@@ -36,7 +36,7 @@ _KINDS = Spellings(
         b"content-type": TYPE,
         **dict.fromkeys(
             b"connection keep-alive proxy-connection proxy-authorization te trailer upgrade "
-            b"accept-encoding x-covend-request x-covend-key".split(),
+            b"accept-encoding x-covend-request x-covend-key x-covend-did".split(),
             DROP,
         ),
         **dict.fromkeys(
