@@ -4,6 +4,7 @@ import pytest
 from tests.actors import payee
 from tests.actors.running import World, completion, query
 
+from covend.actors import courier
 from covend.actors.execution import Execution
 from covend.actors.jobs import UNCLEAR
 from covend.questions import CancelQuery, SettleCall
@@ -40,6 +41,26 @@ def test_a_connection_reset_after_the_work_was_done_is_paid_once(world, provider
     assert [call["attempt"] for call in calls] == [1, 2, 3]
     assert {call["key"] for call in calls} == set(provider.paid)
     assert (failed["transport"], failed["indeterminate"]) == (True, True)
+
+
+def test_a_provider_that_is_still_at_it_is_asked_until_it_is_done(world, provider, monkeypatch):
+    """P4: the connection was reset in the middle of the work; that is no refusal of the key."""
+    monkeypatch.setattr(courier, "AGAIN_SECONDS", 0.05)
+    provider.resets, provider.conflicts = 1, 4
+    with world.core() as core:
+        thread = core.submit(query("svc"))["id"]
+        assert core.ended(thread)["answer"] == "from svc"
+        assert len(core.records(thread, "call")) == 2
+    assert provider.keys("svc") == 6 * provider.paid == 6 * [f"{thread}/primary/0#1"]
+
+
+def test_a_provider_that_stays_at_it_is_asked_no_longer_than_its_deadline(world, provider):
+    """Nothing waits without a deadline; what it may cost stays reserved (P13)."""
+    provider.resets, provider.conflicts = 1, 1000
+    with world.core() as core:
+        know = core.run(query("svc", side_effects={"max_latency_secs": 0.5}))
+        core.parked()
+    assert (know["code"], know["cost"]["reserved"]) == ("latency_timeout", PRICE)
 
 
 def test_what_a_lost_work_may_cost_stays_reserved(world, provider):

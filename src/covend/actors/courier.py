@@ -9,7 +9,8 @@
 
 A call that may have been carried out before, be it that a crash or a broken connection hides it,
 goes out again under the same key, unless its query says otherwise or its responder heeds no keys
-(P4). Nothing is said of a call whose deadline passes here: the run's own timer says it.
+(P4); a provider that is still working for that key is asked until it is done. Nothing is said of a
+call whose deadline passes here: the run's own timer says it.
 
 When nobody waits for a call any more (its round has closed, its deadline passed, its run ended)
 
@@ -33,11 +34,12 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import msgspec
 
 from covend.actors import errands
+from covend.actors.in_hand import Errand, name_of
 from covend.actors.inbox import refused
 from covend.actors.messages import NewConfig
 from covend.actors.run_messages import (
@@ -59,6 +61,10 @@ from covend.runtime import Actor, ActorError, Exit, MailboxSpec, ReplyError, Wor
 SUBMIT_SECONDS = 20.0
 REPEAT_SECONDS = 5.0
 """An answer that was not recorded for so long was lost with whoever was told: it is said again."""
+STILL_AT_IT = 409
+"""How a provider that heeds keys answers one that it is still working for."""
+AGAIN_SECONDS = 1.0
+"""After this pause it is asked again."""
 CHAT = "/v1/chat/completions"
 
 
@@ -86,66 +92,17 @@ class GiveUp:
 
 
 @dataclass(frozen=True, slots=True)
+class Again:
+    """A timer's message: ask a provider once more that was still working for this errand's key."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Repeat:
     """A timer's message: the answer is not recorded yet."""
 
     name: str
-
-
-class Work(Protocol):
-    """Something under way outside, which can be given up."""
-
-    def cancel(self) -> object:
-        """Nothing is heard of it any more. Any thread."""
-        ...
-
-
-@dataclass(slots=True)
-class Errand:
-    """One call in hand: waiting for its turn, under way, or with its ``answer`` to be recorded.
-
-    ``begun`` says that it went out, ``out`` that it takes one of the places there, ``withdrawn``
-    that nobody waits for it. ``tries`` counts an operator's orders to do it again.
-    """
-
-    name: str
-    order: Dispatch
-    began: float
-    until: float
-    work: Work | None = None
-    job: str | None = None
-    answer: Returned | None = None
-    begun: bool = False
-    out: bool = False
-    unclear: bool = False
-    withdrawn: bool = False
-    tries: int = 0
-
-    @property
-    def key(self) -> str:
-        """The idempotency key."""
-        return str(self.order.call["key"])
-
-    @property
-    def local(self) -> bool:
-        """Whether the box's own ghouls do it."""
-        return self.order.responder.kind == "llm" and self.order.responder.endpoint is None
-
-    @property
-    def paid(self) -> bool:
-        """Whether it may cost money."""
-        return self.order.call["reserved"] > 0
-
-    @property
-    def repeatable(self) -> bool:
-        """Whether what may have been carried out may be carried out again (P4)."""
-        heeds_keys = self.order.responder.idempotent or self.order.responder.kind == "pattern"
-        return self.order.policy == "redispatch" and heeds_keys
-
-    @property
-    def untouched(self) -> bool:
-        """Whether nobody can have worked for it, in this life of the core or another."""
-        return not (self.begun or self.tries or self.order.again or self.key != self.name)
 
 
 class Courier(Actor):
@@ -192,6 +149,8 @@ class Courier(Actor):
                 self.overdue(self.errands[name])
             case GiveUp(name=name):
                 self.forget(name)
+            case Again(name=name):
+                self.begin(self.errands[name])
             case Repeat(name=name):
                 self.tell(self.errands[name])
             case SettleCall():
@@ -357,10 +316,21 @@ class Courier(Actor):
         errand = self.errands.get(name)
         if errand is None or errand.answer is not None:
             return
+        at_it = raw.status == STILL_AT_IT and errand.repeated
+        if at_it and not errand.withdrawn:
+            self.pause(errand)
+            return
+        raw = msgspec.structs.replace(raw, indeterminate=raw.indeterminate or at_it)
         if raw.unknown and not errand.repeatable:
             self.unclear(errand, raw.failure or f"HTTP status {raw.status}")
         else:
             self.keep(errand, raw, declined)
+
+    def pause(self, errand: Errand) -> None:
+        """Its provider is still at it: ask again in a moment, until the deadline (P4)."""
+        errand.begun, errand.work = False, None
+        self.back(errand)
+        self.ctx.timer(("again", errand.name), AGAIN_SECONDS, Again(errand.name))
 
     def keep(self, errand: Errand, raw: Raw, declined: str | None = None) -> None:
         """Keep an answer, and say it until it is recorded."""
@@ -435,14 +405,10 @@ class Courier(Actor):
         if errand is None:
             return
         self.ctx.cancel(name)
+        self.ctx.cancel(("again", name))
         self.late.pop(name, None)
         if errand.work is not None and errand.answer is None:
             errand.work.cancel()
         if errand.job is not None and self.jobs.get(errand.job) == name:
             del self.jobs[errand.job]
         self.back(errand)
-
-
-def name_of(order: Dispatch) -> str:
-    """The call's name in its run: ``SLOT#ATTEMPT``."""
-    return f"{order.call['slot']}#{order.call['attempt']}"
