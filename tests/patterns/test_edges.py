@@ -404,6 +404,12 @@ TABLE: dict[str, Ends] = {
         "degraded", None, 4, f"{FAN} audit/0 backup/0", FAN, learned=({}, {}, {})
     ),
     "ensemble_no_backup": Ends("degraded", None, 4, f"{FAN} audit/0", FAN, learned=({}, {}, {})),
+    "ensemble_auditor_fails_without_a_backup": Ends(
+        "degraded", None, 4, f"{FAN} audit/0", FAN, learned=({}, {}, {})
+    ),
+    "ensemble_both_auditors_fail": Ends(
+        "degraded", None, 4, f"{FAN} audit/0 backup/0", FAN, learned=({}, {}, {})
+    ),
     "ensemble_verdict_is_none": Ends(
         "degraded", None, 4, f"{FAN} audit/0 backup/0", FAN, learned=({}, {}, {})
     ),
@@ -609,6 +615,8 @@ def test_an_approval_is_bound_to_the_hash_of_the_folded_answer() -> None:
     [
         "ensemble_both_auditors_silent",
         "ensemble_no_backup",
+        "ensemble_auditor_fails_without_a_backup",
+        "ensemble_both_auditors_fail",
         "ensemble_verdict_is_none",
         "ensemble_approval_of_another_answer",
         "ensemble_audit_not_paid",
@@ -617,6 +625,20 @@ def test_an_approval_is_bound_to_the_hash_of_the_folded_answer() -> None:
 def test_without_a_verdict_an_answer_is_unaudited_and_never_approved(name: str) -> None:
     """SEMANTICS §6, ensemble."""
     assert told(name).end["audit"]["state"] == "unaudited"
+
+
+@pytest.mark.parametrize(
+    ("name", "also"),
+    [
+        ("ensemble_auditor_fails_without_a_backup", "there is no backup auditor"),
+        ("ensemble_both_auditors_fail", "backup/0#1 declined"),
+    ],
+)
+def test_an_unaudited_answer_says_what_went_wrong_with_its_auditor(name: str, also: str) -> None:
+    """P19: since reducer 2; that there was no backup does not hide it."""
+    reason = told(name).end["audit"]["reason"]
+    assert "its check broke" in reason
+    assert also in reason
 
 
 def test_a_rejected_answer_is_kept_in_the_audit_only() -> None:

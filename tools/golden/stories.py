@@ -566,6 +566,17 @@ def ensemble_no_backup() -> Play:
 
 
 @story
+def ensemble_auditor_fails_without_a_backup() -> Play:
+    return answered(audit(backup=False, reducer=2)).fail("audit/0", problem="its check broke")
+
+
+@story
+def ensemble_both_auditors_fail() -> Play:
+    play = answered(audit(reducer=2)).fail("audit/0", problem="its check broke")
+    return play.fail("backup/0", "declined")
+
+
+@story
 def ensemble_verdict_is_none() -> Play:
     return answered(audit()).reply("audit/0", "fine").reply("backup/0", {"approved": "yes"})
 

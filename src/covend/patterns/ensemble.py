@@ -26,6 +26,12 @@ from covend.phylactery.canonical import canonical
 
 AUDIT, BACKUP = "audit", "backup"
 
+SILENCE_EXPLAINED = 2
+"""The reducer since which an unaudited answer says of each auditor what he said instead.
+
+Before it, the status of the last one was all.
+"""
+
 
 def select(k: K) -> Decision:
     """Fan out, fold, audit (SEMANTICS §6)."""
@@ -66,7 +72,7 @@ def audited(k: K, spec: Ensemble, noted: list[dict[str, Any]]) -> Decision:
     """The auditor's verdict, else the backup's, else none."""
     answer, silent = noted[0], noted[1:]
     if len(silent) == 2:
-        audit = {"state": "unaudited", "reason": silent[-1]["silent"]}
+        audit = {"state": "unaudited", "reason": unheard(k, spec, silent)}
         return ended(k, answer, "degraded", audit)
     asks = (ask(k, spec, answer, AUDIT), ask(k, spec, answer, BACKUP))
     match stand(k, asks[len(silent)]):
@@ -84,8 +90,7 @@ def audited(k: K, spec: Ensemble, noted: list[dict[str, Any]]) -> Decision:
                 verdict = approves(response, answer["audited"])
                 if verdict is not None:
                     return judged(k, answer, response, verdict)
-            none = "no verdict on this answer"
-            return passed_on(k, answer, none if closed.responses else closed.reason)
+            return passed_on(k, answer, silence(k, closed, (AUDIT, BACKUP)[len(silent)]))
 
 
 def ask(k: K, spec: Ensemble, answer: dict[str, Any], name: str) -> Ask:
@@ -105,6 +110,26 @@ def ask(k: K, spec: Ensemble, answer: dict[str, Any], name: str) -> Ask:
 def passed_on(k: K, answer: dict[str, Any], reason: str) -> Batch:
     """Who should have audited did not."""
     return Batch(learn=({"audited": answer["audited"], "silent": reason, "closed": closing(k)},))
+
+
+def silence(k: K, closed: Closed, name: str) -> str:
+    """Why a round of audit brought no verdict, in the auditor's own words where there are any."""
+    if closed.responses:
+        return "no verdict on this answer"
+    problems = [call.problem for call in k.round(name) if call.problem]
+    if k.plan.reducer < SILENCE_EXPLAINED or not problems:
+        return closed.reason
+    return f"{closed.reason}: {problems[-1]}"
+
+
+def unheard(k: K, spec: Ensemble, silent: list[dict[str, Any]]) -> str:
+    """Why nobody audited: the auditor's reason, and the backup's where one is declared."""
+    auditor, backup = (str(each["silent"]) for each in silent)
+    if k.plan.reducer < SILENCE_EXPLAINED:
+        return backup
+    if not spec.backup_auditor:
+        return f"auditor: {auditor}; there is no backup auditor"
+    return f"auditor: {auditor}; backup auditor: {backup}"
 
 
 def approves(response: Response, digest: str) -> bool | None:

@@ -41,7 +41,8 @@ PATTERNS: dict[str, Select] = {
 SELECTS: dict[int, dict[str, Select]] = {1: PATTERNS, 2: PATTERNS}
 """By reducer, then by pattern. An old reducer stays as long as runs may.
 
-The second one differs in the keys of work that is asked for again (``state.WORK_KEEPS_ITS_KEY``).
+The second one differs in the keys of work that is asked for again (``state.WORK_KEEPS_ITS_KEY``)
+and in what is said of an answer that nobody audited (``ensemble.SILENCE_EXPLAINED``).
 """
 
 
