@@ -1,6 +1,7 @@
 """The OpenAPI document is the API: fuzzed from it, and nothing is missing."""
 
 import json
+from copy import deepcopy
 
 import pytest
 import requests
@@ -63,13 +64,32 @@ ENDLESS = "/api/inbox/events"
 LABELS = [f"{one.method} {one.path}" for one in operations() if one.path != ENDLESS]
 
 
-def shallow(spec):
-    """The document without queries inside queries, of which examples take long to draw."""
-    spec["components"]["schemas"]["Query"]["properties"]["triggers"] = {
-        "type": "array",
-        "maxItems": 0,
-    }
+DEPTH = 2
+"""How deep the queries are nested that are drawn; the schema has no bound."""
+
+
+def unrolled(spec):
+    """The document with queries inside queries to a depth, so that drawing an example ends."""
+    schemas = spec["components"]["schemas"]
+    query, trigger = schemas["Query"], schemas["Trigger"]
+    for depth in range(DEPTH, -1, -1):
+        name = f"Query{depth}" if depth else "Query"
+        schemas[name] = deepcopy(query)
+        below = {"type": "array", "maxItems": 0}
+        if depth < DEPTH:
+            schemas[f"Trigger{depth}"] = inner = deepcopy(trigger)
+            inner["properties"]["query"] = {"$ref": f"#/components/schemas/Query{depth + 1}"}
+            below |= {"maxItems": 2, "items": {"$ref": f"#/components/schemas/Trigger{depth}"}}
+        schemas[name]["properties"]["triggers"] = below
     return spec
+
+
+def nesting(query):
+    """How deep the triggers of a query go; 0 for what is no query."""
+    try:
+        return 1 + max(nesting(trigger["query"]) for trigger in query["triggers"])
+    except (TypeError, KeyError, ValueError):
+        return 0
 
 
 def fuzz(api, label, examples):
@@ -77,10 +97,11 @@ def fuzz(api, label, examples):
     api.actor.instant = True
     api.submit()
     api.tell(NewTask(**TASK))
-    spec = shallow(document(operations()))
+    spec = unrolled(document(operations()))
     method, _, path = label.partition(" ")
     operation = schemathesis.openapi.from_dict(spec)[path][method]
     seen: set[int] = set()
+    depths: set[int] = set()
     about = spec["paths"][path][method.lower()]
     queried = any(one["in"] == "query" for one in about["parameters"])
     wrong = [GenerationMode.NEGATIVE] if queried or "requestBody" in about else []
@@ -89,6 +110,7 @@ def fuzz(api, label, examples):
         @settings(max_examples=examples, database=None, suppress_health_check=list(HealthCheck))
         @given(case=operation.as_strategy(generation_mode=mode))
         def check(case, session):
+            depths.add(nesting(case.body))
             response = case.call(base_url=api.url, session=session, timeout=30)
             seen.add(response.status_code)
             case.validate_response(response, checks=CHECKS)
@@ -96,6 +118,8 @@ def fuzz(api, label, examples):
         with requests.Session() as session:
             session.trust_env = False
             check(session=session)
+    if label == "POST /api/queries" and examples == MANY:
+        assert depths >= set(range(DEPTH + 1))
     return seen
 
 
