@@ -190,7 +190,7 @@ async def _body(request: Request[Any, Any, Any], said: Operation, wanted: type[B
         raise Problem(415, "unsupported_media_type", text)
     try:
         kind_of_body = dict[str, Any] if said.unread else resolved(wanted)
-        body = cast(B, msgspec.json.decode(content, type=kind_of_body))
+        body = cast(B, msgspec.json.decode(content, type=resolved(kind_of_body)))
         path = duplicate(content)
     except msgspec.MsgspecError as error:
         raise malformed(error, "body") from error
