@@ -189,7 +189,7 @@ async def _body(request: Request[Any, Any, Any], said: Operation, wanted: type[B
         text = f"Content-Type is {kind[:50]!r}: application/json is right"
         raise Problem(415, "unsupported_media_type", text)
     try:
-        kind_of_body = dict[str, Any] if said.unread else resolved(wanted)
+        kind_of_body = dict[str, Any] if said.unread else wanted
         body = cast(B, msgspec.json.decode(content, type=resolved(kind_of_body)))
         path = duplicate(content)
     except msgspec.MsgspecError as error:
