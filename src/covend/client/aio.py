@@ -31,9 +31,6 @@ from covend.patterns.spec import Query
 
 T = TypeVar("T")
 
-TIMEOUT = httpx.Timeout(60.0, connect=5.0)
-"""A stream brings a comment every 15 s at least, so silence of a minute is a dead connection."""
-
 
 class AsyncClient:
     """A box, over HTTP. Use it in one loop; close it, or use it in an ``async with`` block.
@@ -46,12 +43,7 @@ class AsyncClient:
         self, url: str = DEFAULT_URL, key: str | None = None, *, patience: float = 30.0
     ) -> None:
         self.patience = patience
-        self._http = httpx.AsyncClient(
-            base_url=url,
-            headers=requests.base_headers(key),
-            timeout=TIMEOUT,
-            trust_env=not requests.is_local(url),
-        )
+        self._http = httpx.AsyncClient(**requests.options(url, key))
 
     # ── queries ─────────────────────────────────────────────────────────────────────────────
 
@@ -216,14 +208,11 @@ class AsyncClient:
     ) -> AsyncIterator[Event]:
         """One connection's events; sets ``reader.ended`` where there are no more at all."""
         reader.begin_again()
-        silence = TIMEOUT.read or 0.0
-        if deadline is not None:
-            silence = max(0.01, min(silence, deadline - time.monotonic()))
         async with self._http.stream(
             "GET",
             requests.events_path(id),
             headers={"Last-Event-ID": str(reader.after)},
-            timeout=httpx.Timeout(silence, connect=TIMEOUT.connect),
+            timeout=requests.silence(deadline, time.monotonic()),
         ) as response:
             if response.status_code == 204:
                 reader.ended = True

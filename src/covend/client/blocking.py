@@ -30,9 +30,6 @@ from covend.patterns.spec import Query
 
 T = TypeVar("T")
 
-TIMEOUT = httpx.Timeout(60.0, connect=5.0)
-"""A stream brings a comment every 15 s at least, so silence of a minute is a dead connection."""
-
 
 class Client:
     """A box, over HTTP. Any thread may use it; close it, or use it in a ``with`` block.
@@ -45,12 +42,7 @@ class Client:
         self, url: str = DEFAULT_URL, key: str | None = None, *, patience: float = 30.0
     ) -> None:
         self.patience = patience
-        self._http = httpx.Client(
-            base_url=url,
-            headers=requests.base_headers(key),
-            timeout=TIMEOUT,
-            trust_env=not requests.is_local(url),
-        )
+        self._http = httpx.Client(**requests.options(url, key))
 
     # ── queries ─────────────────────────────────────────────────────────────────────────────
 
@@ -213,14 +205,11 @@ class Client:
     def _stream(self, id: str, reader: EventReader, deadline: float | None) -> Iterator[Event]:
         """One connection's events; sets ``reader.ended`` where there are no more at all."""
         reader.begin_again()
-        silence = TIMEOUT.read or 0.0
-        if deadline is not None:
-            silence = max(0.01, min(silence, deadline - time.monotonic()))
         with self._http.stream(
             "GET",
             requests.events_path(id),
             headers={"Last-Event-ID": str(reader.after)},
-            timeout=httpx.Timeout(silence, connect=TIMEOUT.connect),
+            timeout=requests.silence(deadline, time.monotonic()),
         ) as response:
             if response.status_code == 204:
                 reader.ended = True

@@ -7,9 +7,10 @@ import os
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypedDict, TypeVar
 from urllib.parse import quote, urlsplit
 
+import httpx
 import msgspec
 
 from covend.client.errors import ApiError, Conflict, NotFound, QueryInvalid, Unavailable
@@ -40,6 +41,8 @@ T = TypeVar("T")
 
 DEFAULT_URL = "http://127.0.0.1:7878"
 KEY_VARIABLE = "COVEND_API_KEY"
+TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+"""A stream brings a comment every 15 s at least, so silence of a minute is a dead connection."""
 PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds before each attempt but the first; the last for all that follow."""
 
@@ -66,6 +69,32 @@ def base_headers(key: str | None) -> dict[str, str]:
     """What every request carries: the API key given, or the one in ``COVEND_API_KEY``."""
     key = key or os.environ.get(KEY_VARIABLE)
     return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+class Options(TypedDict):
+    """What both HTTP clients begin with."""
+
+    base_url: str
+    headers: dict[str, str]
+    timeout: httpx.Timeout
+    trust_env: bool
+
+
+def options(url: str, key: str | None) -> Options:
+    """How a box is spoken to: no proxy where it is on this machine."""
+    return {
+        "base_url": url,
+        "headers": base_headers(key),
+        "timeout": TIMEOUT,
+        "trust_env": not is_local(url),
+    }
+
+
+def silence(deadline: float | None, now: float) -> httpx.Timeout:
+    """How long a stream may be silent, as a timeout; both in seconds of one clock."""
+    longest = TIMEOUT.read or 0.0
+    seconds = longest if deadline is None else max(0.01, min(longest, deadline - now))
+    return httpx.Timeout(seconds, connect=TIMEOUT.connect)
 
 
 def is_local(url: str) -> bool:
