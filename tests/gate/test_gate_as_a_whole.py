@@ -8,6 +8,8 @@ import json
 import ssl
 from pathlib import Path
 
+from tests.gate.asked import CHAT, STREAM, event
+
 from covend.config import Key
 from covend.protocol import (
     Announce,
@@ -16,13 +18,6 @@ from covend.protocol import (
     SignalsChanged,
     UsageChanged,
 )
-
-CHAT = {"model": "a", "messages": [{"role": "user", "content": "é"}]}
-STREAM = {**CHAT, "stream": True}
-
-
-def event(n: int) -> bytes:
-    return b'data: {"n":%d}\n\n' % n
 
 
 def test_a_dead_core_drops_nothing_and_hears_everything_when_it_is_back(play) -> None:

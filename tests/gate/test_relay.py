@@ -5,19 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 
+from tests.gate.asked import CHAT, STREAM, event
+
 from covend.config import Role
 from covend.protocol import (
     SignalsChanged,
     UpstreamBroke,
     UsageChanged,
 )
-
-CHAT = {"model": "a", "messages": [{"role": "user", "content": "é"}]}
-STREAM = {**CHAT, "stream": True}
-
-
-def event(n: int) -> bytes:
-    return b'data: {"n":%d}\n\n' % n
 
 
 def test_a_warm_request_is_served_at_once_and_asks_nobody(play) -> None:

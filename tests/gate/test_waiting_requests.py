@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
+from tests.gate.asked import CHAT, STREAM, event
+
 from covend.protocol import (
     PauseAdmission,
     RefuseWaiting,
     SignalsChanged,
 )
-
-CHAT = {"model": "a", "messages": [{"role": "user", "content": "é"}]}
-STREAM = {**CHAT, "stream": True}
-
-
-def event(n: int) -> bytes:
-    return b'data: {"n":%d}\n\n' % n
 
 
 def test_a_cold_request_waits_until_the_core_opens(play) -> None:
