@@ -1,26 +1,14 @@
-"""One API for each test module, and a client of it for each test."""
+"""A client of the API for each test; one API for each test module, as in its own tests."""
 
 from collections.abc import Iterator
 
 import pytest
+from tests.api.conftest import api, server
 from tests.api.served import Served
 
 from covend import Client
 
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Served]:
-    served = Served()
-    try:
-        yield served
-    finally:
-        served.close()
-
-
-@pytest.fixture
-def api(server: Served) -> Iterator[Served]:
-    with server.connected():
-        yield server
+__all__ = ["api", "client", "server"]
 
 
 @pytest.fixture
