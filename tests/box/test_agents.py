@@ -9,7 +9,6 @@ import pytest
 from tools.chaos.box import Stone
 
 from covend.questions import PutResponder
-from covend.runtime import ActorError
 from covend.testing import eventually
 
 from .live import LIVELY, Live
@@ -26,15 +25,8 @@ PERSON = {"id": "ann", "kind": "actor", "did": "did:web:ann"}
 def box():
     stones = [Stone("chat", coven="talk", slots=2, load=0.2, tokens_per_second=200)]
     with Live(stones, budget=280, tables=LIVELY) as box:
-        eventually(lambda: registered(box), 30, "the desk is there")
+        box.desk(PutResponder(PERSON))
         yield box
-
-
-def registered(box):
-    try:
-        return "refused" not in box.ask(PutResponder(PERSON), "desk@core", 20.0)
-    except ActorError:
-        return False  # the core is only starting
 
 
 def command(box, *more):

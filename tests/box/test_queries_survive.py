@@ -6,7 +6,6 @@ import pytest
 from tools.chaos.box import Stone
 
 from covend.questions import ActOnTask, ListTasks, PutResponder, RecordsOf, ShowQuery, SubmitQuery
-from covend.runtime import ActorError
 from covend.runtime.pidfd import ProcessId
 from covend.testing import eventually
 
@@ -14,7 +13,6 @@ from .live import LIVELY, Live
 
 pytestmark = pytest.mark.xdist_group("box")
 
-DESK = "desk@core"
 STAGES = 3
 
 
@@ -36,30 +34,16 @@ def box(pids):
         yield box
 
 
-def desk(box, message, seconds=40.0):
-    """The desk's answer; asked again while the core is away."""
-
-    def once():
-        try:
-            return box.ask(message, DESK, 5.0)
-        except ActorError:
-            return None
-
-    answer = eventually(once, seconds, "the desk answers")
-    assert "refused" not in answer, answer
-    return answer
-
-
 def ended(box, thread):
     def once():
-        found = desk(box, ShowQuery(thread))
+        found = box.desk(ShowQuery(thread))
         return found["know"] if found["state"] == "ended" else None
 
     return eventually(once, 60, "the end of the query")
 
 
 def kinds(box, thread):
-    return [entry["kind"] for entry in desk(box, RecordsOf(thread))["records"]]
+    return [entry["kind"] for entry in box.desk(RecordsOf(thread))["records"]]
 
 
 def served(box):
@@ -82,7 +66,7 @@ def waterfall():
 
 def test_a_core_killed_in_the_middle_of_every_call_pays_for_each_call_once(box):
     """P4: three calls of 0.6 s each, and a kill -9 during each of them."""
-    thread = desk(box, SubmitQuery(waterfall(), "survivor"))["id"]
+    thread = box.desk(SubmitQuery(waterfall(), "survivor"))["id"]
     for number in range(STAGES):
         eventually(
             lambda n=number: kinds(box, thread).count("call") > n, 40, f"call {number} is made"
@@ -94,30 +78,30 @@ def test_a_core_killed_in_the_middle_of_every_call_pays_for_each_call_once(box):
     records = kinds(box, thread)
     assert (records.count("call"), records.count("do")) == (STAGES, STAGES)
     assert served(box) == STAGES
-    assert desk(box, SubmitQuery(waterfall(), "survivor")) == {"id": thread, "state": "ended"}
+    assert box.desk(SubmitQuery(waterfall(), "survivor")) == {"id": thread, "state": "ended"}
 
 
 def test_a_person_s_answer_arrives_after_the_core_was_killed_while_they_thought(box):
     """P4, P6, P18: the task is the same one, and the model is not asked again."""
     before = served(box)
     ann = {"id": "ann", "kind": "actor", "did": "did:ann"}
-    desk(box, PutResponder(ann))
+    box.desk(PutResponder(ann))
     tiers = [
         {"name": "model", "responders": [{"id": "model:chat"}], "expression": "true"},
         {"name": "ann", "responders": [{"id": "ann"}]},
     ]
     asked = waterfall() | {"orchestration": {"pattern": "escalate", "tiers": tiers}}
-    thread = desk(box, SubmitQuery(asked, "thinker"))["id"]
+    thread = box.desk(SubmitQuery(asked, "thinker"))["id"]
 
     def task():
-        found = desk(box, ListTasks("did:ann", state="open"))["tasks"]
+        found = box.desk(ListTasks("did:ann", state="open"))["tasks"]
         return found[0] if found else None
 
     first = eventually(task, 40, "a task for ann")
     core = box.kill("core")
     box.until_reborn("core", core)
     assert task() == first
-    desk(box, ActOnTask(first["id"], "submit", "did:ann", value="mine"))
+    box.desk(ActOnTask(first["id"], "submit", "did:ann", value="mine"))
     assert ended(box, thread)["answer"] == "mine"
     assert served(box) == before + 1
 
@@ -125,7 +109,7 @@ def test_a_person_s_answer_arrives_after_the_core_was_killed_while_they_thought(
 def test_no_command_outlives_a_killed_core_and_the_next_core_runs_it_again(box, pids):
     """P4, S16: of the first nothing is left, be it the command or what it began."""
     asked = {"question": "What is it?", "responders": [{"id": "slow"}]}
-    thread = desk(box, SubmitQuery(asked, "commander"))["id"]
+    thread = box.desk(SubmitQuery(asked, "commander"))["id"]
     first = eventually(lambda: pids.exists() and pids.read_text().split(), 40, "the command runs")
     pids.with_suffix(".go").touch()
     processes = [ProcessId.of(int(pid)) for pid in first]
