@@ -5,7 +5,7 @@ from tests.actors.mailmen import mail_server, webhook
 from tests.actors.running import World, query
 from tests.actors.test_crashes_of_runs import again, lay_down
 
-from covend.actors import account, channels, desk, herald, letters
+from covend.actors import account, channels, herald, letters, waiting
 from covend.actors.run_messages import OpenPages
 from covend.phylactery.messages import Append, Latest, Query, Tasks
 from covend.phylactery.records import record
@@ -162,7 +162,7 @@ def test_a_person_of_a_short_sla_is_told_at_once_however_long_the_query_waits(wo
 
 def test_an_open_page_is_told_first_and_the_channels_when_it_closes(world, hook, monkeypatch):
     """P18: what was answered on the page meanwhile is not told of; a delegate without a page is."""
-    monkeypatch.setattr(desk, "LIVE_SECONDS", 0.5)
+    monkeypatch.setattr(waiting, "LIVE_SECONDS", 0.5)
     world.person("ann", channels=[hook.address])
     with world.core() as core:
         page = core.desk.ask_later(ListTasks("did:ann", wait=10), 15.0)
@@ -209,7 +209,7 @@ def test_a_core_killed_between_the_call_and_the_message_tells_after_its_restart(
 def test_a_task_whose_notice_was_lost_in_a_living_core_is_found(tmp_path, monkeypatch, world, hook):
     """P4: and on an open page first."""
     monkeypatch.setattr(herald, "LOOK_SECONDS", 0.1)
-    monkeypatch.setattr(desk, "LIVE_SECONDS", 0.5)
+    monkeypatch.setattr(waiting, "LIVE_SECONDS", 0.5)
     world.person("ann", channels=[hook.address])
     other = World(tmp_path / "other.db", monkeypatch)
     other.entries = world.entries

@@ -14,7 +14,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -45,6 +45,7 @@ from covend.actors.run_messages import (
     Wrote,
 )
 from covend.actors.story import wall_clock
+from covend.actors.waiting import Expired, Waiting
 from covend.config import Box
 from covend.patterns.admit import InvalidQuery, admit
 from covend.patterns.nesting import gathered, joined
@@ -83,35 +84,12 @@ log = logging.getLogger(__name__)
 RUNS = "patterns"
 """The dynamic supervisor of the executions (DESIGN §4)."""
 STORE_SECONDS = 30.0
-MAX_WAIT_SECONDS = 60.0
-LIVE_SECONDS = 15.0
-"""A page that asked so lately is open: between two long polls nobody is told otherwise."""
 WAKE_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
 class WakeMore:
     """To itself: wake the next runs that a dead core left behind."""
-
-
-@dataclass(frozen=True, slots=True)
-class Expired:
-    """A timer's message: somebody has waited long enough."""
-
-    run: str | None
-    number: int
-
-
-News: TypeAlias = RecordsOf | EndOf | ListTasks
-"""What may be waited for: records of a run, its end, a change of an inbox."""
-
-
-@dataclass(slots=True)
-class Waiter:
-    """Somebody who waits for news."""
-
-    question: News
-    promise: Promise
 
 
 class Desk(Actor):
@@ -130,13 +108,11 @@ class Desk(Actor):
         self.reader = Reader(self.ask_store)
         self.aside: set[str] = set()
         self.waking: deque[str] = deque()
-        self.waiters: dict[str | None, dict[int, Waiter]] = {}
-        """By the run that they want news of; None: of people's inboxes."""
-        self.number = 0
         self.next_due = 0
         """The clock of the last timer that the timekeeper was told of."""
-        self.pages: set[str] = set()
-        """Who looks at a page of theirs (P18)."""
+
+    def on_start(self) -> None:
+        self.waiting = Waiting(self.ctx, self.reader.answer)
 
     def on_receive(self, message: object) -> object:
         match message:
@@ -161,9 +137,9 @@ class Desk(Actor):
             case Notice():
                 self.notice(message)
             case PageClosed(did=did):
-                self.unseen(did)
+                self.waiting.unseen(did)
             case OpenPages():
-                return tuple(self.pages)
+                return tuple(self.waiting.pages)
             case Joining():
                 return self.join(message)
             case SetAside(thread=thread):
@@ -173,7 +149,7 @@ class Desk(Actor):
             case WakeMore():
                 self.wake_more()
             case Expired(run=run, number=number):
-                self.answer_waiter(run, number)
+                self.waiting.release(run, number)
             case NewConfig():
                 self.max_active = message.box.queries.max_active
                 self.schemas = message.box.schemas()
@@ -300,11 +276,7 @@ class Desk(Actor):
         self.alarm(news.due)
         for thread in news.begun:
             self.route(thread, Rouse(thread))
-        for number, waiter in list(self.waiters.get(news.thread, {}).items()):
-            if isinstance(waiter.question, RecordsOf):
-                self.answer_waiter(news.thread, number)
-            elif news.know is not None:
-                self.answer_waiter(news.thread, number, ended(news.thread, news.know))
+        self.waiting.wrote(news)
 
     def alarm(self, due: int | None) -> None:
         """Tell the timekeeper of a timer that is due before the one it was told of last.
@@ -359,11 +331,7 @@ class Desk(Actor):
 
     def notice(self, news: Notice) -> None:
         """Tell open pages; the herald tells those who have none (P18)."""
-        for number, waiter in list(self.waiters.get(None, {}).items()):
-            assert isinstance(waiter.question, ListTasks)
-            if waiter.question.did in (None, *news.dids):
-                self.answer_waiter(None, number)
-        live = tuple(did for did in news.dids if did in self.pages)
+        live = self.waiting.notice(news.dids)
         self.ctx.tell("herald", replace(news, live=live))
 
     # ── what is asked about them ────────────────────────────────────────────────────────────
@@ -371,50 +339,11 @@ class Desk(Actor):
     def read(self, question: Question) -> object:
         """What there is; where that is no news and the asker can wait, what comes (P18)."""
         if isinstance(question, ListTasks) and question.did is not None and question.wait > 0:
-            self.seen(question.did)
+            self.waiting.seen(question.did)
         answer = self.reader.answer(question)
         if isinstance(question, RecordsOf | EndOf | ListTasks) and question.wait > 0:
-            return answer if is_news(question, answer) else self.wait(question)
+            return answer if is_news(question, answer) else self.waiting.hold(question)
         return answer
-
-    def seen(self, did: str) -> None:
-        """A page of this person is open, until none has asked for a while."""
-        self.pages.add(did)
-        self.ctx.timer(("page", did), LIVE_SECONDS, PageClosed(did))
-
-    def unseen(self, did: str) -> None:
-        """No page of this person asked for a while: the herald takes over, if none waits here."""
-        waiting = self.waiters.get(None, {}).values()
-        if any(isinstance(w.question, ListTasks) and w.question.did == did for w in waiting):
-            self.seen(did)
-            return
-        self.pages.discard(did)
-        self.ctx.tell("herald", PageClosed(did))
-
-    # ── waiting for news ────────────────────────────────────────────────────────────────────
-
-    def wait(self, question: News) -> Promise:
-        run = None if isinstance(question, ListTasks) else question.id
-        self.number += 1
-        promise = self.ctx.later()
-        self.waiters.setdefault(run, {})[self.number] = Waiter(question, promise)
-        seconds = min(question.wait, MAX_WAIT_SECONDS)
-        self.ctx.timer(("wait", self.number), seconds, Expired(run, self.number))
-        return promise
-
-    def answer_waiter(self, run: str | None, number: int, news: object = None) -> None:
-        """Answer somebody with these news, or with what there is now, be it nothing."""
-        waiting = self.waiters.get(run, {})
-        waiter = waiting.pop(number, None)
-        if waiter is None:
-            return
-        if not waiting:
-            del self.waiters[run]
-        self.ctx.cancel(("wait", number))
-        asked = waiter.question
-        if isinstance(asked, ListTasks) and asked.did is not None:
-            self.seen(asked.did)
-        waiter.promise.reply(news or self.reader.answer(asked))
 
     # ── asking others ───────────────────────────────────────────────────────────────────────
 
