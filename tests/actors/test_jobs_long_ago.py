@@ -3,6 +3,7 @@
 from tests.actors.stage import Ear, heard, small_box
 
 from covend.actors import broker as module
+from covend.actors import job_records
 from covend.actors.broker import Broker
 from covend.actors.catalog import Catalog
 from covend.actors.messages import Snapshot
@@ -20,7 +21,7 @@ def order(name):
 def test_jobs_that_ended_long_ago_are_forgotten_and_still_known(tmp_path, monkeypatch):
     """P4: whoever asks for one again hears its end, however many came after it."""
     monkeypatch.setattr(module, "CHECKPOINT", 10)
-    monkeypatch.setattr(module, "KEEP_ENDED", 5)
+    monkeypatch.setattr(job_records, "KEEP_ENDED", 5)
     told = []
     with ThreadSystem(node="core") as system:
         store = system.spawn(Phylactery, tmp_path / "store.db", name="phylactery")

@@ -1,15 +1,13 @@
 """The broker: jobs, who works on which, and parking them for a transition.
 
-Jobs are records (thread ``job:ID``): INTEND is the job, each DO one step's result, KNOW the end; of
-a job that says ``once``, each PUT whether somebody has begun it.
-So a broker that starts anew reads them back and goes on: nothing is lost, and a step whose result
-is recorded is never made again. A job that nobody works on is a signal to the dispatcher, so the
-whim sees parked and queued work exactly as it sees a waiting client.
+Jobs are records (``job_records``). So a broker that starts anew reads them back and goes on:
+nothing is lost, and a step whose result is recorded is never made again. A job that nobody works
+on is a signal to the dispatcher, so the whim sees parked and queued work exactly as it sees a
+waiting client.
 """
 
 from __future__ import annotations
 
-import time
 import uuid
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -17,8 +15,8 @@ from typing import Any, ClassVar
 import msgspec
 
 from covend.actors.catalog import Catalog
-from covend.actors.jobs import UNCLEAR, JobBook, JobEntry
-from covend.actors.legible import legible
+from covend.actors.job_records import JobRecords
+from covend.actors.jobs import UNCLEAR, JobEntry
 from covend.actors.messages import (
     CapabilitiesOpen,
     DrainGhouls,
@@ -28,8 +26,6 @@ from covend.actors.messages import (
     Snapshot,
 )
 from covend.actors.modelling import model_of
-from covend.phylactery.messages import Append, Latest, Query
-from covend.phylactery.records import Act, record
 from covend.protocol import (
     CancelJob,
     Drained,
@@ -45,17 +41,13 @@ from covend.protocol import (
     StepDone,
     SubmitJob,
 )
-from covend.resolving import resolved
 from covend.runtime import Actor, MailboxSpec, ReplyError
 from covend.will.interrupt import Running, cheapest
 
 GHOUL_SILENCE_SECONDS = 5.0
 """A ghoul says hello every second; one silent for this long has lost its job."""
-STORE_SECONDS = 10.0
 CHECKPOINT = 500
 """So many ends after the last one, the broker stores from where the next one has to read."""
-KEEP_ENDED = 1000
-"""Jobs that have ended are kept in memory up to this many; the store has the others."""
 REJOIN_SECONDS = 2.5
 """After a restart no job is handed out before every living ghoul has said what it works on."""
 
@@ -74,20 +66,6 @@ class Drain:
     boundaries: dict[str, int]
 
 
-class Checkpoint(msgspec.Struct, frozen=True):
-    """The body of a ``jobs`` record: these jobs, and all after ``upto``, have to be read back."""
-
-    upto: int = 0
-    jobs: tuple[str, ...] = ()
-    done: int = 0
-    failed: int = 0
-
-
-def as_checkpoint(entry: dict[str, Any]) -> Checkpoint:
-    """What a ``jobs`` record says; raises ``msgspec.ValidationError``."""
-    return msgspec.convert(entry["body"], resolved(Checkpoint))
-
-
 class Broker(Actor):
     """Owns the jobs (DESIGN §4). Addresses: ``broker@core`` for ghouls and the command line."""
 
@@ -96,7 +74,6 @@ class Broker(Actor):
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
         self.model = model_of(catalog.box)
-        self.book = JobBook()
         self.allowed: frozenset[str] = frozenset()
         self.dominated: frozenset[str] = frozenset()
         self.drains: dict[int, Drain] = {}
@@ -108,7 +85,8 @@ class Broker(Actor):
         """Jobs that ended since the last checkpoint."""
 
     def on_start(self) -> None:
-        self.restore()
+        self.records = JobRecords(self.ctx)
+        self.book = self.records.restore()
         self.assign_from = self.ctx.now() + REJOIN_SECONDS
         self.ctx.timer("sweep", 1.0, Sweep())
 
@@ -175,8 +153,8 @@ class Broker(Actor):
             steps=order.steps,
             once=order.once,
         )
-        if order.id is None or not self.recalled(job.id):
-            self.keep(job.id, "INTEND", {"job": msgspec.to_builtins(job)})
+        if order.id is None or not self.records.recalled(job.id):
+            self.records.keep(job.id, "INTEND", {"job": msgspec.to_builtins(job)})
             self.book.submit(job, self.ctx.now())
         if order.tell is not None:
             self.tell.setdefault(job.id, set()).add(order.tell)
@@ -193,12 +171,13 @@ class Broker(Actor):
         """Make a job's end durable, and tell who waits for it."""
         job = entry.job.id
         self.book.end(entry, error)
-        self.keep(job, "KNOW", {"error": error})
+        self.records.keep(job, "KNOW", {"error": error})
         self.event(f"job {job} " + (f"failed: {error}" if error else "done"))
         self.tell_end(entry)
         self.ended += 1
         if self.ended >= CHECKPOINT:
-            self.checkpoint()
+            self.ended = 0
+            self.records.checkpoint()
 
     def tell_end(self, entry: JobEntry) -> None:
         if entry.open:
@@ -213,7 +192,7 @@ class Broker(Actor):
             self.ctx.tell(self.ctx.system.address(address), news)
 
     def show(self, job: str) -> dict[str, Any]:
-        if not self.recalled(job):
+        if not self.records.recalled(job):
             raise ReplyError(f"no job {job!r} is known here")
         entry = self.book.jobs[job]
         return {
@@ -234,7 +213,7 @@ class Broker(Actor):
         if entry is None or report.index > len(entry.results):
             return False
         if report.index == len(entry.results):
-            self.keep(report.job, "DO", {"index": report.index, "result": report.result})
+            self.records.keep(report.job, "DO", {"index": report.index, "result": report.result})
         self.book.step(entry, report.index, report.result)
         self.book.ghouls[report.ghoul].seen = self.ctx.now()
         return True
@@ -302,7 +281,7 @@ class Broker(Actor):
         job = self.book.jobs.get(ghoul.job) if ghoul.job in confirm.boundaries else None
         if job is not None and job.open:
             self.book.give_back(job)
-            self.mark(job.job, begun=False)
+            self.records.mark(job.job, begun=False)
             self.event(
                 f"job {job.job.id} parked at step {len(job.results)} of {len(job.job.steps)}"
             )
@@ -341,7 +320,7 @@ class Broker(Actor):
             for entry in self.book.doubtful():
                 self.end(entry, UNCLEAR)
         for order in self.book.assign(allowed, now):
-            self.mark(order.job, begun=True)
+            self.records.mark(order.job, begun=True)
             self.ctx.tell(
                 self.ctx.system.address(order.address), RunJob(epoch=order.epoch, job=order.job)
             )
@@ -360,76 +339,6 @@ class Broker(Actor):
         if added or removed:
             self.announced = set(waiting)
             self.ctx.tell("dispatcher", SignalsChanged(gate="broker", added=added, removed=removed))
-
-    def keep(self, job: str, act: Act, body: dict[str, Any]) -> None:
-        """Make one step of a job's story durable before it counts."""
-        entry = record(f"job:{job}", "job", body, actor="broker", act=act)
-        self.ctx.ask("phylactery", Append([entry]), timeout=STORE_SECONDS)
-
-    def mark(self, job: Job, begun: bool) -> None:
-        """Make durable whether a ghoul may be in the middle of a ``once`` job (P4)."""
-        if job.once:
-            self.keep(job.id, "PUT", {"begun": begun})
-
-    def recalled(self, job: str) -> bool:
-        """Whether a job is known: from memory, or read back from the store."""
-        if job not in self.book.jobs:
-            self.read_back(job)
-            entry = self.book.jobs.get(job)
-            if entry is not None and not entry.open:
-                self.book.forgotten[entry.status] -= 1  # counted where it is now
-        return job in self.book.jobs
-
-    def read_back(self, job: str) -> None:
-        legible(self.ctx, self.stored(thread=f"job:{job}"), self.restore_one)
-
-    def checkpoint(self) -> None:
-        """Forget jobs that ended long ago, and store from where the next broker has to read."""
-        self.ended = 0
-        self.book.forget(KEEP_ENDED)
-        newest = self.ctx.ask("phylactery", Query(kind="job", limit=1), timeout=STORE_SECONDS)
-        body = {
-            "upto": newest[0]["seq"],
-            "jobs": list(self.book.jobs),
-            **self.book.forgotten,
-        }
-        entry = record("jobs", "jobs", body, actor="broker", act="LEARN")
-        self.ctx.ask("phylactery", Append([entry]), timeout=STORE_SECONDS)
-
-    def restore(self) -> None:
-        """Read the jobs back, those that ended long ago excepted; epochs go on above all before.
-
-        The epoch is the wall clock in milliseconds: it only has to grow over restarts of the core,
-        which are at least a process start apart.
-        """
-        self.book = JobBook(epoch=int(time.time() * 1000))
-        last = self.ctx.ask("phylactery", Latest("jobs", "jobs"), timeout=STORE_SECONDS)
-        found = legible(self.ctx, [last] if last else [], as_checkpoint)
-        checkpoint = found[0] if found else Checkpoint()
-        for job in checkpoint.jobs:
-            self.read_back(job)
-        legible(self.ctx, self.stored(after=checkpoint.upto), self.restore_one)
-        self.book.forgotten = {"done": checkpoint.done, "failed": checkpoint.failed}
-        self.book.forget(KEEP_ENDED)
-
-    def stored(self, thread: str | None = None, after: int = 0) -> list[dict[str, Any]]:
-        """The records of jobs, oldest first."""
-        query = Query(kind="job", thread=thread, after=after, newest_first=False)
-        return self.ctx.ask("phylactery", query, timeout=30.0)
-
-    def restore_one(self, entry: dict[str, Any]) -> None:
-        job_id, body = str(entry["thread"]).removeprefix("job:"), entry["body"]
-        match entry["act"]:
-            case "INTEND":
-                self.book.submit(msgspec.convert(body["job"], resolved(Job)), self.ctx.now())
-            case "DO":
-                self.book.step(self.book.jobs[job_id], body["index"], body["result"])
-            case "PUT":
-                self.book.jobs[job_id].begun = body["begun"]
-            case "KNOW":
-                self.book.end(self.book.jobs[job_id], body["error"])
-            case _:
-                pass
 
     def event(self, text: str) -> None:
         self.ctx.tell("console", Event("job", self.ctx.now(), text))
