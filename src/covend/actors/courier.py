@@ -29,7 +29,6 @@ reserved (docs/decisions/0005).
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,12 +50,12 @@ from covend.actors.run_messages import (
     call_name,
 )
 from covend.actors.story import wall_clock
-from covend.config import Box, PlaceholderError, expand_command
+from covend.config import Box
 from covend.patterns.spec import MAX_LATENCY
 from covend.patterns.understanding import Raw
 from covend.protocol import CancelJob, JobFinished, Step, SubmitJob
 from covend.questions import SettleCall
-from covend.runtime import Actor, ActorError, Exit, MailboxSpec, ReplyError, Workers
+from covend.runtime import Actor, ActorError, Exit, MailboxSpec, ReplyError
 
 SUBMIT_SECONDS = 20.0
 REPEAT_SECONDS = 5.0
@@ -122,15 +121,13 @@ class Courier(Actor):
         """What is left to finish although nobody waits for it, oldest first."""
 
     def on_start(self) -> None:
-        self.loop = errands.Loop("courier-loop")
-        self.hands = Workers()
+        self.outside = errands.Outside(self.here)
 
     def on_stop(self, reason: Exit) -> None:
         for errand in self.errands.values():
             if errand.work is not None and errand.answer is None:
                 errand.work.cancel()
-        self.hands.close(errands.STOP_SECONDS)
-        self.loop.close()
+        self.outside.close()
 
     def on_receive(self, message: object) -> object:
         match message:
@@ -229,40 +226,16 @@ class Courier(Actor):
 
     def send(self, errand: Errand) -> None:
         """Have it carried out outside; whoever does it gives up after ``Overdue`` or ``GiveUp``."""
-        name, order = errand.name, errand.order
-        call, responder = order.call, order.responder
+        name, responder = errand.name, errand.order.responder
         if errand.paid:
             errand.until = max(errand.until, self.ctx.now() + MAX_LATENCY[responder.kind])
         left = max(0.0, errand.until - self.ctx.now()) + 1.0
         me = self.ctx.me
 
-        def done(raw: Raw) -> None:
-            me.tell(Brought(name, raw))
+        def done(raw: Raw, declined: str | None = None) -> None:
+            me.tell(Brought(name, raw, declined))
 
-        if responder.kind == "pattern":
-            function = responder.function or ""
-
-            def run() -> None:
-                me.tell(Brought(name, *errands.compute(function, call)))
-
-            self.hands.run(run, f"function-{function[:20]}")
-        elif responder.command:
-            try:
-                command = expand_command(responder.command, self.here, os.environ)
-            except PlaceholderError as error:
-                done(Raw(failure=str(error), transport=False))
-                return
-            errand.work = errands.Program(command, errands.request(call), left, done)
-        elif responder.url is not None:
-            body = errands.request(call)
-            sent = errands.post(responder.url, body, errand.key, {}, left)
-            errand.work = self.loop.run(sent, done)
-        else:
-            url = f"{(responder.endpoint or '').rstrip('/')}/chat/completions"
-            body = errands.completion(call, responder)
-            token = os.environ.get(responder.api_key_env or "", "")
-            headers = {"Authorization": f"Bearer {token}"} if token else {}
-            errand.work = self.loop.run(errands.post(url, body, errand.key, headers, left), done)
+        errand.work = self.outside.carry(errand.order.call, responder, left, done)
 
     # ── this box's models (W14, S17) ────────────────────────────────────────────────────────
 

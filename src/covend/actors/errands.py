@@ -15,12 +15,14 @@ import subprocess
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, Protocol, cast
 
 from covend import functions
+from covend.config import PlaceholderError, expand_command
 from covend.patterns.responder import Responder
 from covend.patterns.understanding import Raw
-from covend.runtime import one_core
+from covend.runtime import Workers, one_core
 from covend.runtime.guard import guarded
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
@@ -233,3 +235,57 @@ def compute(name: str, call: Mapping[str, Any]) -> tuple[Raw, str | None]:
     if cast("dict[str, Any]", asked["shape"]).get("kind", "text") == "text" and value is not None:
         value = value if isinstance(value, str) else json.dumps(value)
     return Raw(body=value), None
+
+
+# ── which of them it is ──────────────────────────────────────────────────────────────────────
+
+
+class Work(Protocol):
+    """Something under way outside, which can be given up."""
+
+    def cancel(self) -> object:
+        """Nothing is heard of it any more. Any thread."""
+        ...
+
+
+class Done(Protocol):
+    """Hears what came of a call, or why a function has no answer; in any thread."""
+
+    def __call__(self, raw: Raw, declined: str | None = None) -> None: ...
+
+
+class Outside:
+    """Everything that carries calls out, for one owner; commands are looked up from ``here``."""
+
+    def __init__(self, here: Path) -> None:
+        self._here = here
+        self._loop = Loop("courier-loop")
+        self._hands = Workers()
+
+    def carry(
+        self, call: Mapping[str, Any], responder: Responder, seconds: float, done: Done
+    ) -> Work | None:
+        """Begin a call to whoever is not of this box; None where it cannot be given up."""
+        if responder.kind == "pattern":
+            name = responder.function or ""
+            self._hands.run(lambda: done(*compute(name, call)), f"function-{name[:20]}")
+            return None
+        if responder.command:
+            try:
+                command = expand_command(responder.command, self._here, os.environ)
+            except PlaceholderError as error:
+                done(Raw(failure=str(error), transport=False))
+                return None
+            return Program(command, request(call), seconds, done)
+        key = str(call["key"])
+        if responder.url is not None:
+            return self._loop.run(post(responder.url, request(call), key, {}, seconds), done)
+        url = f"{(responder.endpoint or '').rstrip('/')}/chat/completions"
+        token = os.environ.get(responder.api_key_env or "", "")
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return self._loop.run(post(url, completion(call, responder), key, headers, seconds), done)
+
+    def close(self) -> None:
+        """Give up what the loop is at, and end all threads that are idle."""
+        self._hands.close(STOP_SECONDS)
+        self._loop.close()

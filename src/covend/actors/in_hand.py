@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
+from covend.actors.errands import Work
 from covend.actors.run_messages import Dispatch, Returned
-
-
-class Work(Protocol):
-    """Something under way outside, which can be given up."""
-
-    def cancel(self) -> object:
-        """Nothing is heard of it any more. Any thread."""
-        ...
 
 
 @dataclass(slots=True)
