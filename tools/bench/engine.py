@@ -37,7 +37,7 @@ class Engine:
 
     def __init__(self, system: ThreadSystem, store: Path, box: Box) -> None:
         self.system = system
-        system.spawn(Phylactery, store, name="phylactery")
+        self.store: ActorRef = system.spawn(Phylactery, store, name="phylactery")
         for name in ("console", "broker"):
             system.spawn(Deaf, name=name)
         for kind in (Registry, Herald, Courier):

@@ -1,8 +1,9 @@
 """What durability costs: a workflow of three steps, each recorded before the next begins.
 
 A waterfall of three deterministic functions, of which only the last finds something: three calls,
-three answers and two notes, in eight transactions that each wait for the disk. The reference is a
-bare append with fdatasync on the same disk, in the same run.
+three answers and two notes, in eight transactions that each wait for the disk. The references are
+a bare append with fdatasync on the same disk, and a bare skeleton: the same transactions with the
+same records, made by one loop with no actor and nothing to decide; both in the same run.
 """
 
 from __future__ import annotations
@@ -11,10 +12,15 @@ import os
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from tools.bench.engine import Engine, engine
+from covend.actors.story import Story
+from covend.patterns.state import INPUTS
+from covend.phylactery.messages import Query
+from covend.phylactery.store import open_store
+from tools.bench.engine import ASK_SECONDS, Engine, engine
 from tools.bench.figures import Figure, at_least, exactly, observed
 
 TITLE = "durable workflows of three steps, SQLite with synchronous=FULL"
@@ -50,10 +56,14 @@ def run() -> dict[str, Figure]:
             begin = time.process_time()
             together, also_wrong = measure(one, 16)
             spent = (time.process_time() - begin) / (WARM_UP + RUNS)
+            steps = transactions(one)
+        bare = [skeleton(Path(folder, f"bare-{many}.db"), steps, many) for many in (1, 16)]
     return {
-        "workflows, concurrency 1": at_least(alone, 300, "/s"),
-        "workflows, concurrency 16": at_least(together, 800, "/s"),
+        "workflows, concurrency 1": at_least(alone, 300, "/s", round(bare[0])),
+        "workflows, concurrency 16": at_least(together, 800, "/s", round(bare[1])),
         "wrong answers": exactly(wrong + also_wrong, 0, "runs"),
+        "of the bare skeleton, concurrency 1": observed(alone / bare[0], "×"),
+        "of the bare skeleton, concurrency 16": observed(together / bare[1], "×"),
         "processor time of one, concurrency 16": observed(spent * 1e3, "ms"),
         "bare fsync'd appends": observed(appends, "/s"),
         "commits per bare append, concurrency 1": observed(alone * COMMITS / appends, "×"),
@@ -72,6 +82,30 @@ def measure(one: Engine, concurrency: int) -> tuple[float, int]:
         begin = time.perf_counter()
         right = list(clients.map(workflow, range(RUNS)))
         return RUNS / (time.perf_counter() - begin), right.count(False)
+
+
+def transactions(one: Engine) -> list[list[tuple[str, dict[str, Any]]]]:
+    """What one more workflow writes: the kinds and bodies of each of its transactions."""
+    thread = one.submit(QUERY)
+    one.ended(thread)
+    found: list[list[tuple[str, dict[str, Any]]]] = []
+    for entry in one.store.ask(Query(thread=thread, newest_first=False), timeout=ASK_SECONDS):
+        alone = entry["kind"] in INPUTS or (found and found[-1][0][0] in INPUTS)
+        found += [[]] if alone else []
+        found[-1].append((entry["kind"], entry["body"]))
+    assert len(found) == COMMITS, found
+    return found
+
+
+def skeleton(path: Path, steps: list[list[tuple[str, dict[str, Any]]]], many: int) -> float:
+    """The same transactions a second as workflows, ``many`` of them sharing each commit."""
+    with closing(open_store(path)) as store:
+        begin = time.perf_counter()
+        for first in range(0, RUNS, many):
+            stories = [Story(f"q-{number}") for number in range(first, min(first + many, RUNS))]
+            for step in steps:
+                store.append_all([[s.add(kind, body) for kind, body in step] for s in stories])
+        return RUNS / (time.perf_counter() - begin)
 
 
 def bare_appends(path: Path) -> float:
