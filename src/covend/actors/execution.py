@@ -74,6 +74,13 @@ class Idle:
     """A timer's message: nothing came for a while."""
 
 
+class Unstored(Exception):
+    """The store refused a record that others follow: the run has to be read back to go on.
+
+    So this execution fails, and its supervisor begins it again, ever slower (S7).
+    """
+
+
 class Execution(Actor):
     """One run, named by its thread. What is wrong with its records sets it aside, for good (P2)."""
 
@@ -94,6 +101,13 @@ class Execution(Actor):
         self.ctx.tell(self.ctx.me, Begin())
 
     def on_receive(self, message: object) -> object:
+        try:
+            self.handle(message)
+        except ReplyError as error:
+            raise Unstored(f"run {self.ctx.name}: {error}") from error
+        return None
+
+    def handle(self, message: object) -> None:
         match message:
             case Begin():
                 self.begin()
@@ -102,11 +116,10 @@ class Execution(Actor):
                 self.hear(inner)
             case Idle():
                 self.ctx.tell("desk", Resting(self.ctx.name, self.number))
-                return None
+                return
             case _:
-                return None
+                return
         self.rest()
-        return None
 
     def hear(self, message: object) -> None:
         """One message that the desk passed on."""
