@@ -3,7 +3,8 @@
 A waterfall of three deterministic functions, of which only the last finds something: three calls,
 three answers and two notes, in eight transactions that each wait for the disk. The references are
 a bare append with fdatasync on the same disk, and a bare skeleton: the same transactions with the
-same records, made by one loop with no actor and nothing to decide; both in the same run.
+same records, made by one loop with no actor and nothing to decide; both in the same run. The limits
+are for a disk that does 10,000 such appends a second, hence those per append.
 """
 
 from __future__ import annotations
@@ -66,8 +67,8 @@ def run() -> dict[str, Figure]:
         "of the bare skeleton, concurrency 16": observed(together / bare[1], "×"),
         "processor time of one, concurrency 16": observed(spent * 1e3, "ms"),
         "bare fsync'd appends": observed(appends, "/s"),
-        "commits per bare append, concurrency 1": observed(alone * COMMITS / appends, "×"),
-        "commits per bare append, concurrency 16": observed(together * COMMITS / appends, "×"),
+        "workflows per bare append, concurrency 1": at_least(alone / appends, 0.03, "×"),
+        "workflows per bare append, concurrency 16": at_least(together / appends, 0.08, "×"),
     }
 
 
