@@ -1,11 +1,13 @@
-"""A store that refuses for a while: a run waits for it and goes on as if nothing had been."""
+"""A store that refuses for a while: who needs it asks again, and goes on as if nothing had been."""
 
 import pytest
 from tests.actors.running import World, query
+from tests.actors.test_crashes_of_runs import lay_down
 
-from covend.actors import courier
-from covend.phylactery.errors import StoreFull
+from covend.actors import courier, desk, timekeeper
+from covend.phylactery.errors import StoreError, StoreFull
 from covend.phylactery.store import Store, open_store
+from covend.phylactery.views import Views
 
 STEPS = 6
 """The transactions of a run of two stages: the query, a call, an answer, what follows, twice."""
@@ -65,3 +67,60 @@ def test_a_run_whose_record_was_refused_is_read_back_and_goes_on(
         assert store.verify() == []
     finally:
         store.close()
+
+
+@pytest.fixture
+def unreadable_once(monkeypatch):
+    """Makes one question to the store fail, the first time that it is asked."""
+
+    def once(question):
+        asked = []
+        original = getattr(Views, question)
+
+        def answer(self, *args, **named):
+            asked.append(args)
+            if len(asked) == 1:
+                raise StoreError("the disk does not answer")
+            return original(self, *args, **named)
+
+        monkeypatch.setattr(Views, question, answer)
+        return asked
+
+    return once
+
+
+def test_runs_are_woken_although_the_store_could_not_be_read_at_first(
+    tmp_path, monkeypatch, unreadable_once
+):
+    """P4: a core that starts beside a store in trouble still goes on with every run."""
+    monkeypatch.setattr(desk, "RECOVER_SECONDS", 0.05)
+    world = World(tmp_path / "store.db", monkeypatch)
+    world.scripted("one", "done")
+    world.held.clear()
+    with world.core() as core:
+        thread = core.submit(query("one"))["id"]
+        world.held.set()
+        core.ended(thread)
+        left_open = core.records(thread)[:2]
+    other = World(tmp_path / "other.db", monkeypatch)
+    other.scripted("one", "done")
+    lay_down(other.path, left_open)
+    asked = unreadable_once("open_calls")
+    with other.core() as core:
+        assert core.ended(thread)["answer"] == "done"
+    assert len(asked) >= 2
+
+
+def test_a_timer_is_told_of_although_the_store_could_not_be_read_once(
+    tmp_path, monkeypatch, unreadable_once
+):
+    """P6, P20: nothing is due for ever because one look failed."""
+    monkeypatch.setattr(timekeeper, "REPEAT_SECONDS", 0.05)
+    world = World(tmp_path / "store.db", monkeypatch)
+    world.person("ann")
+    asked = unreadable_once("due")
+    with world.core() as core:
+        slow = query("ann", side_effects={"max_latency_secs": 1.0})
+        thread = core.submit(slow)["id"]
+        assert core.ended(thread)["status"] == "error"
+    assert len(asked) >= 2

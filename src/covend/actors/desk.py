@@ -85,6 +85,7 @@ RUNS = "patterns"
 """The dynamic supervisor of the executions (DESIGN §4)."""
 STORE_SECONDS = 30.0
 WAKE_AT_ONCE = 16
+RECOVER_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +251,7 @@ class Desk(Actor):
 
         Runs that only wait for people or timers stay where they are, in the store.
         """
+        self.ctx.timer("recover", RECOVER_SECONDS, Recover())  # should the store not be readable
         children = self.ctx.ask(RUNS, WhichChildren(), timeout=STORE_SECONDS)
         self.runs = {child.id: self.runs.get(child.id, 0) for child in children}
         self.next_due = 0
@@ -260,6 +262,7 @@ class Desk(Actor):
         found = [row["thread"] for row in calls if row["responder"] != "actor"]
         found += self.ask_store(Unfinished(sorted(INPUTS)))
         self.waking = deque(dict.fromkeys(found))
+        self.ctx.cancel("recover")
         self.wake_more()
 
     def wake_more(self) -> None:

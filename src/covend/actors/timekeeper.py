@@ -6,6 +6,7 @@ the message.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -40,7 +41,7 @@ class Timekeeper(Actor):
 
     def on_start(self) -> None:
         self.ctx.tell("desk", Recover())
-        self.look()
+        self.ctx.timer("look", 0.0, Look())
 
     def on_receive(self, message: object) -> object:
         match message:
@@ -57,12 +58,13 @@ class Timekeeper(Actor):
     def look(self) -> None:
         """Tell the desk of everything that is due, and wait for the next."""
         now, mono = self.clock(), self.ctx.now()
+        self.ctx.timer("look", REPEAT_SECONDS, Look())  # should the store not be readable now
         due = self.ctx.ask("phylactery", Due(now, PAGE + len(self.told)), timeout=STORE_SECONDS)
         still = {(row["thread"], row["name"]) for row in due}
         self.told = {name: at for name, at in self.told.items() if name in still}
         for row in due:
             name = (row["thread"], row["name"])
-            if mono - self.told.get(name, mono - REPEAT_SECONDS) >= REPEAT_SECONDS:
+            if mono - self.told.get(name, -math.inf) >= REPEAT_SECONDS:
                 self.told[name] = mono
                 self.ctx.tell("desk", Ticked(row["thread"], row["name"], row["due"]))
         self.next = self.ctx.ask("phylactery", NextDue(), timeout=STORE_SECONDS)
