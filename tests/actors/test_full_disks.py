@@ -71,15 +71,15 @@ def test_a_run_whose_record_was_refused_is_read_back_and_goes_on(
 
 @pytest.fixture
 def unreadable_once(monkeypatch):
-    """Makes one question to the store fail, the first time that it is asked."""
+    """Makes one question to the store fail, once: the first time that it is asked, or another."""
 
-    def once(question):
+    def once(question, at=1):
         asked = []
         original = getattr(Views, question)
 
         def answer(self, *args, **named):
             asked.append(args)
-            if len(asked) == 1:
+            if len(asked) == at:
                 raise StoreError("the disk does not answer")
             return original(self, *args, **named)
 
@@ -108,7 +108,7 @@ def test_runs_are_woken_although_the_store_could_not_be_read_at_first(
     asked = unreadable_once("open_calls")
     with other.core() as core:
         assert core.ended(thread)["answer"] == "done"
-    assert len(asked) >= 2
+    assert len(asked) > 1
 
 
 def test_a_timer_is_told_of_although_the_store_could_not_be_read_once(
@@ -118,9 +118,9 @@ def test_a_timer_is_told_of_although_the_store_could_not_be_read_once(
     monkeypatch.setattr(timekeeper, "REPEAT_SECONDS", 0.05)
     world = World(tmp_path / "store.db", monkeypatch)
     world.person("ann")
-    asked = unreadable_once("due")
+    asked = unreadable_once("due", at=2)
     with world.core() as core:
         slow = query("ann", side_effects={"max_latency_secs": 1.0})
         thread = core.submit(slow)["id"]
         assert core.ended(thread)["status"] == "error"
-    assert len(asked) >= 2
+    assert len(asked) > 2
