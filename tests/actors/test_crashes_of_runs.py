@@ -113,6 +113,20 @@ def test_killed_after_any_record_a_run_ends_alike_and_pays_nothing_twice(
         assert world.paid == [] and len(whole.paid) == len(keys)
 
 
+def test_an_input_and_what_follows_from_it_share_a_commit(world):
+    """P3, docs/decisions/0006: two batches, of which only the first may be there alone."""
+    world.scripted("one", "an answer")
+    with world.core() as core:
+        store = core.system.find("phylactery").cell.actor.store
+        before = store.commits
+        thread = core.submit(query("one"))["id"]
+        core.ended(thread)
+        core.parked()
+        kinds = [entry["kind"] for entry in core.records(thread)]
+        assert kinds == ["intend", "call", "do", "know"]
+        assert store.commits - before == 2
+
+
 def test_an_execution_that_dies_is_started_again_and_hears_the_answer_it_missed(world):
     """P4: the courier keeps an answer until it is recorded; the function is called once."""
     world.scripted("one", "an answer")

@@ -92,6 +92,20 @@ def test_a_conflict_is_told_as_one_and_harms_no_other(system: System, place: Any
     assert asked[3].get() == 0
 
 
+def test_what_follows_shares_the_commit_and_goes_where_what_it_follows_from_goes(
+    system: System, place: Any
+) -> None:
+    """D2, P3: one answer for both; the one without the other only where the other is refused."""
+    ref = system.spawn(Phylactery, place.where, name="phylactery")
+    assert ref.ask(Append([intend("q")], [call("q")]), SECONDS) == 2
+    with pytest.raises(ReplyError, match=r"^conflict: "):
+        ref.ask(Append([do("q", n=1)], [do("q", n=2)]), SECONDS)
+    with pytest.raises(ReplyError, match=r"^conflict: "):
+        ref.ask(Append([do("q", n=3)], [one(1)]), SECONDS)
+    found = ref.ask(Query(newest_first=False), SECONDS)
+    assert [entry["kind"] for entry in found] == ["intend", "call", "do"]
+
+
 def test_a_purge_is_done_in_batches_between_which_appends_are_stored(place: Any) -> None:
     """D4: what is sent during a batch is stored before the next; each batch is one run here."""
     seen: list[int] = []

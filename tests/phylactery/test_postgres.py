@@ -122,7 +122,7 @@ def test_a_broken_connection_inside_a_batch_writes_nothing_of_it(
             return iter([*breaking()])
 
     with pytest.raises(errors.StoreError):
-        store.append_all([[intend("before")], Batch(), [intend("after")]])
+        store.append_all([[[intend("before")]], [Batch()], [[intend("after")]]])
     eventually(lambda: nothing_is_there(store), 10.0, "the connection is back")
     store.close()
 

@@ -138,7 +138,7 @@ def test_a_body_without_what_the_projections_need_is_refused(
 def test_a_refused_batch_harms_no_other_of_its_group(store: Store) -> None:
     """D2, P3: and what follows it sees nothing of it."""
     group = [[FIRST], [CALL, call(x=2)], [call(x=3)], [do()], [CALL]]
-    outcomes = store.append_all(group)
+    outcomes = store.append_all([[batch] for batch in group])
     assert [outcome if isinstance(outcome, int) else type(outcome) for outcome in outcomes] == [
         1,
         Conflict,
@@ -152,6 +152,19 @@ def test_a_refused_batch_harms_no_other_of_its_group(store: Store) -> None:
         (3, "do"),
     ]
     assert store.commits == 1
+    assert store.verify() == []
+
+
+def test_a_refused_batch_takes_along_what_follows_from_it_and_leaves_what_came_before(
+    store: Store,
+) -> None:
+    """P3: an input is durable although what follows from it is refused, never the other way."""
+    refused = [[CALL], [call(x=2)], [do()]]
+    assert [type(outcome) for outcome in store.append_all([[[FIRST]], refused])] == [int, Conflict]
+    assert picked(store.query(newest_first=False), "kind") == [("intend",), ("call",)]
+    assert store.append_all([[[CALL], [do()]]]) == [1]
+    assert picked(store.query(newest_first=False), "seq", "kind")[2:] == [(3, "do")]
+    assert store.commits == 2
     assert store.verify() == []
 
 
@@ -328,6 +341,7 @@ steps = st.one_of(
         ),
     ),
 )
+batches = st.lists(steps, min_size=1, max_size=3)
 
 
 class Model:
@@ -374,32 +388,36 @@ class Model:
 
 
 @settings(max_examples=150)
-@given(st.lists(st.lists(steps, min_size=1, max_size=3), max_size=10))
+@given(st.lists(st.lists(batches, min_size=1, max_size=3), max_size=8))
 def test_whatever_is_appended_the_projections_are_those_of_the_model(
-    batches: list[list[tuple[str, dict[str, Any]]]],
+    chains: list[list[list[tuple[str, dict[str, Any]]]]],
 ) -> None:
-    """P3, P20: batches are taken or refused whole as the model says, and D5 holds after each."""
+    """P3, P20: batches are taken or refused whole as the model says, a refused one with all that
+    follow from it, and D5 holds after each chain."""
     store = open_store(":memory:")
     model = Model()
     number = 0
-    for batch in batches:
-        trial = Model()
-        trial.records = list(model.records)
-        fine = True
-        records: list[Record] = []
-        for kind, body in batch:
-            number += 1
-            fine = fine and trial.allows(kind, body)
-            trial.records.append((kind, body))
-            records.append(made("q", kind, n=number, **body))
+    for chain in chains:
+        fine, new = True, 0
+        records: list[list[Record]] = []
+        for batch in chain:
+            trial = Model()
+            trial.records = list(model.records)
+            records.append([])
+            for kind, body in batch:
+                number += 1
+                fine = fine and trial.allows(kind, body)
+                trial.records.append((kind, body))
+                records[-1].append(made("q", kind, n=number, **body))
+            if fine:
+                model, new = trial, new + len(batch)
         outcome = store.append_all([records])[0]
-        assert (outcome == len(records)) if fine else isinstance(outcome, Conflict)
-        model = trial if fine else model
+        assert (outcome == new) if fine else isinstance(outcome, Conflict)
         assert set(picked(store.open_calls(), "slot", "attempt")) == model.open_calls()
         assert dict(picked(store.due(100), "name", "due")) == model.timers()
         ended = any(kind in ("know", "cancel") for kind, _ in model.records)
         waiting = [t for t in store.tasks() if t["state"] in ("open", "accepted")]
         assert {(t["slot"], t["attempt"]) for t in waiting} <= set(model.claimed("call"))
-        assert not (ended and batch[-1][0] in ("know", "cancel") and fine and waiting)
+        assert not (ended and chain[-1][-1][0] in ("know", "cancel") and fine and waiting)
     assert store.verify() == []
     store.close()

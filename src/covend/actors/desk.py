@@ -106,6 +106,8 @@ class Desk(Actor):
         """Who has an execution, and the number of the last message passed on to it."""
         self.sent = 0
         """No number is used twice: what a passivated execution said last is known as such."""
+        self.going: set[str] = set()
+        """Those of them that wrote something that was not their end: no look is needed."""
         self.reader = Reader(self.ask_store)
         self.aside: set[str] = set()
         self.waking: deque[str] = deque()
@@ -244,6 +246,7 @@ class Desk(Actor):
             return
         # Whoever starts it again comes behind this in the supervisor's mailbox.
         del self.runs[news.thread]
+        self.going.discard(news.thread)
         self.ctx.tell(RUNS, TerminateChild(news.thread))
 
     def recover(self) -> None:
@@ -276,6 +279,10 @@ class Desk(Actor):
             self.ctx.timer("wake", 0.01, WakeMore())
 
     def wrote(self, news: Wrote) -> None:
+        if news.know is None and news.thread in self.runs:
+            self.going.add(news.thread)
+        else:
+            self.going.discard(news.thread)
         self.alarm(news.due)
         for thread in news.begun:
             self.route(thread, Rouse(thread))
@@ -343,6 +350,8 @@ class Desk(Actor):
         """What there is; where that is no news and the asker can wait, what comes (P18)."""
         if isinstance(question, ListTasks) and question.did is not None and question.wait > 0:
             self.waiting.seen(question.did)
+        if isinstance(question, EndOf) and question.wait > 0 and question.id in self.going:
+            return self.waiting.hold(question)
         answer = self.reader.answer(question)
         if isinstance(question, RecordsOf | EndOf | ListTasks) and question.wait > 0:
             return answer if is_news(question, answer) else self.waiting.hold(question)

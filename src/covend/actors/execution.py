@@ -1,17 +1,18 @@
 """One run: folds what comes, asks ``select`` what follows, and makes both durable (P2–P4).
 
-Two transactions for a step: the input alone, then all that follows from it; only then are calls
-carried out. So whatever moment it dies at, reading the records back and folding them gives the
-same run, with the same calls under the same keys. It hears of the world through the desk alone,
-and rests when nothing is left to do: then the desk passivates it (P6).
+Two batches for a step: the input alone, then all that follows from it, which may share a commit
+(docs/decisions/0006); only then are calls carried out. So whatever moment it dies at, reading the
+records back and folding them gives the same run, with the same calls under the same keys. It hears
+of the world through the desk alone, and rests when nothing is left to do: then the desk passivates
+it (P6).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import msgspec
 
@@ -48,6 +49,9 @@ from covend.runtime import Actor, MailboxSpec, Promise, ReplyError
 log = logging.getLogger(__name__)
 
 STORE_SECONDS = 30.0
+Advance: TypeAlias = Callable[[], tuple[K, list[Draft]]]
+"""How an input is folded: the K after it, and what follows from it."""
+
 IDLE_SECONDS = 5.0
 """A call that takes longer than this is waited for without a thread."""
 
@@ -161,31 +165,27 @@ class Execution(Actor):
         intend, promise = given
         entry = self.story.add("intend", intend)
         try:
-            self.store([entry])
+            self.follow(
+                entry,
+                lambda: step.start(self.ctx.name, entry.body, entry.clock),
+                earliest([intend]),
+            )
         except ReplyError as error:
             self.not_opened(intend, promise, str(error))
             return
         if promise is not None:
             promise.reply({"id": self.ctx.name, "state": "open"})
-        self.begun(entry.body, entry.clock)
-
-    def begun(self, intend: dict[str, Any], clock: int) -> None:
-        try:
-            self.k, drafts = step.start(self.ctx.name, intend, clock)
-        except Exception as error:  # whatever it is, it would be the same again
-            self.set_aside(error)
-            return
-        self.commit(drafts, [intend])
 
     def not_opened(self, intend: dict[str, Any], promise: Promise | None, problem: str) -> None:
-        """The same key was used before: it is the same query, or a mistake (P7)."""
-        if not problem.startswith("conflict:"):
-            if promise is not None:
-                promise.reply(inbox.refused(503, "not_stored", problem))
-            return
+        """What is stored says why: the key was used before, or there was no room (P7)."""
         self.story = Story(self.ctx.name, self.clock)
         self.restore()
-        if promise is None or self.k is None:
+        if promise is None:
+            return
+        if self.k is None:
+            conflict = problem.startswith("conflict:")
+            status, code = (409, "gone") if conflict else (503, "not_stored")
+            promise.reply(inbox.refused(status, code, problem))
             return
         if msgspec.to_builtins(self.k.query) != msgspec.to_builtins(
             step.begin(self.ctx.name, intend, 0).query
@@ -207,6 +207,7 @@ class Execution(Actor):
             return
         try:
             replayed = step.replay(self.ctx.name, entries)
+            missing = self.story.add_all(replayed.missing)
         except Exception as error:
             self.set_aside(error)
             return
@@ -215,7 +216,7 @@ class Execution(Actor):
             self.effects.note(entry.kind, entry.body)
         again = [call.id for call in self.k.calls.values() if call.status == "open"]
         written = {name_of(entry.body) for entry in entries if entry.kind == "call"}
-        self.commit(replayed.missing)
+        self.commit(replayed.missing, missing)
         for name in again:
             if name in written:
                 self.effects.dispatch(self.k, self.effects.asked[name], again=True)
@@ -314,48 +315,70 @@ class Execution(Actor):
         elif isinstance(message, Returned):
             self.ctx.tell("courier", Recorded((call_name(message.thread, message.call),)))
 
-    # ── the two transactions (P3) ───────────────────────────────────────────────────────────
+    # ── an input, and what follows from it (P3) ─────────────────────────────────────────────
 
     def take(self, kind: str, body: dict[str, Any], at_least: int = 0) -> None:
-        """Make an input durable, then fold it, then make durable what follows."""
-        assert self.k is not None
+        """Make an input durable, and what follows from it."""
+        k = self.k
+        assert k is not None
         entry = self.story.add(kind, body, at_least)
-        self.store([entry])
         self.effects.note(kind, body)
+        self.follow(entry, lambda: step.take(k, Entry(kind, entry.body, entry.clock)))
+
+    def follow(self, entry: Record, advance: Advance, due: int | None = None) -> None:
+        """Fold an input, which sets a timer due at ``due``, and commit it with what follows.
+
+        An input that cannot be folded is durable nevertheless.
+        """
         try:
-            self.k, drafts = step.take(self.k, Entry(kind, entry.body, entry.clock))
-        except Exception as error:
+            self.k, drafts = advance()
+            records = self.story.add_all(drafts)
+        except Exception as error:  # whatever it is, it would be the same again
+            self.store([entry])
             self.set_aside(error)
             return
-        self.commit(drafts)
+        self.commit(drafts, records, [entry], due)
 
-    def commit(self, drafts: list[Draft], inputs: Sequence[dict[str, Any]] = ()) -> None:
-        """Make durable what follows, with the runs that it begins; only then act on it.
+    def commit(
+        self,
+        drafts: list[Draft],
+        records: list[Record],
+        given: Sequence[Record] = (),
+        due: int | None = None,
+    ) -> None:
+        """Store what follows after what is ``given``, with the runs that it begins; then act on it.
 
-        ``inputs`` are bodies that were stored before it and set timers as well.
+        ``due`` is when the first timer is due of those that what is given sets.
         """
-        if not drafts:
-            self.ctx.tell("desk", Wrote(self.ctx.name, due=earliest(inputs)))
-            return
-        records = self.story.add_all(drafts)
         fired = [draft.body for draft in drafts if draft.kind == "trigger"]
         fired = [body for body in fired if "refused" not in body]
-        begun = [body["child"] for body in fired if body["join"] is None]
-        children = self.children([body for body in fired if body["join"] is None])
-        joins = tuple(body for body in fired if body["join"] is not None)
-        if joins:
-            order = Joining(self.ctx.name, (*records, *children), joins)
-            begun += self.ctx.ask("desk", order, timeout=STORE_SECONDS)
+        if fired:
+            self.store(given)  # what comes of the others is no reason to lose it
+            begun = self.begin_others(records, fired)
         else:
-            self.store([*records, *children])
+            self.store(given, records)
+            begun = []
         for draft in drafts:
             self.effects.note(draft.kind, draft.body)
-        assert self.k is not None
+        k = self.k
+        assert k is not None
         for draft in drafts:
-            self.effects.of(self.k, draft)
-        know = next((draft.body for draft in drafts if draft.kind == "know"), None)
-        due = earliest([*inputs, *(draft.body for draft in drafts)]) if know is None else None
-        self.ctx.tell("desk", Wrote(self.ctx.name, tuple(begun), know, due))
+            self.effects.of(k, draft)
+        dues = [due, earliest(draft.body for draft in drafts)] if k.ended is None else []
+        first = min((due for due in dues if due is not None), default=None)
+        self.ctx.tell("desk", Wrote(self.ctx.name, tuple(begun), k.ended, first))
+
+    def begin_others(self, records: list[Record], fired: list[dict[str, Any]]) -> list[str]:
+        """Store these records with the runs that these triggers begin; returns which those are."""
+        alone = [body for body in fired if body["join"] is None]
+        joins = tuple(body for body in fired if body["join"] is not None)
+        begun = [body["child"] for body in alone]
+        whole = [*records, *self.children(alone)]
+        if joins:
+            order = Joining(self.ctx.name, tuple(whole), joins)
+            return begun + self.ctx.ask("desk", order, timeout=STORE_SECONDS)
+        self.store(whole)
+        return begun
 
     def children(self, fired: list[dict[str, Any]]) -> list[Record]:
         """The first records of the runs that begin with this one's end."""
@@ -367,8 +390,10 @@ class Execution(Actor):
     def find(self, name: str) -> dict[str, Any] | None:
         return self.ctx.ask("phylactery", Find(name), timeout=STORE_SECONDS)
 
-    def store(self, records: list[Record]) -> None:
-        self.ctx.ask("phylactery", Append(records), timeout=STORE_SECONDS)
+    def store(self, records: Sequence[Record], then: Sequence[Record] = ()) -> None:
+        batches = [list(batch) for batch in (records, then) if batch]
+        if batches:
+            self.ctx.ask("phylactery", Append(*batches), timeout=STORE_SECONDS)
 
     def set_aside(self, error: Exception) -> None:
         """Keep both versions of what differs, tell the operator, and touch the run no more (P2).
@@ -392,6 +417,6 @@ class Execution(Actor):
         self.ctx.tell("console", Alert(text, {"thread": self.ctx.name}))
 
 
-def earliest(bodies: Sequence[dict[str, Any]]) -> int | None:
+def earliest(bodies: Iterable[dict[str, Any]]) -> int | None:
     """When the first of the timers is due that these bodies set."""
     return min((timer["due"] for body in bodies for timer in body.get("timers", ())), default=None)

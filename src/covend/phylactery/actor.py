@@ -115,10 +115,11 @@ class Phylactery(Actor):
         self.store.close()
 
     def _append(self, message: Append) -> Promise:
-        """Commit at once if nobody waits behind this batch, else with those who do."""
+        """Commit at once if nobody waits behind these records, else with those who do."""
         promise = self.ctx.later()
         first = self._group.waiting == 0
-        full = self._group.add(message.records, self._answer(promise.reply, promise.fail))
+        chain = [message.records, message.then] if message.then else [message.records]
+        full = self._group.add(chain, self._answer(promise.reply, promise.fail))
         if full or not self.ctx.waiting():
             self._group.commit()
         elif first:

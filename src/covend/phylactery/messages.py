@@ -7,17 +7,21 @@ Its text begins with ``conflict:`` for records that contradict stored ones, ``no
 
 from __future__ import annotations
 
+import msgspec
+
 from covend.phylactery.records import Record
 from covend.runtime import Message
 
 
 class Append(Message, frozen=True):
-    """Store these records, all or none.
+    """Store these records, all or none, and in the same commit those that follow from them.
 
-    Asked, it is answered with how many were new once they are durable; told, nobody waits.
+    ``then`` is all or none as well, and nothing where ``records`` are refused. Asked, it is
+    answered with how many were new once all are durable; told, nobody waits.
     """
 
     records: list[Record]
+    then: list[Record] = msgspec.field(default_factory=list[Record])
 
 
 class Query(Message, frozen=True):

@@ -9,7 +9,7 @@ from typing import Any, Literal, cast, get_args
 
 import msgspec
 
-from covend.phylactery.canonical import canonical, parse
+from covend.phylactery.canonical import MAX_SAFE_INTEGER, canonical, parse
 
 Act = Literal["INTEND", "DO", "KNOW", "LEARN", "CALL", "GET", "PUT", "MAP"]
 ACTS: frozenset[str] = frozenset(get_args(Act))
@@ -85,7 +85,8 @@ def record(
     if not isinstance(cast(object, body), dict):
         raise BadRecord(f"the body of a {kind!r} record must be an object, not {body!r}")
     text = canonical(body).decode()
-    canonical(clock)  # refuses a clock that is no safe integer
+    if type(clock) is not int or abs(clock) > MAX_SAFE_INTEGER:
+        raise BadRecord(f"the clock must be an integer within ±(2^53-1), not {clock!r}")
     return Record(
         id=content_id(thread, actor, act, kind, text, clock, ids),
         thread=thread,

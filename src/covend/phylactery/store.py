@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,12 @@ from covend.phylactery.views import NO_LIMIT, Views
 PAGE = 1000
 """Rows read at once where all records are looked through."""
 
+REFUSALS = (Conflict, BadRecord, NotCanonical)
 Refusal = Conflict | BadRecord | NotCanonical
 Outcome = int | Refusal
-"""How many records of a batch were new, or why the batch was refused."""
+"""How many records of a chain were new, or why it was not stored to its end."""
+Chain = Sequence[Sequence[Record]]
+"""Batches that follow each from the one before: where one is refused, the rest is too."""
 
 
 def open_store(
@@ -66,20 +70,21 @@ class Store(Views):
         ``StoreFull`` or ``StoreError``.
         """
         with self._db.transaction():
-            new = self._store(records)
+            last = self._last()
+            new = self._store(records, last) - last
         self.commits += 1
         return new
 
-    def append_all(self, batches: Sequence[Sequence[Record]]) -> list[Outcome]:
-        """Store several batches in one durable transaction; says of each how it went.
+    def append_all(self, chains: Sequence[Chain]) -> list[Outcome]:
+        """Store several chains in one durable transaction; says of each how it went.
 
-        A batch that is refused leaves nothing and harms no other. Raises ``StoreFull`` or
-        ``StoreError`` where none could be stored.
+        A batch that is refused leaves nothing and harms no other chain. Raises ``StoreFull`` or
+        ``StoreError`` where nothing could be stored.
         """
         try:
-            outcomes = self._each(batches, self._store)
-        except (Conflict, BadRecord, NotCanonical):
-            outcomes = self._each(batches, self._try)  # again, each batch to be undone alone
+            outcomes = self._each(chains)
+        except REFUSALS:
+            outcomes = self._each(chains, self._db.savepoint)  # each batch to be undone alone
         self.commits += 1
         return outcomes
 
@@ -209,22 +214,40 @@ class Store(Views):
     # ── writing and reading rows ─────────────────────────────────────────────────────────────
 
     def _each(
-        self, batches: Sequence[Sequence[Record]], store: Callable[[Sequence[Record]], Outcome]
+        self,
+        chains: Sequence[Chain],
+        undone_alone: Callable[[], AbstractContextManager[None]] | None = None,
     ) -> list[Outcome]:
+        """Store each chain; the first refusal ends it all, unless a batch can be undone alone."""
+        outcomes: list[Outcome] = []
         with self._db.transaction():
-            return [store(batch) for batch in batches]
+            last = self._last()
+            for chain in chains:
+                before = last
+                try:
+                    for batch in chain:
+                        with (undone_alone or nullcontext)():
+                            last = self._store(batch, last)
+                except REFUSALS as refusal:
+                    if undone_alone is None:
+                        raise
+                    outcomes.append(refusal)
+                else:
+                    outcomes.append(last - before)
+        return outcomes
 
-    def _store(self, batch: Sequence[Record]) -> int:
+    def _last(self) -> int:
+        """The ``seq`` of the last record, 0 if there is none."""
+        row = self._db.first("SELECT max(seq) FROM record")
+        return (row[0] if row else None) or 0
+
+    def _store(self, batch: Sequence[Record], last: int) -> int:
+        """Store a batch after the record ``last``; returns which is the last one then."""
         return self._write(
-            [to_row(record) for record in batch], [Entry(0, record, False) for record in batch]
+            [to_row(record) for record in batch],
+            [Entry(0, record, False) for record in batch],
+            last,
         )
-
-    def _try(self, batch: Sequence[Record]) -> Outcome:
-        try:
-            with self._db.savepoint():
-                return self._store(batch)
-        except (Conflict, BadRecord, NotCanonical) as refusal:
-            return refusal
 
     def _take_over(self, entries: Sequence[Entry], *, orphans: bool) -> int:
         """Store another store's records, purged ones too, in one transaction."""
@@ -233,18 +256,21 @@ class Store(Views):
             for entry in entries
         ]
         with self._db.transaction():
-            new = self._write(rows, entries, orphans=orphans)
+            last = self._last()
+            new = self._write(rows, entries, last, orphans=orphans) - last
             for thread in {entry.record.thread for entry in entries if entry.purged}:
                 purge.mark(self._db, thread, time.time_ns() // 1000)
         self.commits += 1
         return new
 
     def _write(
-        self, rows: Sequence[NewRow], entries: Sequence[Entry], *, orphans: bool = False
+        self, rows: Sequence[NewRow], entries: Sequence[Entry], last: int, *, orphans: bool = False
     ) -> int:
-        """Insert the rows that are new and project them; inside a transaction."""
-        last = self._db.first("SELECT max(seq) FROM record")
-        seq = start = (last[0] if last else None) or 0
+        """Insert the rows that are new and project them; inside a transaction.
+
+        Returns the ``seq`` of the last record, which was ``last`` before.
+        """
+        seq = last
         for row, entry in zip(rows, entries, strict=True):
             if not self._db.change(INSERT, (seq + 1, *row)):
                 continue
@@ -256,7 +282,7 @@ class Store(Views):
             except Orphan:
                 if not orphans:
                     raise
-        return seq - start
+        return seq
 
     def _entries(self, sql: str, values: Sequence[Value], *, skip: bool = False) -> Iterator[Entry]:
         """The records of a query, each compared with its id; ``skip`` passes over damaged ones."""

@@ -158,4 +158,7 @@ class Context:
             self._cell.leaving = reason
 
     def _resolve(self, target: Target) -> ActorRef | Address:
-        return self._cell.system.address(target) if isinstance(target, str) else target
+        if isinstance(target, str):
+            system = self._cell.system
+            return system.find(target) or system.address(target)
+        return target

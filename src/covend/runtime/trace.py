@@ -233,15 +233,16 @@ class TraceRing:
         if trace_id % self._every == 0:
             detail = detail or (render(message) if self._payloads else "")
             what = type(message).__name__
-            self._append(kind, actor, other, what, msg_id, cause_id, trace_id, detail)
+            number, now = next(self._next), self._clock()
+            self._entries.append(
+                TraceRecord(
+                    number, now, kind, actor, other, what, msg_id, cause_id, trace_id, detail
+                )
+            )
 
     def note(self, kind: Kind, actor: str, other: str = "", /, **detail: object) -> None:
         """Record something that is no message: a spawn, an exit, a restart, …"""
-        self._append(kind, actor, other, "", 0, 0, 0, _pairs(detail, _DEPTH))
-
-    def _append(self, kind: Kind, actor: str, other: str, *rest: Any) -> None:
-        number, now = next(self._next), self._clock()
-        self._entries.append(TraceRecord(number, now, kind, actor, other, *rest))
+        self._entries.append(Note(next(self._next), self._clock(), kind, actor, other, detail))
 
     def snapshot(self, after: int = -1) -> list[TraceRecord]:
         """Return the records that the ring holds with a ``seq`` above ``after``, oldest first."""
@@ -301,12 +302,23 @@ class TraceRing:
         return remove
 
 
-_Entry: TypeAlias = TraceRecord | Envelope
+class Note(NamedTuple):
+    """Something that is no message, put into words when it is looked at."""
+
+    seq: int
+    time_ns: int
+    kind: Kind
+    actor: str
+    other: str
+    detail: dict[str, object]
+
+
+_Entry: TypeAlias = TraceRecord | Note | Envelope
 
 
 def _newest(entry: _Entry) -> int:
     """The number of the last event in an entry."""
-    if isinstance(entry, TraceRecord):
+    if isinstance(entry, TraceRecord | Note):
         return entry.seq
     return max(entry.sent, entry.received, entry.done)
 
@@ -315,6 +327,11 @@ def _records(entry: _Entry) -> Iterator[TraceRecord]:
     """What an entry of the ring says happened, as one record for each event."""
     if isinstance(entry, TraceRecord):
         yield entry
+        return
+    if isinstance(entry, Note):
+        n = entry
+        detail = _pairs(n.detail, _DEPTH)
+        yield TraceRecord(n.seq, n.time_ns, n.kind, n.actor, n.other, "", 0, 0, 0, detail)
         return
     e = entry
     what, ids = e.kind.__name__, (e.msg_id, e.cause_id, e.trace_id)
