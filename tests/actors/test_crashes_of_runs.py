@@ -5,12 +5,15 @@ from tests.actors.running import World, completion, query
 
 import covend
 from covend.actors.desk import RUNS
+from covend.actors.effects import Effects
+from covend.actors.execution import Execution
 from covend.actors.run_messages import Recover, Returned, Routed
 from covend.patterns.state import INPUTS
+from covend.patterns.understanding import Raw
 from covend.phylactery.actor import Phylactery
 from covend.phylactery.messages import Append, Query
 from covend.phylactery.records import record
-from covend.questions import CancelQuery, SettleCall
+from covend.questions import CancelQuery, EndOf, SettleCall
 from covend.runtime import KILLED, ThreadSystem
 from covend.testing import eventually
 
@@ -138,6 +141,54 @@ def test_an_execution_that_dies_is_started_again_and_hears_the_answer_it_missed(
         world.held.set()
         assert core.ended(thread)["answer"] == "an answer"
     assert len(world.called) == 1
+
+
+def test_an_answer_that_comes_before_a_new_execution_has_begun_is_not_lost(world, monkeypatch):
+    """P4: its name is there before it read its records; what it is told then waits for that."""
+    world.scripted("one", "of the function")
+    world.held.clear()
+    begin = Execution.on_start
+    early = []
+
+    def on_start(self):
+        if early:
+            raw = Raw(body="of the courier", delay_secs=0.1)
+            self.ctx.tell(self.ctx.me, Routed(2, Returned(self.ctx.name, early.pop(), raw)))
+        begin(self)
+
+    monkeypatch.setattr(Execution, "on_start", on_start)
+    with world.core() as core:
+        thread = core.submit(query("one"))["id"]
+        eventually(lambda: world.called, what="the call")
+        early.append("primary/0#1")
+        core.system.address(thread).tell(Routed(1, Returned(thread, "primary/0#1", None)))
+        assert core.ended(thread)["answer"] == "of the courier"
+        world.held.set()
+    assert len(world.called) == 1
+
+
+def test_who_waits_for_an_end_hears_it_although_the_run_died_when_it_had_stored_it(
+    world, monkeypatch
+):
+    """P18: nobody looks into the store for whoever waits, so a run tells its end once more."""
+    world.scripted("one", "an answer")
+    world.held.clear()
+    act = Effects.of
+    died = []
+
+    def of(self, k, draft):
+        if draft.kind == "know" and not died:
+            died.append(draft)
+            raise RuntimeError("before anybody was told")
+        act(self, k, draft)
+
+    monkeypatch.setattr(Effects, "of", of)
+    with world.core() as core:
+        thread = core.submit(query("one"))["id"]
+        waiting = core.desk.ask_later(EndOf(thread, 60.0), timeout=20.0)
+        world.held.set()
+        assert waiting.get()["know"]["answer"] == "an answer"
+        assert died
 
 
 @pytest.mark.parametrize("who", ["registry", "herald", "courier", "desk", RUNS, "timekeeper"])

@@ -58,6 +58,23 @@ class FakeWire:
         return lambda: self.watchers.remove(on_down)
 
 
+def test_of_the_names_that_nobody_has_any_more_only_so_many_are_remembered(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs have names of their own: the memory of a core must not grow with every one."""
+    monkeypatch.setattr("covend.runtime.system.MOST_REMEMBERED", 10)
+    for life in (1, 2):
+        kept = system.spawn(Echo, name="kept")
+        assert kept.incarnation == life
+        for number in range(30):
+            ref = system.spawn(Echo, name=f"run-{life}-{number}")
+            ref.stop()
+            assert system.join(ref)
+        assert len(system._incarnations) <= 13
+        kept.stop()
+        assert system.join(kept)
+
+
 def test_an_address_finds_the_next_incarnation(system: System) -> None:
     first = system.spawn(Echo, name="e")
     address = system.address("e")

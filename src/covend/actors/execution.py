@@ -10,7 +10,7 @@ it (P6).
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
@@ -18,13 +18,11 @@ import msgspec
 
 import covend
 from covend.actors import inbox
-from covend.actors.children import begin_child
+from covend.actors.commits import STORE_SECONDS, Commits, earliest
 from covend.actors.effects import Effects, name_of
 from covend.actors.messages import Alert
 from covend.actors.run_messages import (
     Cancelling,
-    Joining,
-    Known,
     Recorded,
     Resting,
     Returned,
@@ -33,22 +31,19 @@ from covend.actors.run_messages import (
     Ticked,
     Unclear,
     Word,
-    Wrote,
     call_name,
 )
 from covend.actors.story import Story, wall_clock
 from covend.patterns import step
-from covend.patterns.responder import Responder
 from covend.patterns.state import K
 from covend.patterns.step import Draft, Entry, Quarantined
 from covend.patterns.understanding import understood
-from covend.phylactery.messages import Append, Find, Query
+from covend.phylactery.messages import Query
 from covend.phylactery.records import Record, record
 from covend.runtime import Actor, MailboxSpec, Promise, ReplyError
 
 log = logging.getLogger(__name__)
 
-STORE_SECONDS = 30.0
 Advance: TypeAlias = Callable[[], tuple[K, list[Draft]]]
 """How an input is folded: the K after it, and what follows from it."""
 
@@ -97,11 +92,13 @@ class Execution(Actor):
         self.number = number
         self.clock = clock
         self.k: K | None = None
+        self.begun = False
         self.aside = False
 
     def on_start(self) -> None:
         self.story = Story(self.ctx.name, self.clock)
         self.effects = Effects(self.ctx)
+        self.commits = Commits(self.ctx, self.effects, self.clock)
         self.ctx.tell(self.ctx.me, Begin())
 
     def on_receive(self, message: object) -> object:
@@ -114,7 +111,11 @@ class Execution(Actor):
     def handle(self, message: object) -> None:
         match message:
             case Begin():
+                self.begun = True
                 self.begin()
+            case Routed() if not self.begun:
+                self.ctx.tell(self.ctx.me, message)  # it came in before what we told ourselves
+                return
             case Routed(number=number, message=inner):
                 self.number = number
                 self.hear(inner)
@@ -216,7 +217,7 @@ class Execution(Actor):
             self.effects.note(entry.kind, entry.body)
         again = [call.id for call in self.k.calls.values() if call.status == "open"]
         written = {name_of(entry.body) for entry in entries if entry.kind == "call"}
-        self.commit(replayed.missing, missing)
+        self.commits.make(self.k, replayed.missing, missing)
         for name in again:
             if name in written:
                 self.effects.dispatch(self.k, self.effects.asked[name], again=True)
@@ -334,66 +335,10 @@ class Execution(Actor):
             self.k, drafts = advance()
             records = self.story.add_all(drafts)
         except Exception as error:  # whatever it is, it would be the same again
-            self.store([entry])
+            self.commits.store([entry])
             self.set_aside(error)
             return
-        self.commit(drafts, records, [entry], due)
-
-    def commit(
-        self,
-        drafts: list[Draft],
-        records: list[Record],
-        given: Sequence[Record] = (),
-        due: int | None = None,
-    ) -> None:
-        """Store what follows after what is ``given``, with the runs that it begins; then act on it.
-
-        ``due`` is when the first timer is due of those that what is given sets.
-        """
-        fired = [draft.body for draft in drafts if draft.kind == "trigger"]
-        fired = [body for body in fired if "refused" not in body]
-        if fired:
-            self.store(given)  # what comes of the others is no reason to lose it
-            begun = self.begin_others(records, fired)
-        else:
-            self.store(given, records)
-            begun = []
-        for draft in drafts:
-            self.effects.note(draft.kind, draft.body)
-        k = self.k
-        assert k is not None
-        for draft in drafts:
-            self.effects.of(k, draft)
-        dues = [due, earliest(draft.body for draft in drafts)] if k.ended is None else []
-        first = min((due for due in dues if due is not None), default=None)
-        self.ctx.tell("desk", Wrote(self.ctx.name, tuple(begun), k.ended, first))
-
-    def begin_others(self, records: list[Record], fired: list[dict[str, Any]]) -> list[str]:
-        """Store these records with the runs that these triggers begin; returns which those are."""
-        alone = [body for body in fired if body["join"] is None]
-        joins = tuple(body for body in fired if body["join"] is not None)
-        begun = [body["child"] for body in alone]
-        whole = [*records, *self.children(alone)]
-        if joins:
-            order = Joining(self.ctx.name, tuple(whole), joins)
-            return begun + self.ctx.ask("desk", order, timeout=STORE_SECONDS)
-        self.store(whole)
-        return begun
-
-    def children(self, fired: list[dict[str, Any]]) -> list[Record]:
-        """The first records of the runs that begin with this one's end."""
-        if not fired:
-            return []
-        known: tuple[Responder, ...] = self.ctx.ask("registry", Known(), timeout=STORE_SECONDS)
-        return [begin_child(body, known, self.find, self.clock()) for body in fired]
-
-    def find(self, name: str) -> dict[str, Any] | None:
-        return self.ctx.ask("phylactery", Find(name), timeout=STORE_SECONDS)
-
-    def store(self, records: Sequence[Record], then: Sequence[Record] = ()) -> None:
-        batches = [list(batch) for batch in (records, then) if batch]
-        if batches:
-            self.ctx.ask("phylactery", Append(*batches), timeout=STORE_SECONDS)
+        self.commits.make(self.k, drafts, records, [entry], due)
 
     def set_aside(self, error: Exception) -> None:
         """Keep both versions of what differs, tell the operator, and touch the run no more (P2).
@@ -411,12 +356,7 @@ class Execution(Actor):
             for name, draft in (("written", error.written), ("derived", error.derived)):
                 body[name] = draft and {"kind": draft.kind, "body": draft.body}
         entry = record(self.ctx.name, "quarantine", body, actor="execution", act="LEARN")
-        self.store([entry])
+        self.commits.store([entry])
         self.ctx.tell("desk", SetAside(self.ctx.name))
         text = f"run {self.ctx.name} is set aside: {body['reason'][:200]}"
         self.ctx.tell("console", Alert(text, {"thread": self.ctx.name}))
-
-
-def earliest(bodies: Iterable[dict[str, Any]]) -> int | None:
-    """When the first of the timers is due that these bodies set."""
-    return min((timer["due"] for body in bodies for timer in body.get("timers", ())), default=None)

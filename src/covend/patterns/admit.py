@@ -119,10 +119,12 @@ def _read(query: Any, schemas: Mapping[str, Any], cause: Mapping[str, Any]) -> Q
         read(Query, query, "$", problems)
         raise InvalidQuery(problems)
     data = cast("dict[str, Any]", query)
-    sound = _whole(data) or members(Query, data, "$", problems)
+    found, sound = _whole(data), data
+    if found is None:
+        sound = members(Query, data, "$", problems)
+        found = msgspec.convert({"question": "?", "responders": [{}], **sound}, resolved(Query))
     problems += _empty_inputs(data, "$")
     unsure = {_member(one) for one in problems} & DECISIVE | (data.keys() - sound.keys())
-    found = msgspec.convert({"question": "?", "responders": [{}], **sound}, resolved(Query))
     depth = int(cause.get("depth", 0))
     if depth > MAX_DEPTH:
         problems.append({"path": "$", "problem": f"is nested deeper than {MAX_DEPTH}"})
@@ -136,13 +138,12 @@ def _read(query: Any, schemas: Mapping[str, Any], cause: Mapping[str, Any]) -> Q
     return found
 
 
-def _whole(data: dict[str, Any]) -> dict[str, Any] | None:
+def _whole(data: dict[str, Any]) -> Query | None:
     """The query if nothing is wrong with its types, which is quickly seen."""
     try:
-        msgspec.convert(data, resolved(Query))
+        return msgspec.convert(data, resolved(Query))
     except msgspec.ValidationError:
         return None
-    return data
 
 
 def _empty_inputs(data: Any, path: str) -> list[Problem]:

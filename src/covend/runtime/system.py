@@ -76,6 +76,10 @@ class ActorInfo(NamedTuple):
     waits_for: str
 
 
+MOST_REMEMBERED = 10_000
+"""Names that nobody has now, beside as many as there are living, whose incarnations are counted."""
+
+
 class System(ABC):
     """The actors of one process, or of one simulation; ``node`` is its name in addresses."""
 
@@ -183,6 +187,12 @@ class System(ABC):
                 raise NameTaken(f"an actor named {name} is alive in {self.node}")
             incarnation = self._incarnations.get(name, 0) + 1
             self._incarnations[name] = incarnation
+            if len(self._incarnations) > MOST_REMEMBERED + 2 * len(self._names):
+                self._incarnations = {
+                    each: number
+                    for each, number in self._incarnations.items()
+                    if each in self._names or each == name
+                }
             cell = Cell(self, name, incarnation, actor, start_timeout)
             self._names[name] = cell
             self._cells[cell] = None

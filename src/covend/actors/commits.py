@@ -1,0 +1,90 @@
+"""Making durable what follows from an input, and only then acting on it (P3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from covend.actors.children import begin_child
+from covend.actors.effects import Effects
+from covend.actors.run_messages import Joining, Known, Wrote
+from covend.patterns.responder import Responder
+from covend.patterns.state import K
+from covend.patterns.step import Draft
+from covend.phylactery.messages import Append, Find
+from covend.phylactery.records import Record
+from covend.runtime import Context
+
+STORE_SECONDS = 30.0
+
+
+class Commits:
+    """What one run writes. In its execution's thread; a refusal is a ``ReplyError``."""
+
+    def __init__(self, ctx: Context, effects: Effects, clock: Callable[[], int]) -> None:
+        self.ctx = ctx
+        self.effects = effects
+        self.clock = clock
+
+    def make(
+        self,
+        k: K,
+        drafts: list[Draft],
+        records: list[Record],
+        given: Sequence[Record] = (),
+        due: int | None = None,
+    ) -> None:
+        """Store what is ``given`` and what follows, with the runs that it begins; then act on it.
+
+        ``records`` are those of the drafts; ``due`` is when the first of the timers is due that
+        what is given sets. Where only what follows is refused, what is given is stored.
+        """
+        fired = [draft.body for draft in drafts if draft.kind == "trigger"]
+        fired = [body for body in fired if "refused" not in body]
+        if fired:
+            self.store(given)  # whom it begins has to be asked for, which may fail
+            begun = self.begin_others(records, fired)
+        else:
+            self.store(given, records)
+            begun = []
+        for draft in drafts:
+            self.effects.note(draft.kind, draft.body)
+        for draft in drafts:
+            self.effects.of(k, draft)
+        dues = [due, earliest(draft.body for draft in drafts)] if k.ended is None else []
+        first = min((due for due in dues if due is not None), default=None)
+        self.ctx.tell("desk", Wrote(self.ctx.name, tuple(begun), k.ended, first))
+
+    def begin_others(self, records: list[Record], fired: list[dict[str, Any]]) -> list[str]:
+        """Store these records with the runs that these triggers begin; returns which those are."""
+        alone = [body for body in fired if body["join"] is None]
+        joins = tuple(body for body in fired if body["join"] is not None)
+        begun = [str(body["child"]) for body in alone]
+        whole = [*records, *self.children(alone)]
+        if joins:
+            order = Joining(self.ctx.name, tuple(whole), joins)
+            return begun + self.ctx.ask("desk", order, timeout=STORE_SECONDS)
+        self.store(whole)
+        return begun
+
+    def children(self, fired: list[dict[str, Any]]) -> list[Record]:
+        """The first records of the runs that begin with this one's end."""
+        if not fired:
+            return []
+        known: tuple[Responder, ...] = self.ctx.ask("registry", Known(), timeout=STORE_SECONDS)
+        return [begin_child(body, known, self.find, self.clock()) for body in fired]
+
+    def find(self, name: str) -> dict[str, Any] | None:
+        """The record of this id."""
+        return self.ctx.ask("phylactery", Find(name), timeout=STORE_SECONDS)
+
+    def store(self, records: Sequence[Record], then: Sequence[Record] = ()) -> None:
+        """Store these in one commit; those that follow only where the first ones are taken."""
+        batches = [list(batch) for batch in (records, then) if batch]
+        if batches:
+            self.ctx.ask("phylactery", Append(*batches), timeout=STORE_SECONDS)
+
+
+def earliest(bodies: Iterable[dict[str, Any]]) -> int | None:
+    """When the first of the timers is due that these bodies set."""
+    return min((timer["due"] for body in bodies for timer in body.get("timers", ())), default=None)
