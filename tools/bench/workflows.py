@@ -3,8 +3,8 @@
 A waterfall of three deterministic functions, of which only the last finds something: three calls,
 three answers and two notes, in four commits that each wait for the disk. The references are a bare
 append with fdatasync on the same disk, and a bare skeleton: the same commits with the same records,
-made by one loop with no actor and nothing to decide; both in the same run. The limits are for a
-disk that does 10,000 such appends a second, hence those per append.
+made by one loop with no actor and nothing to decide; all of them in turn, the best of a few rounds
+each. The limits are for a disk that does 10,000 such appends a second, hence those per append.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from covend.actors.story import Story
 from covend.patterns.state import INPUTS
@@ -30,6 +30,7 @@ RUNS = 500
 WARM_UP = 30
 COMMITS = 4
 APPENDS = 3000
+ROUNDS = 3
 
 FINDERS = [
     {"name": f"find-{name}", "kind": "pattern", "function": f"regex:{name}=(\\w+)"}
@@ -51,26 +52,47 @@ QUERY: dict[str, Any] = {
 def run() -> dict[str, Figure]:
     """Workflows a second at concurrency 1 and 16, beside the disk's own pace."""
     with tempfile.TemporaryDirectory(prefix="covend-bench-") as folder:
-        before = bare_appends(Path(folder, "appends"))
-        with engine(Path(folder, "phylactery.db"), *FINDERS) as one:
-            alone, wrong = measure(one, 1)
-            begin = time.process_time()
-            together, also_wrong = measure(one, 16)
-            spent = (time.process_time() - begin) / (WARM_UP + RUNS)
-            steps = transactions(one)
-        appends = (before + bare_appends(Path(folder, "appends"))) / 2
-        bare = [skeleton(Path(folder, f"bare-{many}.db"), steps, many) for many in (1, 16)]
+        rounds = [measured(Path(folder, f"round-{number}")) for number in range(ROUNDS)]
+    best = Round(*(max(figures) for figures in zip(*rounds, strict=True)))
     return {
-        "workflows, concurrency 1": at_least(alone, 300, "/s", round(bare[0])),
-        "workflows, concurrency 16": at_least(together, 800, "/s", round(bare[1])),
-        "wrong answers": exactly(wrong + also_wrong, 0, "runs"),
-        "of the bare skeleton, concurrency 1": observed(alone / bare[0], "×"),
-        "of the bare skeleton, concurrency 16": observed(together / bare[1], "×"),
-        "processor time of one, concurrency 16": observed(spent * 1e3, "ms"),
-        "bare fsync'd appends": observed(appends, "/s"),
-        "workflows per bare append, concurrency 1": at_least(alone / appends, 0.03, "×"),
-        "workflows per bare append, concurrency 16": at_least(together / appends, 0.08, "×"),
+        "workflows, concurrency 1": at_least(best.alone, 300, "/s", round(best.bare_alone)),
+        "workflows, concurrency 16": at_least(best.together, 800, "/s", round(best.bare_together)),
+        "wrong answers": exactly(sum(each.wrong for each in rounds), 0, "runs"),
+        "of the bare skeleton, concurrency 1": observed(best.alone / best.bare_alone, "×"),
+        "of the bare skeleton, concurrency 16": observed(best.together / best.bare_together, "×"),
+        "processor time of one, concurrency 16": observed(1e3 / best.per_second, "ms"),
+        "bare fsync'd appends": observed(best.appends, "/s"),
+        "workflows per bare append, concurrency 1": at_least(best.alone / best.appends, 0.03, "×"),
+        "workflows per bare append, concurrency 16": at_least(
+            best.together / best.appends, 0.08, "×"
+        ),
     }
+
+
+class Round(NamedTuple):
+    """Things a second; ``per_second`` is workflows for a second of the processor's time."""
+
+    appends: float
+    alone: float
+    together: float
+    per_second: float
+    bare_alone: float
+    bare_together: float
+    wrong: int
+
+
+def measured(folder: Path) -> Round:
+    """One round, on files of its own."""
+    folder.mkdir()
+    appends = bare_appends(folder / "appends")
+    with engine(folder / "phylactery.db", *FINDERS) as one:
+        alone, wrong = measure(one, 1)
+        begin = time.process_time()
+        together, also_wrong = measure(one, 16)
+        per_second = (WARM_UP + RUNS) / (time.process_time() - begin)
+        steps = transactions(one)
+    bare = [skeleton(folder / f"bare-{many}.db", steps, many) for many in (1, 16)]
+    return Round(appends, alone, together, per_second, *bare, wrong + also_wrong)
 
 
 def measure(one: Engine, concurrency: int) -> tuple[float, int]:

@@ -47,17 +47,11 @@ def canonical(value: object) -> bytes:
     Raises ``NotCanonical`` for anything else, for NaN and infinities, for integers beyond ±(2⁵³-1)
     and for text that is not Unicode (lone surrogates).
     """
-    simple = value
-    if not _is_plain(simple, 0):
-        simple = _with_whole_floats_as_integers(value, 0)
-        if not _is_plain(simple, 0):
-            _check(value, "$", 0)
-            return rfc8785.dumps(cast(Any, value))
     try:
-        return _encode(simple)
-    except UnicodeEncodeError:
-        _check(value, "$", 0)  # a lone surrogate: says where
-        raise
+        return _encode(_plain(value, 0))
+    except (_NotPlain, UnicodeEncodeError):
+        _check(value, "$", 0)
+        return rfc8785.dumps(cast(Any, value))
 
 
 def parse(text: str) -> object:
@@ -89,59 +83,56 @@ def _may_have_large_integer(text: str) -> bool:
     return False
 
 
-def _is_plain(value: Any, depth: int) -> bool:
-    """True where msgspec's fast encoder gives RFC 8785's bytes (a test compares the two).
+class _NotPlain(Exception):
+    """Only the reference knows the bytes of this value, if it has any."""
 
-    Names must be ASCII (both sort those alike), floats neither whole nor printed with an exponent.
+
+def _plain(value: Any, depth: int) -> Any:
+    """What msgspec's fast encoder gives RFC 8785's bytes for (a test compares the two).
+
+    That is the value itself, unless it holds whole floats: 1.0 is printed as 1, and -0.0 as 0.
+    Names must be ASCII (both sort those alike), other floats must not be printed with an exponent.
     """
     kind = _class_of(value)
     if kind is dict:
+        items = value.items()
         for name in value:
             if type(name) is not str or not name.isascii():
-                return False
-        items = value.values()
+                raise _NotPlain
     elif kind is list or kind is tuple:
-        items = value
+        items = enumerate(value)
     else:
-        return _is_plain_scalar(value)
+        return _plain_scalar(value)
     if depth > MAX_DEPTH:
-        return False
-    for item in items:
+        raise _NotPlain
+    changed: Any = None
+    for place, item in items:
         kind = _class_of(item)
         # Most are text: a call for each would take half of the time.
         if kind is str or kind is bool or item is None:
             continue
-        if not _is_plain(item, depth + 1):
-            return False
-    return True
+        plain = _plain(item, depth + 1)
+        if plain is not item:
+            if changed is None:
+                changed = dict(value) if _class_of(value) is dict else list(value)
+            changed[place] = plain
+    return value if changed is None else changed
 
 
-def _is_plain_scalar(value: Any) -> bool:
+def _plain_scalar(value: Any) -> Any:
     kind = _class_of(value)
     if kind is int:
-        return -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER
-    if kind is float:
-        return 1e-5 <= abs(value) < _LARGE and not value.is_integer()
-    return kind is str or kind is bool or value is None
-
-
-def _with_whole_floats_as_integers(value: Any, depth: int) -> Any:
-    """A copy in which 1.0 is 1 and -0.0 is 0: RFC 8785 prints them alike."""
-    kind = _class_of(value)
-    if kind is float:
-        return int(value) if value.is_integer() and abs(value) < _LARGE else value
-    if depth > MAX_DEPTH:
+        if -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
+            return value
+    elif kind is float:
+        if value.is_integer():
+            if abs(value) < _LARGE:
+                return int(value)
+        elif 1e-5 <= abs(value) < _LARGE:
+            return value
+    elif kind is str or kind is bool or value is None:
         return value
-    if kind is dict:
-        return {
-            name: member
-            if type(member) is str
-            else _with_whole_floats_as_integers(member, depth + 1)
-            for name, member in value.items()
-        }
-    if kind is list or kind is tuple:
-        return [_with_whole_floats_as_integers(item, depth + 1) for item in value]
-    return value
+    raise _NotPlain
 
 
 def _check(value: object, path: str, depth: int) -> None:

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from covend.phylactery.canonical import canonical
 from covend.phylactery.database import Row
 from covend.phylactery.records import BadRecord, Record, as_dict, content_id, is_intact
 from covend.phylactery.schema import WORKING_KINDS
@@ -22,6 +21,7 @@ NewRow = tuple[str, str, str, str, str, int, str, str]
 """A row without its ``seq``."""
 
 
+_encode = msgspec.json.Encoder().encode
 _parents = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
@@ -87,5 +87,5 @@ def _row(entry: Record, body: str) -> NewRow:
         entry.kind,
         entry.clock,
         body,
-        canonical(entry.parents).decode() if entry.parents else "[]",
+        _encode(entry.parents).decode(),
     )
