@@ -98,9 +98,13 @@ class ListTasks(Message, frozen=True):
 
 @message("desk.task")
 class ShowTask(Message, frozen=True):
-    """Answered with one task: the question, input, answer shape, deadline, state."""
+    """Answered with one task: the question, input, answer shape, deadline, state.
+
+    It is one of this person, where one is named: a task and each delegate's share its id.
+    """
 
     id: str
+    did: str | None = None
 
 
 @message("desk.act")

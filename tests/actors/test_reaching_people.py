@@ -9,7 +9,7 @@ from covend.actors import account, channels, herald, letters, waiting
 from covend.actors.run_messages import OpenPages
 from covend.phylactery.messages import Append, Latest, Query, Tasks
 from covend.phylactery.records import record
-from covend.questions import ListTasks
+from covend.questions import ListTasks, ShowTask
 from covend.testing import eventually
 
 pytestmark = pytest.mark.filterwarnings(
@@ -93,6 +93,11 @@ def test_a_silent_person_is_reminded_twice_and_then_a_delegate_answers_the_same_
         assert "Is the roof sound?" in text and task["id"] in text
         theirs = core.task("did:bob")
         assert theirs["id"] == task["id"]
+        assert [core.ask(ShowTask(task["id"], did))["did"] for did in ("did:ann", "did:bob")] == [
+            "did:ann",
+            "did:bob",
+        ]
+        assert core.refuses(ShowTask(task["id"], "did:eve"))["status"] == 404
         core.act(theirs, "submit", value="It is.")
         assert core.ended(thread)["answer"] == "It is."
         assert len(core.records(thread, "call")) == 1

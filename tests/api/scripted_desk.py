@@ -97,7 +97,9 @@ class ScriptedDesk(Actor):
             case RecordsOf() | EndOf() | ListTasks():
                 return self.now_or_later(message)
             case ShowTask():
-                return self.tasks.get(message.id) or refused(404, "no_such_task")
+                task = self.tasks.get(message.id)
+                theirs = task is not None and message.did in (None, task["did"])
+                return task if theirs else refused(404, "no_such_task")
             case ActOnTask():
                 return self.act(message)
             case ListResponders():

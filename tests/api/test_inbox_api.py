@@ -121,6 +121,8 @@ def test_a_key_that_names_a_did_acts_as_nobody_else(desk):
     for path in ("/api/inbox", "/api/inbox/events"):
         refused = desk.client.get(path, params={"did": "did:bob"}, headers=ADA)
         assert refused.status_code == 403
+    assert desk.client.get("/api/inbox/t-2", headers=ADA).status_code == 404
+    assert desk.client.get("/api/inbox/t-1", headers=ADA).json()["did"] == "did:ada"
     said = {"did": "did:ada", "value": "yes"}
     mine = desk.client.post("/api/inbox/t-1/submit", json=said, headers=ADA)
     assert mine.json()["state"] == "submitted"

@@ -41,8 +41,8 @@ class Reader:
                     return self.records(question)
                 case ListTasks():
                     return self.tasks(question)
-                case ShowTask(id=name):
-                    return self.task(name)
+                case ShowTask(id=name, did=did):
+                    return self.task(name, did)
         except ReplyError as error:
             return inbox.refused(503, "not_read", str(error))
         except ActorError:
@@ -103,14 +103,15 @@ class Reader:
         ]
         return {"tasks": found, "next": rows[-1]["seq"] if len(rows) == limit else None}
 
-    def task(self, name: str) -> dict[str, Any]:
+    def task(self, name: str, did: str | None) -> dict[str, Any]:
         place = inbox.parse_task(name)
         if place is not None:
-            for row in self.ask(Tasks(thread=place[0])):
+            for row in self.ask(Tasks(thread=place[0], did=did)):
                 body = self.call_body(row["thread"], row["slot"], row["attempt"])
                 if body is not None and f"{row['slot']}#{row['attempt']}" == place[1]:
                     return views.task(row, body)
-        return inbox.refused(404, "not_found", f"there is no task {name!r}")
+        whose = "" if did is None else f" of {did}"
+        return inbox.refused(404, "not_found", f"there is no task {name!r}{whose}")
 
     def call_body(self, thread: str, slot: str, attempt: int) -> dict[str, Any] | None:
         """The body of a call; None where it was purged (D4)."""

@@ -85,7 +85,7 @@ async def of_inbox(desk: Desk, did: str | None) -> AsyncIterator[bytes]:
     while True:
         try:
             now, after = await _waiting(desk, did)
-            for task in [*now.values(), *await _gone(desk, known.keys() - now.keys())]:
+            for task in [*now.values(), *await _gone(desk, did, known.keys() - now.keys())]:
                 if known.get(task.id) != task:
                     yield frame("task", task)
             known = now
@@ -109,12 +109,12 @@ async def _waiting(desk: Desk, did: str | None) -> tuple[dict[str, Task], int]:
     return found, after
 
 
-async def _gone(desk: Desk, names: set[str]) -> list[Task]:
+async def _gone(desk: Desk, did: str | None, names: set[str]) -> list[Task]:
     """What became of tasks that wait no more; nothing is said of those that are purged."""
     found: list[Task] = []
     for name in names:
         try:
-            found.append(task_of(await desk.ask(ShowTask(id=name))))
+            found.append(task_of(await desk.ask(ShowTask(name, did))))
         except Problem as problem:
             if problem.status != 404:
                 raise

@@ -64,8 +64,9 @@ async def follow(call: Call[FollowParams, Nothing]) -> Response[Any]:
 @operation("GET", "/api/inbox/{task}", "One task",
            answers={200: Task, 404: ProblemDetails})  # fmt: skip
 async def show(call: Call[Nothing, Nothing]) -> Response[Any]:
-    """One task."""
-    return reply(task_of(await call.desk.ask(ShowTask(call.part("task")))))
+    """One task; for a key that names a did, one of its own."""
+    question = ShowTask(call.part("task"), call.speaker(None))
+    return reply(task_of(await call.desk.ask(question)))
 
 
 @operation("POST", "/api/inbox/{task}/accept", "Take a task on", body=Accept, answers=WORD)
@@ -106,7 +107,7 @@ async def submit(call: Call[Nothing, Submission]) -> Response[Any]:
 async def _act(call: Call[Nothing, Any], message: ActOnTask) -> Response[Any]:
     call.speaker(message.did)
     await call.desk.ask(message)
-    return reply(task_of(await call.desk.ask(ShowTask(message.id))))
+    return reply(task_of(await call.desk.ask(ShowTask(message.id, message.did))))
 
 
 ROUTES: tuple[HTTPRouteHandler, ...] = (listing, follow, show, accept, decline, submit)

@@ -99,7 +99,7 @@ class Tools:
     ) -> dict[str, Any]:
         """Read a task of the inbox, accept it with an eta, decline it with a reason, answer it."""
         if act == "read":
-            return await self._desk(ShowTask(id=task))
+            return await self._desk(ShowTask(task, did))
         return await self._desk(
             ActOnTask(
                 id=task,
