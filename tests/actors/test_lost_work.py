@@ -5,7 +5,7 @@ from tests.actors import payee
 from tests.actors.running import World, completion, query
 
 from covend.actors import courier
-from covend.actors.execution import Execution
+from covend.actors.commits import Commits
 from covend.actors.jobs import UNCLEAR
 from covend.questions import CancelQuery, SettleCall
 from covend.testing import eventually
@@ -88,15 +88,15 @@ def test_an_execution_that_dies_between_two_attempts_sends_the_second_one(
 ):
     """P4: both have one key, and are two errands: the courier still has the first one's answer."""
     provider.resets = 1
-    died, commit = [], Execution.commit
+    died, make = [], Commits.make
 
-    def mortal(self, drafts, *inputs):
+    def mortal(self, k, drafts, *rest):
         if not died and any(draft.body.get("attempt") == 2 for draft in drafts):
             died.append(self.ctx.name)
             raise RuntimeError("it dies here")
-        commit(self, drafts, *inputs)
+        make(self, k, drafts, *rest)
 
-    monkeypatch.setattr(Execution, "commit", mortal)
+    monkeypatch.setattr(Commits, "make", mortal)
     with world.core() as core:
         thread = core.submit(query("svc"))["id"]
         assert core.ended(thread)["answer"] == "from svc"

@@ -180,22 +180,22 @@ class Execution(Actor):
     def not_opened(self, intend: dict[str, Any], promise: Promise | None, problem: str) -> None:
         """What is stored says why: the key was used before, or there was no room (P7)."""
         self.story = Story(self.ctx.name, self.clock)
-        self.restore()
-        if promise is None:
-            return
+        try:
+            self.restore()
+        finally:  # it is known what is stored, though there may be no room yet for what follows
+            if promise is not None:
+                promise.reply(self.opened_before(intend, problem))
+
+    def opened_before(self, intend: dict[str, Any], problem: str) -> dict[str, Any]:
+        """The answer to a submission whose records were refused."""
         if self.k is None:
             conflict = problem.startswith("conflict:")
             status, code = (409, "gone") if conflict else (503, "not_stored")
-            promise.reply(inbox.refused(status, code, problem))
-            return
-        if msgspec.to_builtins(self.k.query) != msgspec.to_builtins(
-            step.begin(self.ctx.name, intend, 0).query
-        ):
-            text = "another query was submitted under this key"
-            promise.reply(inbox.refused(409, "key_reused", text))
-            return
-        state = "ended" if self.k.ended else "open"
-        promise.reply({"id": self.ctx.name, "state": state})
+            return inbox.refused(status, code, problem)
+        submitted = step.begin(self.ctx.name, intend, 0).query
+        if msgspec.to_builtins(self.k.query) != msgspec.to_builtins(submitted):
+            return inbox.refused(409, "key_reused", "another query was submitted under this key")
+        return {"id": self.ctx.name, "state": "ended" if self.k.ended else "open"}
 
     def restore(self) -> None:
         """Read the records back, write what is missing, carry out again what is open (P4)."""
