@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import secrets
-import uuid
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -164,7 +163,7 @@ class Desk(Actor):
 
     def submit(self, order: SubmitQuery) -> object:
         """Admit a query, or say everything that is wrong with it; answered once it is durable."""
-        thread = named(order.key)
+        thread = named(order.key, self.clock())
         if len(self.runs) >= self.max_active and thread not in self.runs:
             text = f"{len(self.runs)} queries run already, the most that queries.max_active allows"
             return inbox.refused(429, "too_many_queries", text)
@@ -382,8 +381,11 @@ def as_member(entry: dict[str, Any]) -> dict[str, Any]:
     return {**body, **{name: body[name] for name in ("parent", "answer", "budget")}}
 
 
-def named(key: str | None) -> str:
-    """The thread of a query: one for each key, a new one without."""
+def named(key: str | None, clock: int) -> str:
+    """The thread of a query: one for each key; without, a new one that sorts by its time.
+
+    So what runs at a time lies together in the store's indexes, and a commit writes fewer pages.
+    """
     if key is None:
-        return f"q-{uuid.uuid4().hex}"
+        return f"q-{clock // 1000:012x}{secrets.token_hex(10)}"
     return f"q-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
