@@ -27,7 +27,7 @@ from covend.phylactery.messages import (
 )
 from covend.phylactery.records import Record, record
 from covend.phylactery.store import open_store
-from covend.runtime import ReplyError, SimSystem, StartFailed, System, ThreadSystem
+from covend.runtime import Actor, ReplyError, SimSystem, StartFailed, System, ThreadSystem
 
 SECONDS = 10.0
 
@@ -194,6 +194,31 @@ def test_appends_that_wait_together_share_commits(tmp_path: Path) -> None:
         answers = [small.ask_later(Append([one(n)]), SECONDS) for n in range(100)]
         assert [answer.get() for answer in answers] == [1] * 100
         assert 10 <= opened[1].commits <= 12
+
+
+class Stream(Actor):
+    """Has one more record to store, each time it is asked, and asks itself again."""
+
+    def __init__(self, ends: int) -> None:
+        self.ends = ends
+        self.told = 0
+
+    def on_receive(self, message: object) -> None:
+        self.told += 1
+        self.ctx.tell("phylactery", Append([one(self.told)]))
+        if self.told < self.ends:
+            self.ctx.tell(self.ctx.me, message)
+
+
+def test_a_stream_of_appends_keeps_no_commit_waiting(tmp_path: Path) -> None:
+    """D2: a commit lets those go first who have more to store, but not for ever."""
+    with SimSystem(node="core") as system:
+        ref = system.spawn(Phylactery, tmp_path / "p.db", max_batch=10**6, name="phylactery")
+        stream = system.spawn(Stream, 10_000, name="stream")
+        answer = ref.ask_later(Append([one(0)]), SECONDS)
+        stream.tell("begin")
+        system.run(until=lambda: answer.done)
+        assert len(ref.ask(Query(), SECONDS)) < 1000
 
 
 def test_a_full_disk_is_told_to_the_asker_and_the_actor_lives(

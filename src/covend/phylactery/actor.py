@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -31,10 +32,17 @@ log = logging.getLogger(__name__)
 PURGE_SECONDS = 600.0
 """How often ended runs are looked through for what has passed its retention."""
 DAY_MICROSECONDS = 86_400 * 1_000_000
+PATIENCE = 16
+"""How often at most a commit lets others go first, as long as that brings more to store."""
 
 
 class _Commit(Message, frozen=True):
-    """Goes to the end of our own queue: all that waited before it shares one commit."""
+    """Goes to the end of our own queue: all that waited before it shares one commit.
+
+    ``turns`` is how often others had theirs first.
+    """
+
+    turns: int = 0
 
 
 class _Leave(Message, frozen=True):
@@ -90,8 +98,8 @@ class Phylactery(Actor):
         match message:
             case Append():
                 return self._append(message)
-            case _Commit():
-                self._group.commit()
+            case _Commit(turns=turns):
+                self._commit(turns)
             case Purge(before=before):
                 promise = self.ctx.later()
                 self._purge(_Purging(before, self._answer(promise.reply, promise.fail)))
@@ -115,16 +123,28 @@ class Phylactery(Actor):
         self.store.close()
 
     def _append(self, message: Append) -> Promise:
-        """Commit at once if nobody waits behind these records, else with those who do."""
+        """Take records into the group that is committed next."""
         promise = self.ctx.later()
         first = self._group.waiting == 0
         chain = [message.records, message.then] if message.then else [message.records]
         full = self._group.add(chain, self._answer(promise.reply, promise.fail))
-        if full or not self.ctx.waiting():
+        if full:
             self._group.commit()
         elif first:
             self.ctx.tell(self.ctx.me, _Commit())
         return promise
+
+    def _commit(self, turns: int) -> None:
+        """Commit once nobody who can run has more to store: the more share it, the less it costs.
+
+        The runs take turns at one processor core, so whoever is about to append has to be let go
+        first. Alone, that is over at once.
+        """
+        os.sched_yield()
+        if turns < PATIENCE and self._group.waiting and self.ctx.waiting():
+            self.ctx.tell(self.ctx.me, _Commit(turns + 1))
+        else:
+            self._group.commit()
 
     def _read(self, message: object) -> object:
         self._group.commit()  # whoever wrote before reading reads what he wrote
