@@ -146,7 +146,7 @@ def test_a_box_that_restarts_is_waited_for(client, api):
 
 
 def test_a_box_that_is_not_there_is_unavailable():
-    """After the client's patience, not before; a person's word is not sent twice at all."""
+    """After the client's patience, not before."""
     with Client(f"http://127.0.0.1:{free_port()}", patience=0.3) as client:
         for call in (lambda: client.submit(QUERY), lambda: client.accept("t", "d", 1),
                      lambda: next(client.events("q-1"))):  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
@@ -24,6 +25,7 @@ from covend.client.models import (
     TaskState,
     Ticket,
 )
+from covend.client.patience import Patience
 from covend.client.requests import DEFAULT_URL, Request
 from covend.client.stream import EventReader
 from covend.patterns.responder import Responder
@@ -35,7 +37,7 @@ T = TypeVar("T")
 class AsyncClient:
     """A box, over HTTP. Use it in one loop; close it, or use it in an ``async with`` block.
 
-    ``patience`` is how many seconds a box that restarts is waited for, per request. Every method
+    ``patience`` is how many seconds a box that is away is waited for, each time. Every method
     raises ``QueryInvalid``, ``NotFound``, ``Conflict``, ``Unavailable``, or another ``ApiError``.
     """
 
@@ -59,12 +61,17 @@ class AsyncClient:
 
         ``on_progress`` gets every record as it comes, in this loop. Raises ``StillRunning``.
         """
-        deadline = None if wait is None else time.monotonic() + wait
+        deadline = math.inf if wait is None else time.monotonic() + wait
         ticket = await self.submit(query, key=key)
-        async for event in self._follow(ticket.id, 0, deadline):
-            if on_progress is not None:
-                on_progress(event)
-        end = (await self.get(ticket.id)).know
+        try:
+            async for event in self._follow(ticket.id, 0, deadline):
+                if on_progress is not None:
+                    on_progress(event)
+            end = (await self._send(requests.get(ticket.id), deadline)).know
+        except Unavailable as error:
+            if time.monotonic() < deadline:
+                raise
+            raise StillRunning(ticket.id, wait or 0.0) from error
         if end is None:
             raise StillRunning(ticket.id, wait or 0.0)
         return end
@@ -93,7 +100,7 @@ class AsyncClient:
 
     def events(self, id: str, after: int = 0) -> AsyncIterator[Event]:
         """Every record of a query as it comes, to its end, over lost connections and restarts."""
-        return self._follow(id, after, None)
+        return self._follow(id, after, math.inf)
 
     # ── people ──────────────────────────────────────────────────────────────────────────────
 
@@ -149,20 +156,17 @@ class AsyncClient:
 
     # ── sending ─────────────────────────────────────────────────────────────────────────────
 
-    async def _send(self, request: Request[T]) -> T:
-        deadline = time.monotonic() + self.patience
-        attempt = 0
+    async def _send(self, request: Request[T], deadline: float = math.inf) -> T:
+        patience = Patience(self.patience, deadline)
         while True:
             try:
-                return await self._once(request)
+                return await self._once(request, deadline)
             except Unavailable as error:
-                attempt += 1
-                pause = requests.pause(attempt, error)
-                if not request.repeatable or time.monotonic() + pause > deadline:
+                if not request.repeatable:
                     raise
-                await asyncio.sleep(pause)
+                await asyncio.sleep(patience.pause(error, time.monotonic()))
 
-    async def _once(self, request: Request[T]) -> T:
+    async def _once(self, request: Request[T], deadline: float) -> T:
         headers = dict(request.headers)
         if request.body is not None:
             headers["Content-Type"] = "application/json"
@@ -173,6 +177,7 @@ class AsyncClient:
                 params=dict(request.params),
                 content=request.body,
                 headers=headers,
+                timeout=requests.silence(deadline, time.monotonic()),
             )
         except httpx.TransportError as error:
             raise requests.unreachable(error) from error
@@ -180,32 +185,25 @@ class AsyncClient:
             raise _failure(response)
         return request.read(response.content)
 
-    async def _follow(self, id: str, after: int, deadline: float | None) -> AsyncIterator[Event]:
+    async def _follow(self, id: str, after: int, deadline: float) -> AsyncIterator[Event]:
         reader = EventReader(after)
-        heard, attempt = time.monotonic(), 0
-        while not reader.ended:
+        patience = Patience(self.patience, deadline)
+        while not reader.ended and time.monotonic() < deadline:
             error = Unavailable("the stream of events was cut")
             try:
                 async for event in self._stream(id, reader, deadline):
-                    heard, attempt = time.monotonic(), 0
                     yield event
-                if reader.ended:
-                    return
             except httpx.TransportError as broken:
                 error = requests.unreachable(broken)
             except Unavailable as away:
                 error = away
-            if deadline is not None and time.monotonic() >= deadline:
+            if reader.heard:
+                patience.heard()
+            if reader.ended or time.monotonic() >= deadline:
                 return
-            attempt += 1
-            pause = requests.pause(attempt, error)
-            if time.monotonic() + pause > heard + self.patience:
-                raise error
-            await asyncio.sleep(pause)
+            await asyncio.sleep(patience.pause(error, time.monotonic()))
 
-    async def _stream(
-        self, id: str, reader: EventReader, deadline: float | None
-    ) -> AsyncIterator[Event]:
+    async def _stream(self, id: str, reader: EventReader, deadline: float) -> AsyncIterator[Event]:
         """One connection's events; sets ``reader.ended`` where there are no more at all."""
         reader.begin_again()
         async with self._http.stream(
@@ -220,10 +218,10 @@ class AsyncClient:
             if not response.is_success:
                 await response.aread()
                 raise _failure(response)
-            async for data in response.aiter_bytes():
+            async for data in _until(deadline, response.aiter_bytes()):
                 for event in reader.feed(data):
                     yield event
-                if reader.ended or (deadline is not None and time.monotonic() >= deadline):
+                if reader.ended:
                     return
 
     # ── leaving ─────────────────────────────────────────────────────────────────────────────
@@ -242,6 +240,18 @@ class AsyncClient:
         trace: TracebackType | None,
     ) -> None:
         await self.close()
+
+
+async def _until(deadline: float, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The pieces by the deadline: a timeout of HTTP's would begin anew with every comment."""
+    while True:
+        left = None if math.isinf(deadline) else deadline - time.monotonic()
+        try:
+            async with asyncio.timeout(left):
+                piece = await anext(pieces)
+        except (StopAsyncIteration, TimeoutError):
+            return
+        yield piece
 
 
 def _failure(response: httpx.Response) -> ApiError:

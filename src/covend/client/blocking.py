@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+import socket
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
@@ -23,6 +27,7 @@ from covend.client.models import (
     TaskState,
     Ticket,
 )
+from covend.client.patience import Patience
 from covend.client.requests import DEFAULT_URL, Request
 from covend.client.stream import EventReader
 from covend.patterns.responder import Responder
@@ -34,7 +39,7 @@ T = TypeVar("T")
 class Client:
     """A box, over HTTP. Any thread may use it; close it, or use it in a ``with`` block.
 
-    ``patience`` is how many seconds a box that restarts is waited for, per request. Every method
+    ``patience`` is how many seconds a box that is away is waited for, each time. Every method
     raises ``QueryInvalid``, ``NotFound``, ``Conflict``, ``Unavailable``, or another ``ApiError``.
     """
 
@@ -58,12 +63,17 @@ class Client:
 
         ``on_progress`` gets every record as it comes, in this thread. Raises ``StillRunning``.
         """
-        deadline = None if wait is None else time.monotonic() + wait
+        deadline = math.inf if wait is None else time.monotonic() + wait
         ticket = self.submit(query, key=key)
-        for event in self._follow(ticket.id, 0, deadline):
-            if on_progress is not None:
-                on_progress(event)
-        end = self.get(ticket.id).know
+        try:
+            for event in self._follow(ticket.id, 0, deadline):
+                if on_progress is not None:
+                    on_progress(event)
+            end = self._send(requests.get(ticket.id), deadline).know
+        except Unavailable as error:
+            if time.monotonic() < deadline:
+                raise
+            raise StillRunning(ticket.id, wait or 0.0) from error
         if end is None:
             raise StillRunning(ticket.id, wait or 0.0)
         return end
@@ -92,7 +102,7 @@ class Client:
 
     def events(self, id: str, after: int = 0) -> Iterator[Event]:
         """Every record of a query as it comes, to its end, over lost connections and restarts."""
-        return self._follow(id, after, None)
+        return self._follow(id, after, math.inf)
 
     # ── people ──────────────────────────────────────────────────────────────────────────────
 
@@ -148,20 +158,17 @@ class Client:
 
     # ── sending ─────────────────────────────────────────────────────────────────────────────
 
-    def _send(self, request: Request[T]) -> T:
-        deadline = time.monotonic() + self.patience
-        attempt = 0
+    def _send(self, request: Request[T], deadline: float = math.inf) -> T:
+        patience = Patience(self.patience, deadline)
         while True:
             try:
-                return self._once(request)
+                return self._once(request, deadline)
             except Unavailable as error:
-                attempt += 1
-                pause = requests.pause(attempt, error)
-                if not request.repeatable or time.monotonic() + pause > deadline:
+                if not request.repeatable:
                     raise
-                time.sleep(pause)
+                time.sleep(patience.pause(error, time.monotonic()))
 
-    def _once(self, request: Request[T]) -> T:
+    def _once(self, request: Request[T], deadline: float) -> T:
         headers = dict(request.headers)
         if request.body is not None:
             headers["Content-Type"] = "application/json"
@@ -172,6 +179,7 @@ class Client:
                 params=dict(request.params),
                 content=request.body,
                 headers=headers,
+                timeout=requests.silence(deadline, time.monotonic()),
             )
         except httpx.TransportError as error:
             raise requests.unreachable(error) from error
@@ -179,30 +187,24 @@ class Client:
             raise _failure(response)
         return request.read(response.content)
 
-    def _follow(self, id: str, after: int, deadline: float | None) -> Iterator[Event]:
+    def _follow(self, id: str, after: int, deadline: float) -> Iterator[Event]:
         reader = EventReader(after)
-        heard, attempt = time.monotonic(), 0
-        while not reader.ended:
+        patience = Patience(self.patience, deadline)
+        while not reader.ended and time.monotonic() < deadline:
             error = Unavailable("the stream of events was cut")
             try:
-                for event in self._stream(id, reader, deadline):
-                    heard, attempt = time.monotonic(), 0
-                    yield event
-                if reader.ended:
-                    return
+                yield from self._stream(id, reader, deadline)
             except httpx.TransportError as broken:
                 error = requests.unreachable(broken)
             except Unavailable as away:
                 error = away
-            if deadline is not None and time.monotonic() >= deadline:
+            if reader.heard:
+                patience.heard()
+            if reader.ended or time.monotonic() >= deadline:
                 return
-            attempt += 1
-            pause = requests.pause(attempt, error)
-            if time.monotonic() + pause > heard + self.patience:
-                raise error
-            time.sleep(pause)
+            time.sleep(patience.pause(error, time.monotonic()))
 
-    def _stream(self, id: str, reader: EventReader, deadline: float | None) -> Iterator[Event]:
+    def _stream(self, id: str, reader: EventReader, deadline: float) -> Iterator[Event]:
         """One connection's events; sets ``reader.ended`` where there are no more at all."""
         reader.begin_again()
         with self._http.stream(
@@ -217,10 +219,11 @@ class Client:
             if not response.is_success:
                 response.read()
                 raise _failure(response)
-            for data in response.iter_bytes():
-                yield from reader.feed(data)
-                if reader.ended or (deadline is not None and time.monotonic() >= deadline):
-                    return
+            with _cut(response, deadline):
+                for data in response.iter_bytes():
+                    yield from reader.feed(data)
+                    if reader.ended:
+                        return
 
     # ── leaving ─────────────────────────────────────────────────────────────────────────────
 
@@ -238,6 +241,29 @@ class Client:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+@contextlib.contextmanager
+def _cut(response: httpx.Response, deadline: float) -> Generator[None]:
+    """Cuts a stream at the deadline: a timeout would not, beginning anew with every comment."""
+    if math.isinf(deadline):
+        yield
+        return
+    connection: socket.socket = response.extensions["network_stream"].get_extra_info("socket")
+
+    def shut() -> None:
+        with contextlib.suppress(OSError):  # it was lost, or left, at this very moment
+            # Not TLS's own, which takes the session from under the thread that reads.
+            socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+    timer = threading.Timer(max(0.0, deadline - time.monotonic()), shut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
 
 
 def _failure(response: httpx.Response) -> ApiError:

@@ -22,7 +22,6 @@ from covend.client.models import (
     ProblemDetails,
     QueryPage,
     QueryView,
-    RecordPage,
     Refuse,
     Responders,
     Settle,
@@ -43,8 +42,8 @@ DEFAULT_URL = "http://127.0.0.1:7878"
 KEY_VARIABLE = "COVEND_API_KEY"
 TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 """A stream brings a comment every 15 s at least, so silence of a minute is a dead connection."""
-PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)
-"""Seconds before each attempt but the first; the last for all that follow."""
+LEAST = 1.0
+"""Seconds that a box has for its answer, however soon whoever asks wants to leave."""
 
 _ERRORS: dict[int, type[ApiError]] = {
     400: QueryInvalid, 404: NotFound, 409: Conflict, 413: QueryInvalid, 415: QueryInvalid,
@@ -90,11 +89,12 @@ def options(url: str, key: str | None) -> Options:
     }
 
 
-def silence(deadline: float | None, now: float) -> httpx.Timeout:
-    """How long a stream may be silent, as a timeout; both in seconds of one clock."""
-    longest = TIMEOUT.read or 0.0
-    seconds = longest if deadline is None else max(0.01, min(longest, deadline - now))
-    return httpx.Timeout(seconds, connect=TIMEOUT.connect)
+def silence(deadline: float, now: float) -> httpx.Timeout:
+    """How long the box may be silent, as a timeout; both in seconds of one clock."""
+    left = max(LEAST, deadline - now)
+    return httpx.Timeout(
+        min(TIMEOUT.read or left, left), connect=min(TIMEOUT.connect or left, left)
+    )
 
 
 def is_local(url: str) -> bool:
@@ -130,12 +130,6 @@ def unreachable(error: Exception) -> Unavailable:
     return Unavailable(f"the box cannot be reached: {error or type(error).__name__}")
 
 
-def pause(attempt: int, error: Unavailable) -> float:
-    """Seconds before the next attempt, of which ``attempt`` failed."""
-    own = PAUSES[min(attempt, len(PAUSES)) - 1]
-    return max(own, error.retry_after or 0.0)
-
-
 # ── the requests ─────────────────────────────────────────────────────────────────────────────
 
 
@@ -166,16 +160,10 @@ def cancel(id: str, reason: str) -> Request[QueryView]:
 
 
 def settle(id: str, call: str, how: Literal["again", "failed"]) -> Request[QueryView]:
-    """Say what becomes of an unclear call."""
+    """Say what becomes of an unclear call; a second time it is refused, being clear by then."""
     path = f"/api/queries/{_part(id)}/settle"
     body = msgspec.json.encode(Settle(call=call, how=how))
-    return Request("POST", path, _reader(QueryView), body=body)
-
-
-def records(id: str, after: int, wait: float) -> Request[RecordPage]:
-    """Records of a query."""
-    path = f"/api/queries/{_part(id)}/records"
-    return Request("GET", path, _reader(RecordPage), _params(after=after, wait=wait))
+    return Request("POST", path, _reader(QueryView), body=body, repeatable=False)
 
 
 def events_path(id: str) -> str:
@@ -228,15 +216,15 @@ def put_responder(responder: Responder) -> Request[Responder]:
 
 
 def remove_responder(id: str) -> Request[None]:
-    """Retire a responder."""
-    return Request("DELETE", f"/api/responders/{_part(id)}", lambda _: None, repeatable=False)
+    """Retire a responder; one that is retired stays so."""
+    return Request("DELETE", f"/api/responders/{_part(id)}", lambda _: None)
 
 
 def _word(id: str, act: str, word: msgspec.Struct) -> Request[Task]:
-    """A person's word is not sent twice: the second would be refused as a second word."""
+    """A person's word; the same one again is taken for the first (P18)."""
     path = f"/api/inbox/{_part(id)}/{act}"
     body = msgspec.json.encode(word)
-    return Request("POST", path, _reader(Task), body=body, repeatable=False)
+    return Request("POST", path, _reader(Task), body=body)
 
 
 def _reader(kind: type[T]) -> Callable[[bytes], T]:

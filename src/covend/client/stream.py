@@ -12,15 +12,20 @@ _decoder = msgspec.json.Decoder(resolved(Event))
 
 
 class EventReader:
-    """Puts the pieces of one stream together; ``after`` is the last event's sequence number."""
+    """Puts the pieces of one stream together; ``after`` is the last event's sequence number.
+
+    ``heard`` says whether this connection brought anything, be it a comment.
+    """
 
     def __init__(self, after: int = 0) -> None:
         self.after = after
         self.ended = False
+        self.heard = False
         self._rest = b""
 
     def feed(self, data: bytes) -> list[Event]:
         """The events that these bytes complete."""
+        self.heard = True
         *blocks, self._rest = (self._rest + data).replace(b"\r\n", b"\n").split(b"\n\n")
         found = [event for event in map(_event, blocks) if event is not None]
         for event in found:
@@ -30,6 +35,7 @@ class EventReader:
 
     def begin_again(self) -> None:
         """Another connection follows: what was left of the last one is void."""
+        self.heard = False
         self._rest = b""
 
 
