@@ -251,3 +251,21 @@ def test_a_function_that_never_ends_holds_up_nobody_after_its_deadline(world):
         assert know["code"] == "latency_timeout"
         assert core.run(query("quick"))["answer"] == "it"
         world.held.set()
+
+
+def test_a_program_that_never_stops_talking_is_ended(world, monkeypatch):
+    """Nothing grows without bound, and its deadline is not waited for."""
+    monkeypatch.setattr(errands, "MAX_ANSWER_BYTES", 1000)
+    world.other(name="cli", kind="system", command=["yes"])
+    with world.core() as core:
+        know = core.run(query("cli"))
+    assert "more than 1000 bytes" in know["partial"][0]["problem"]
+
+
+def test_a_program_may_answer_before_it_has_read_all_and_complain_at_length(world):
+    """What it does not read is no fault, nor what it says beside its answer."""
+    script = "yes complaint | head -c 1000000 >&2; echo done"
+    world.other(name="cli", kind="system", command=["sh", "-c", script])
+    with world.core() as core:
+        know = core.run(query("cli", question="x" * 500_000))
+    assert know["answer"] == "done"

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from covend import functions
+from covend.actors.pipes import TooMuch, talk
 from covend.config import PlaceholderError, expand_command
 from covend.patterns.responder import Responder
 from covend.patterns.understanding import Raw
@@ -191,20 +192,20 @@ class Program:
 
     def _answer(self, process: subprocess.Popen[bytes]) -> Raw:
         name = self._command[0]
-        try:
-            output, complaint = process.communicate(self._input, self._seconds)
-        except subprocess.TimeoutExpired:
-            kill_session(process.pid)
-            process.communicate()
-            return Raw(failure=f"{name} did not end within {self._seconds:.1f} s", transport=False)
-        kill_session(process.pid)  # whatever it left running
+        with process:
+            try:
+                said = talk(process, self._input, self._seconds, MAX_ANSWER_BYTES)
+            except TimeoutError:
+                text = f"{name} did not end within {self._seconds:.1f} s"
+                return Raw(failure=text, transport=False)
+            except TooMuch as over:
+                return Raw(failure=f"the output has more than {over} bytes", transport=False)
+            finally:
+                kill_session(process.pid)  # it, or whatever it left running
         if process.returncode:
-            text = complaint.decode(errors="replace").strip()[-500:]
+            text = said.complaint.decode(errors="replace").strip()[-500:]
             return Raw(failure=f"{name} ended with {process.returncode}: {text}", transport=False)
-        if len(output) > MAX_ANSWER_BYTES:
-            text = f"the output has more than {MAX_ANSWER_BYTES} bytes"
-            return Raw(failure=text, transport=False)
-        return Raw(body=decoded(output))
+        return Raw(body=decoded(said.output))
 
 
 def kill_session(leader: int) -> None:
@@ -213,7 +214,7 @@ def kill_session(leader: int) -> None:
         os.killpg(leader, signal.SIGKILL)
 
 
-def decoded(data: bytes) -> Any:
+def decoded(data: bytes | bytearray) -> Any:
     """JSON as data, anything else as text."""
     text = data.decode("utf-8", "replace")
     try:
