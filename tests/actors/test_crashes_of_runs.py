@@ -1,5 +1,7 @@
 """A run killed between any two of its records goes on with the same calls (P2–P6)."""
 
+import threading
+
 import pytest
 from tests.actors.running import World, completion, query
 
@@ -7,14 +9,15 @@ import covend
 from covend.actors.desk import RUNS
 from covend.actors.effects import Effects
 from covend.actors.execution import Execution
-from covend.actors.run_messages import Recover, Returned, Routed
+from covend.actors.run_messages import OpenPages, Recover, Resting, Returned, Routed, Ticked
 from covend.patterns.state import INPUTS
 from covend.patterns.understanding import Raw
 from covend.phylactery.actor import Phylactery
 from covend.phylactery.messages import Append, Query
 from covend.phylactery.records import record
-from covend.questions import CancelQuery, EndOf, SettleCall
-from covend.runtime import KILLED, ThreadSystem
+from covend.phylactery.store import Store
+from covend.questions import ActOnTask, CancelQuery, EndOf, SettleCall
+from covend.runtime import KILLED, MailboxSpec, ThreadSystem
 from covend.testing import eventually
 
 JSON = {"kind": "json"}
@@ -308,8 +311,10 @@ def test_a_run_whose_records_differ_from_what_follows_is_set_aside_with_both_ver
         store = system.spawn(Phylactery, world.path, name="phylactery")
         store.ask(Append([again(intend), forged]), timeout=5.0)
     with world.core() as core:
-        told = core.ask(CancelQuery(thread))["refused"]
-        assert (told["status"], told["code"]) == (409, "set_aside")
+        for _ in range(3):
+            told = core.ask(CancelQuery(thread))["refused"]
+            assert (told["status"], told["code"]) == (409, "set_aside")
+            core.parked()
         (kept,) = core.records(thread, "quarantine")
         assert kept["body"]["written"]["body"]["role"] == "audit"
         assert kept["body"]["derived"]["body"]["role"] == "answer"
@@ -318,4 +323,33 @@ def test_a_run_whose_records_differ_from_what_follows_is_set_aside_with_both_ver
         assert "set aside" in alerts[0].text
         core.forward(8 * 86_400)
         core.parked()
-        assert len(core.records(thread, "quarantine")) == 1
+        assert len(core.records(thread, "quarantine")) == len(core.alerts()) == 1
+
+
+def test_an_overwhelmed_run_harms_nobody_else(world, monkeypatch):
+    """S12: what it cannot take any more is its own affair, not the desk's."""
+    monkeypatch.setattr(Execution, "mailbox", MailboxSpec(bound=2, policy="reject"))
+    world.person("ann")
+    going_on, store = threading.Event(), Store._store
+
+    def waiting(self, batch, last):
+        if batch[0].kind == "do":
+            going_on.wait(10)
+        return store(self, batch, last)
+
+    monkeypatch.setattr(Store, "_store", waiting)
+    with world.core() as core:
+        thread = core.submit(query("ann"))["id"]
+        task = core.task("did:ann")
+        core.parked()
+        word = ActOnTask(task["id"], "decline", "did:ann")
+        told = [core.desk.ask_later(word, timeout=20.0)]
+        eventually(core.executions, what="its execution")
+        desk = core.system.find("desk")
+        for number in range(3):
+            core.desk.tell(Ticked(thread, f"nothing-{number}", 1))
+        core.desk.tell(Resting(thread, -1))
+        assert core.ask(OpenPages()) == ()
+        going_on.set()
+        assert "refused" not in told[0].get()
+        assert core.system.find("desk") is desk

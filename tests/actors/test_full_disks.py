@@ -9,6 +9,8 @@ from covend.patterns.state import INPUTS
 from covend.phylactery.errors import StoreError, StoreFull
 from covend.phylactery.store import Store, open_store
 from covend.phylactery.views import Views
+from covend.questions import ActOnTask, CancelQuery
+from covend.testing import eventually
 
 STEPS = 6
 """The batches of a run of two stages: the query, a call, an answer, what follows, twice."""
@@ -137,3 +139,35 @@ def test_a_timer_is_told_of_although_the_store_could_not_be_read_once(
         thread = core.submit(slow)["id"]
         assert core.ended(thread)["status"] == "error"
     assert len(asked) > 2
+
+
+@pytest.mark.parametrize("kind", ["do", "cancel"])
+def test_who_speaks_when_there_is_no_room_is_told_so(tmp_path, monkeypatch, kind):
+    """P18, P19: at once, and the run goes on as soon as there is room."""
+    world = World(tmp_path / "store.db", monkeypatch)
+    world.person("ann")
+    full, store = [], Store._store
+
+    def refusing(self, batch, last):
+        if full and batch[0].kind == kind:
+            raise StoreFull("no room left")
+        return store(self, batch, last)
+
+    monkeypatch.setattr(Store, "_store", refusing)
+    with world.core() as core:
+        thread = core.submit(query("ann"))["id"]
+        task = core.task("did:ann")
+        said = CancelQuery(thread)
+        if kind == "do":
+            said = ActOnTask(task["id"], "submit", "did:ann", value="mine")
+        full.append(kind)
+        assert core.refuses(said)["code"] == "not_stored"
+        full.clear()
+        assert "refused" not in eventually(lambda: again(core, said), what="room once more")
+        core.ended(thread)
+
+
+def again(core, said):
+    """What is told when it is said again, once its run has been read back."""
+    told = core.ask(said)
+    return None if told.get("refused", {}).get("status") == 503 else told

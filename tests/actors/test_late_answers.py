@@ -3,6 +3,7 @@
 The store, the actors and the provider are real; the core ends and begins again in some of them.
 """
 
+import threading
 import time
 
 import pytest
@@ -158,6 +159,50 @@ def test_a_paid_call_that_was_never_sent_costs_nothing(world, provider):
         late(core, thread, 2)
         assert spent(core, thread) == (PRICE, 0)
     assert len(provider.asked) == 1
+
+
+def test_a_paid_call_whose_deadline_passed_before_its_turn_costs_nothing(world, provider):
+    """P13: what was reserved for it is there for the next stage."""
+    provider.hold("slow")
+    stages = [
+        {"name": "one", "responders": [{"id": "quick"}], "timeout_secs": 1.0},
+        {"name": "two", "responders": [{"id": "ann"}]},
+    ]
+    world.person("ann")
+    with world.core(max_calls=1) as core:
+        first = core.submit(query("slow"))["id"]
+        eventually(lambda: provider.asked, what="the call that is in the way")
+        asked = query("quick", orchestration={"pattern": "waterfall", "stages": stages})
+        thread = core.submit({**asked, "side_effects": {"max_cost_usd": PRICE}})["id"]
+        core.task("did:ann")
+        (unsent,) = late(core, thread)
+        assert "before it was sent" in unsent["problem"]
+        assert spent(core, thread) == (0, 0)
+        core.ask(CancelQuery(first))
+        provider.let_go()
+        late(core, first)
+    assert len(provider.asked) == 1
+
+
+def test_a_call_that_is_withdrawn_while_the_courier_is_busy_holds_no_place(world, monkeypatch):
+    """P14: what is taken back never overtakes what it takes back."""
+    busy, dispatch, orders = threading.Event(), courier.Courier.dispatch, []
+
+    def slowly(self, order):
+        orders.append(order)
+        busy.wait(10)
+        dispatch(self, order)
+
+    monkeypatch.setattr(courier.Courier, "dispatch", slowly)
+    world.scripted("free", "done")
+    world.other(name="hog", kind="system", command=["sleep", "60"])
+    with world.core(max_calls=1) as core:
+        first = core.submit(query("free"))["id"]
+        eventually(lambda: orders, what="the courier is at something else")
+        core.cancel(core.submit(query("hog"))["id"])
+        busy.set()
+        core.ended(first)
+        assert core.run(query("free"))["answer"] == "done"
 
 
 def test_what_is_late_takes_nobody_s_place_and_is_not_waited_for_without_bound(

@@ -2,9 +2,12 @@
 
 import pytest
 from tests.actors.running import World, query
+from tests.actors.test_crashes_of_runs import lay_down
 
-from covend.patterns.nesting import child_thread
-from covend.phylactery.messages import Query, Threads
+from covend.patterns.nesting import child_thread, join_thread
+from covend.patterns.spec import Join
+from covend.phylactery.messages import Purge, Query, Threads
+from covend.questions import SubmitQuery
 from covend.testing import eventually
 
 
@@ -113,3 +116,51 @@ def test_a_child_whose_parent_died_with_its_end_is_begun_by_the_next_core(world)
     with world.core() as core:
         core.ended(child_thread(thread, "next"))
         assert len(children(core, thread)) == 1
+
+
+def test_a_joined_query_is_begun_after_a_crash_though_another_member_came_after_its_beginning(
+    world, tmp_path
+):
+    """P4: what was noted beside a run says nothing of where the run stands."""
+    with world.core() as core:
+        threads = [
+            core.submit({**query("one", question=f"{n}?"), "triggers": [joining(n, "any")]})["id"]
+            for n in range(2)
+        ]
+        for thread in threads:
+            core.ended(thread)
+        child = core.records(threads[0], "trigger")[0]["body"]["child"]
+        core.ended(child)
+        parents = [entry for thread in threads for entry in core.records(thread)]
+        begun = [entry for entry in core.records(child) if entry["kind"] in ("joined", "intend")]
+    assert [entry["kind"] for entry in begun] == ["joined", "intend", "joined"]
+    world.path = tmp_path / "cut.db"
+    lay_down(world.path, sorted([*parents, *begun], key=lambda entry: entry["seq"]))
+    with world.core() as core:
+        assert core.ended(child)["status"] == "fulfilled"
+
+
+@pytest.mark.parametrize("key", ['["trigger","{parent}","next"]', '["join","next"]'])
+def test_a_key_that_reads_like_a_nested_run_s_name_takes_nobody_s_place(world, key):
+    """P7, P20."""
+    world.held.clear()
+    with world.core() as core:
+        parent = core.submit({**query("one"), "triggers": [then("next")]})["id"]
+        taken = core.submit(query("one"), key=key.format(parent=parent))["id"]
+        assert taken not in (child_thread(parent, "next"), join_thread(Join(id="next", of=2)))
+        world.held.set()
+        core.ended(parent)
+        core.ended(child_thread(parent, "next"))
+
+
+def test_a_record_that_was_purged_is_no_input(world):
+    """P7: nobody is asked, and paid, about nothing."""
+    with world.core() as core:
+        thread = core.submit(query("one"))["id"]
+        core.ended(thread)
+        answer = core.records(thread, "do")[0]["id"]
+        asked = query("one", input={"record_id": answer})
+        assert "refused" not in core.submit(asked)
+        core.parked()
+        core.system.address("phylactery").ask(Purge(2**52), timeout=5.0)
+        assert core.refuses(SubmitQuery(asked))["code"] == "invalid_query"

@@ -44,13 +44,16 @@ def handed_down(body: dict[str, Any]) -> Any:
 
 
 def named_records(query: Any, find: Find) -> dict[str, Any]:
-    """What the record that a query's input names says: the answer of an end, else its body (P7)."""
+    """What the record that a query's input names says: the answer of an end, else its body (P7).
+
+    One that was purged says nothing any more.
+    """
     try:
         name = query["input"]["record_id"]
     except (KeyError, TypeError):
         return {}
     found = find(name) if isinstance(name, str) else None
-    if found is None:
+    if found is None or found.get("purged"):
         return {}
     body = found["body"]
     return {name: body["answer"] if found["kind"] == "know" else body}

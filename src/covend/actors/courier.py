@@ -143,7 +143,7 @@ class Courier(Actor):
             case Withdraw(calls=names):
                 self.take_back(names)
             case Overdue(name=name):
-                self.overdue(self.errands[name])
+                self.withdraw(name)
             case GiveUp(name=name):
                 self.forget(name)
             case Again(name=name):
@@ -333,13 +333,6 @@ class Courier(Actor):
                 self.errands[name].withdrawn = True
         for name in names:
             self.withdraw(name)
-
-    def overdue(self, errand: Errand) -> None:
-        """Nobody waits for it beyond its deadline; what did not get its turn never will."""
-        if errand.begun or errand.job is not None:
-            self.withdraw(errand.name)
-        else:
-            self.forget(errand.name)
 
     def withdraw(self, name: str) -> None:
         """Stop what is free, leave to finish what costs money; see the module (P12, P14)."""

@@ -7,6 +7,7 @@ of the store at once; whoever waits for news holds a promise, not a thread.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import secrets
@@ -20,7 +21,7 @@ import msgspec
 import covend
 from covend.actors import inbox
 from covend.actors.children import begin_child, named_records
-from covend.actors.execution import Opening
+from covend.actors.execution import Opening, Unstored
 from covend.actors.legible import legible
 from covend.actors.messages import NewConfig
 from covend.actors.reading import Question, Reader, ended, is_news, unknown
@@ -110,8 +111,6 @@ class Desk(Actor):
         self.reader = Reader(self.ask_store)
         self.aside: set[str] = set()
         self.waking: deque[str] = deque()
-        self.next_due = 0
-        """The clock of the last timer that the timekeeper was told of."""
 
     def on_start(self) -> None:
         self.waiting = Waiting(self.ctx, self.reader.answer)
@@ -217,22 +216,29 @@ class Desk(Actor):
             try:
                 self.start(thread, Opening())
             except ActorDead as error:
-                self.unheard(message, str(error))
+                self.unheard(message, error)
                 return
         self.sent += 1
         self.runs[thread] = self.sent
+        routed = Routed(self.sent, message)
         try:
-            self.ctx.tell(thread, Routed(self.sent, message))
+            if isinstance(message, Word | Cancelling):
+                handled = self.ctx.ask_later(thread, routed, timeout=STORE_SECONDS)
+                handled.on_done(lambda answer: self.unheard(message, answer.error))
+            else:
+                self.ctx.tell(thread, routed)
         except MailboxFull as error:
-            self.unheard(message, str(error))
+            self.unheard(message, error)
 
-    def unheard(self, message: object, why: str) -> None:
-        """The runs' supervisor is being replaced, or a run is overwhelmed.
+    def unheard(self, message: object, error: BaseException | None) -> None:
+        """A run is overwhelmed, could not store what it heard, or is being started again.
 
-        What is lost is said again: answers by the courier, timers by the timekeeper.
+        What is lost is said again: answers by the courier, timers by the timekeeper, and people's
+        words by who is told here that they were not taken. Any thread.
         """
-        if isinstance(message, Word | Cancelling):
-            message.promise.reply(inbox.refused(503, "restarting", why))
+        if error is not None and isinstance(message, Word | Cancelling):
+            code = "not_stored" if isinstance(error, Unstored) else "restarting"
+            message.promise.reply(inbox.refused(503, code, str(error)))
 
     def resting(self, news: Resting) -> None:
         """Passivate a run that has handled all it was sent; another one is asked again."""
@@ -241,7 +247,8 @@ class Desk(Actor):
             return
         if sent != news.number:
             # Its last message is under way, or was lost with an execution that failed.
-            self.ctx.tell(news.thread, Routed(sent, Rouse(news.thread)))
+            with contextlib.suppress(MailboxFull):  # then it will say again that it rests
+                self.ctx.tell(news.thread, Routed(sent, Rouse(news.thread)))
             return
         # Whoever starts it again comes behind this in the supervisor's mailbox.
         del self.runs[news.thread]
@@ -256,7 +263,7 @@ class Desk(Actor):
         self.ctx.timer("recover", RECOVER_SECONDS, Recover())  # should the store not be readable
         children = self.ctx.ask(RUNS, WhichChildren(), timeout=STORE_SECONDS)
         self.runs = {child.id: self.runs.get(child.id, 0) for child in children}
-        self.next_due = 0
+        self.going &= self.runs.keys()
         stored = self.ask_store(Query(kind="quarantine"))
         versions = legible(self.ctx, stored, lambda one: (one["thread"], one["body"]["covend"]))
         self.aside = {thread for thread, version in versions if version == covend.__version__}
@@ -282,19 +289,11 @@ class Desk(Actor):
             self.going.add(news.thread)
         else:
             self.going.discard(news.thread)
-        self.alarm(news.due)
+        if news.due is not None:
+            self.ctx.tell("timekeeper", TimerSet(news.due))
         for thread in news.begun:
             self.route(thread, Rouse(thread))
         self.waiting.wrote(news)
-
-    def alarm(self, due: int | None) -> None:
-        """Tell the timekeeper of a timer that is due before the one it was told of last.
-
-        Later ones it finds by itself: it looks into the store whenever one is due.
-        """
-        if due is not None and (due < self.next_due or self.next_due <= self.clock()):
-            self.next_due = due
-            self.ctx.tell("timekeeper", TimerSet(due))
 
     def join(self, order: Joining) -> list[str]:
         """Store a run's end with its part in joins; the one that completes a join begins its run.
@@ -385,7 +384,9 @@ def named(key: str | None, clock: int) -> str:
     """The thread of a query: one for each key; without, a new one that sorts by its time.
 
     So what runs at a time lies together in the store's indexes, and a commit writes fewer pages.
+    A key that reads like the name of a nested run (``patterns.nesting``) is not taken for it.
     """
     if key is None:
         return f"q-{clock // 1000:012x}{secrets.token_hex(10)}"
-    return f"q-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+    name = f"key {key}" if key.startswith("[") else key
+    return f"q-{hashlib.sha256(name.encode()).hexdigest()[:32]}"

@@ -210,7 +210,7 @@ class Execution(Actor):
             replayed = step.replay(self.ctx.name, entries)
             missing = self.story.add_all(replayed.missing)
         except Exception as error:
-            self.set_aside(error)
+            self.set_aside(error, known=any(map(set_aside_by_us, records)))
             return
         self.k = replayed.k
         for entry in entries:
@@ -254,7 +254,7 @@ class Execution(Actor):
     def ticked(self, tick: Ticked) -> None:
         """A timer, never early (P20); a reminder is under way before the tick is."""
         k = self.k
-        if k is None or k.ended is not None:
+        if k is None or k.ended is not None or moved(k, tick):
             return
         if tick.name.startswith("remind:"):
             name = tick.name.removeprefix("remind:").rpartition(":")[0]
@@ -340,12 +340,16 @@ class Execution(Actor):
             return
         self.commits.make(self.k, drafts, records, [entry], due)
 
-    def set_aside(self, error: Exception) -> None:
+    def set_aside(self, error: Exception, known: bool = False) -> None:
         """Keep both versions of what differs, tell the operator, and touch the run no more (P2).
 
-        A later version of covend tries it again.
+        Once: whoever asks for it again is told, and nothing is added to what is ``known``. A later
+        version of covend tries it again.
         """
         self.aside = True
+        if known:
+            self.ctx.tell("desk", SetAside(self.ctx.name))
+            return
         log.exception("run %s is set aside", self.ctx.name, exc_info=error)
         body: dict[str, Any] = {
             "thread": self.ctx.name,
@@ -360,3 +364,22 @@ class Execution(Actor):
         self.ctx.tell("desk", SetAside(self.ctx.name))
         text = f"run {self.ctx.name} is set aside: {body['reason'][:200]}"
         self.ctx.tell("console", Alert(text, {"thread": self.ctx.name}))
+
+
+def moved(k: K, tick: Ticked) -> bool:
+    """Whether a timer was set anew since this tick of it was sent, which a repeated tick may be.
+
+    Storing it would take the new one away (P20).
+    """
+    kind, _, name = tick.name.partition(":")
+    call = k.calls.get(name)
+    if call is None or call.status != "open":
+        return False
+    due = {"deadline": call.deadline, "delegate": call.delegate_due}.get(kind)
+    return due is not None and tick.due < due
+
+
+def set_aside_by_us(entry: dict[str, Any]) -> bool:
+    """Whether a record says that this version of covend gave the run up."""
+    body = entry["body"]
+    return entry["kind"] == "quarantine" and body.get("covend") == covend.__version__

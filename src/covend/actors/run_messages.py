@@ -7,14 +7,14 @@ it where it is not. A *call* here is the body of a ``call`` record; clocks are m
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from covend.actors.standing import Outcome
 from covend.patterns.responder import Responder
 from covend.patterns.understanding import Raw
 from covend.phylactery.records import Record
 from covend.questions import ActOnTask
-from covend.runtime import CONTROL, Lane, Promise
+from covend.runtime import Promise
 
 Happening: TypeAlias = Literal["assigned", "reminder", "delegated", "withdrawn"]
 """What a person is told about a task (P18)."""
@@ -192,11 +192,10 @@ class Recorded:
 class Withdraw:
     """To the courier: nobody waits for these calls any more (P12, P14).
 
-    Calls are named as by ``call_name``.
+    Calls are named as by ``call_name``. It never overtakes their ``Dispatch``.
     """
 
     calls: tuple[str, ...]
-    lane: ClassVar[Lane] = CONTROL
 
 
 def call_name(thread: str, call: str) -> str:

@@ -37,7 +37,7 @@ class Timekeeper(Actor):
     def __init__(self, clock: Callable[[], int] = wall_clock) -> None:
         self.clock = clock
         self.next: int | None = None
-        self.told: dict[tuple[str, str], float] = {}
+        self.told: dict[tuple[str, str, int], float] = {}
 
     def on_start(self) -> None:
         self.ctx.tell("desk", Recover())
@@ -60,13 +60,13 @@ class Timekeeper(Actor):
         now, mono = self.clock(), self.ctx.now()
         self.ctx.timer("look", REPEAT_SECONDS, Look())  # should the store not be readable now
         due = self.ctx.ask("phylactery", Due(now, PAGE + len(self.told)), timeout=STORE_SECONDS)
-        still = {(row["thread"], row["name"]) for row in due}
-        self.told = {name: at for name, at in self.told.items() if name in still}
+        still = {(row["thread"], row["name"], row["due"]) for row in due}
+        self.told = {timer: at for timer, at in self.told.items() if timer in still}
         for row in due:
-            name = (row["thread"], row["name"])
-            if mono - self.told.get(name, -math.inf) >= REPEAT_SECONDS:
-                self.told[name] = mono
-                self.ctx.tell("desk", Ticked(row["thread"], row["name"], row["due"]))
+            timer = (row["thread"], row["name"], row["due"])
+            if mono - self.told.get(timer, -math.inf) >= REPEAT_SECONDS:
+                self.told[timer] = mono
+                self.ctx.tell("desk", Ticked(*timer))
         self.next = self.ctx.ask("phylactery", NextDue(), timeout=STORE_SECONDS)
         self.arm()
 

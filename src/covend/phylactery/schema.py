@@ -109,5 +109,8 @@ PROJECTIONS = {
 }
 """The columns of each projection, to compare what is stored with what follows from the records."""
 
+RUN_KINDS = ("intend", "call", "do", "learn", "know", "tick", "cancel", "trigger")
+"""The kinds of record that a run consists of; others in its thread are beside it."""
+
 WORKING_KINDS = ("call", "do", "learn", "tick")
 """The kinds of record that belong to a run while it lives and are emptied after it (D4)."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from covend.phylactery.database import Database, Value
+from covend.phylactery.schema import RUN_KINDS
 
 NO_LIMIT = 2**62
 
@@ -37,13 +38,16 @@ class Views:
         return self._page("thread", _THREAD, wanted, after, limit)
 
     def unfinished(self, kinds: Sequence[str]) -> list[str]:
-        """Open runs whose last record is of one of these kinds, oldest first (P4)."""
-        marks = ", ".join("?" * len(kinds))
+        """Open runs whose last record is of one of these kinds, oldest first (P4).
+
+        Of their own records: a join's other members may come after its ``intend``.
+        """
+        marks, own = (", ".join("?" * len(names)) for names in (kinds, RUN_KINDS))
         rows = self._db.rows(
             "SELECT id FROM thread WHERE state = 'open' AND (SELECT kind FROM record"
-            f" WHERE record.thread = thread.id ORDER BY seq DESC LIMIT 1) IN ({marks})"
-            " ORDER BY seq",
-            kinds,
+            f" WHERE record.thread = thread.id AND record.kind IN ({own})"
+            f" ORDER BY seq DESC LIMIT 1) IN ({marks}) ORDER BY seq",
+            [*RUN_KINDS, *kinds],
         )
         return [str(row[0]) for row in rows]
 
