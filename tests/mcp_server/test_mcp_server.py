@@ -8,20 +8,25 @@ pytest.importorskip("mcp")
 
 from mcp import Client
 
+from covend.mcp import server as module
 from covend.mcp.server import server
+from covend.protocol import StatusQuery
 from covend.questions import ActOnTask, ListTasks, RecordsOf, ShowQuery, SubmitQuery
 
 KNOW = {"status": "fulfilled", "answer": "blue", "confidence": 0.9}
 RECORDS = [{"seq": 1, "kind": "intend"}, {"seq": 2, "kind": "call"}, {"seq": 3, "kind": "know"}]
 TASKS = [{"id": "t1", "state": "open"}, {"id": "t2", "state": "submitted"}]
+AWAY = TimeoutError("desk@core did not answer")
 
 
 class Desk:
     """Answers as the core would; ``silent`` asks go unanswered first, as while it restarts."""
 
-    def __init__(self, silent=0):
+    def __init__(self, silent=0, tasks=TASKS, trouble=None):
+        self.trouble = trouble
         self.heard = []
         self.silent = silent
+        self.tasks = tasks
 
     async def ask(self, address, message, seconds):
         self.heard.append(message)
@@ -29,17 +34,22 @@ class Desk:
             case SubmitQuery(query={"orchestration": {"pattern": "waterfall"}}):
                 errors = [{"path": "$.responders[0]", "problem": "no such model"}]
                 return {"refused": {"status": 422, "message": "2 errors", "errors": errors}}
+            case SubmitQuery() | RecordsOf() | ShowQuery() if self.silent:
+                self.silent -= 1
+                raise AWAY
             case SubmitQuery():
                 return {"id": "q-1", "state": "open"}
-            case RecordsOf() if self.silent:
-                self.silent -= 1
-                raise TimeoutError("desk@core did not answer")
             case RecordsOf(after=after):
                 return {"records": [r for r in RECORDS if r["seq"] > after], "ended": True}
             case ShowQuery():
                 return {"id": "q-1", "state": "ended", "know": KNOW, "calls": []}
-            case ListTasks():
-                return {"tasks": TASKS, "next": None}
+            case ListTasks(state=state, limit=limit, after=after):
+                rows = [(n, task) for n, task in enumerate(self.tasks, 1) if task["state"] == state]
+                page = [(n, task) for n, task in rows if n > after][:limit]
+                last = page[-1][0] if len(page) == limit else None
+                return {"tasks": [task for _, task in page], "next": last}
+            case StatusQuery() if self.trouble:
+                raise self.trouble
             case ActOnTask(id=id):
                 return {"id": id, "state": "submitted"}
             case _:
@@ -54,6 +64,10 @@ def talk(desk, *calls):
             return [await client.call_tool(name, arguments) for name, arguments in calls]
 
     return asyncio.run(session())
+
+
+def text(result):
+    return result.content[0].text
 
 
 def test_an_agent_finds_the_tools_with_what_they_take():
@@ -98,6 +112,69 @@ def test_the_inbox_shows_what_waits_and_takes_an_answer():
     assert answer.structured_content["state"] == "submitted"
     said = desk.heard[-1]
     assert (said.act, said.did, said.value) == ("submit", "did:web:ann", {"ok": True})
+
+
+def waiting(count, state="open"):
+    return [{"id": f"{state}-{n}", "state": state, "did": "did:ann"} for n in range(count)]
+
+
+def shown(desk):
+    (inbox,) = talk(desk, ("inbox", {"did": "did:ann"}))
+    return inbox.structured_content["result"]
+
+
+def test_the_inbox_shows_what_waits_however_much_is_over():
+    """P18: what is over has no part in the pages that are asked for."""
+    tasks = waiting(600, "submitted") + waiting(250) + waiting(3, "accepted")
+    assert shown(Desk(tasks=tasks)) == waiting(250) + waiting(3, "accepted")
+
+
+def test_an_inbox_that_is_too_long_says_so(monkeypatch):
+    """And what is accepted is shown all the same."""
+    monkeypatch.setattr(module, "MAX_TASKS", 5)
+    *tasks, more = shown(Desk(tasks=waiting(6) + waiting(1, "accepted")))
+    assert tasks == waiting(5) + waiting(1, "accepted")
+    assert more == {"more": "these are the oldest 5 that are open; `did` asks for fewer"}
+
+
+def test_a_task_that_is_accepted_meanwhile_is_shown_once():
+    class Changing(Desk):
+        async def ask(self, address, message, seconds):
+            told = await super().ask(address, message, seconds)
+            self.tasks = [{**self.tasks[0], "state": "accepted"}]
+            return told
+
+    assert shown(Changing(tasks=waiting(1))) == [{**waiting(1)[0], "state": "accepted"}]
+
+
+def test_a_core_that_is_silent_is_asked_again_and_asked_once():
+    """P7: every attempt bears the same key, and another call another one."""
+    desk = Desk(silent=1)
+    first, second = talk(desk, *[("query", {"question": "?"})] * 2)
+    assert first.structured_content["know"] == second.structured_content["know"] == KNOW
+    keys = [message.key for message in desk.heard if isinstance(message, SubmitQuery)]
+    assert len(keys) == 3 and keys[0] == keys[1] != keys[2] and all(keys)
+
+
+def test_an_agent_that_is_told_nothing_knows_with_which_key_to_ask_again(monkeypatch):
+    """P7: its next try must not be a second query."""
+    monkeypatch.setattr(module, "SUBMIT_SECONDS", 0.0)
+    desk = Desk(silent=1)
+    (failed,) = talk(desk, ("query", {"question": "?"}))
+    assert failed.is_error and f"asked again with key={desk.heard[0].key!r}" in text(failed)
+
+
+def test_an_agent_whose_core_goes_away_keeps_the_id():
+    desk = Desk(silent=1)
+    (failed,) = talk(desk, ("query_result", {"id": "q-1"}))
+    assert failed.is_error and "query_result tells later what became of q-1" in text(failed)
+
+
+@pytest.mark.parametrize("trouble", [TimeoutError, ConnectionError, ValueError])
+def test_what_went_wrong_reaches_the_agent(trouble):
+    """Whether the box is away or refuses."""
+    (failed,) = talk(Desk(trouble=trouble("the box has just ended")), ("status", {}))
+    assert failed.is_error and "the box has just ended" in text(failed)
 
 
 def test_the_status_of_the_box_is_a_tool():

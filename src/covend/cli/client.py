@@ -61,7 +61,7 @@ def read_identity(run_dir: Path) -> Identity:
 
 
 class BoxClient:
-    """A running box, by its run folder. Not for several threads at once.
+    """A running box, by its run folder. Any thread may ask.
 
     Raises BoxNotRunning when made, BoxSilent and BoxRefused from `ask`.
     """

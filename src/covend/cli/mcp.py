@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +12,9 @@ from covend.cli.shared import ConfigOption, RunDirOption, Status, connected, fai
 
 if TYPE_CHECKING:
     from covend.cli.client import BoxClient
+
+AT_ONCE = 128
+"""So many questions may be under way; each agent that waits for a query is one of them."""
 
 
 def register(app: typer.Typer) -> None:
@@ -40,31 +43,41 @@ def mcp(
     if http is not None and not (host and port.isdecimal()):
         fail(f"--http {http!r}: HOST:PORT is needed, such as 127.0.0.1:7879", Status.WRONG)
     with connected(config, run_dir) as box:
-        made = server(Asker(box).ask, covend.__version__)
-        if http is None:
-            made.run("stdio")
-        else:
-            made.run("streamable-http", host=host, port=int(port))
+        asker = Asker(box)
+        made = server(asker.ask, covend.__version__)
+        try:
+            if http is None:
+                made.run("stdio")
+            else:
+                made.run("streamable-http", host=host, port=int(port))
+        finally:
+            asker.close()
 
 
 class Asker:
-    """Asks the box from an event loop; one question at a time, in a worker thread."""
+    """Asks the box from an event loop, each question in a thread: whoever waits holds up nobody."""
 
     def __init__(self, box: BoxClient) -> None:
         self._box = box
-        self._lock = threading.Lock()
+        self._threads = ThreadPoolExecutor(AT_ONCE, "ask")
 
     async def ask(self, address: str, message: object, seconds: float) -> Any:
-        """The answer; raises TimeoutError when the box is silent, ValueError for its refusal."""
-        return await asyncio.to_thread(self._ask, address, message, seconds)
+        """The answer; raises OSError where the box is away, ValueError for its refusal."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._ask, address, message, seconds)
 
     def _ask(self, address: str, message: object, seconds: float) -> Any:
-        from covend.cli.client import BoxRefused, BoxSilent
+        from covend.cli.client import BoxNotRunning, BoxRefused, BoxSilent
 
-        with self._lock:
-            try:
-                return self._box.ask(address, message, seconds)
-            except BoxSilent as error:
-                raise TimeoutError(str(error)) from None
-            except BoxRefused as error:
-                raise ValueError(str(error)) from None
+        try:
+            return self._box.ask(address, message, seconds)
+        except BoxSilent as error:
+            raise TimeoutError(str(error)) from None
+        except BoxNotRunning as error:
+            raise ConnectionError(str(error)) from None
+        except BoxRefused as error:
+            raise ValueError(str(error)) from None
+
+    def close(self) -> None:
+        """Ask nothing more; what is under way ends by itself."""
+        self._threads.shutdown(wait=False, cancel_futures=True)

@@ -8,6 +8,7 @@ wrong in it.
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, TypeAlias
@@ -20,16 +21,30 @@ from covend.protocol import StatusQuery
 from covend.questions import ActOnTask, ListTasks, RecordsOf, ShowQuery, ShowTask, SubmitQuery
 
 Ask: TypeAlias = Callable[[str, object, float], Awaitable[Any]]
-"""Asks an address of the box and gives its answer; raises an error that says what went wrong."""
+"""Asks an address of the box and gives its answer, or raises what went wrong.
+
+``OSError`` (such as ``TimeoutError``) is a box that is away, ``ValueError`` its refusal.
+"""
 
 DESK = "desk@core"
+CONSOLE = "console@core"
 ASK_SECONDS = 10.0
 POLL_SECONDS = 5.0
 RETRY_SECONDS = 0.3
+SUBMIT_SECONDS = 30.0
+"""How long a core that is away is waited for with a new query."""
+WAITING = ("open", "accepted")
+PAGE_TASKS = 200
+MAX_TASKS = 500
+"""So many tasks of each state are shown at most."""
 
 INSTRUCTIONS = """A box of local models. `query` asks a durable question: one model, several that
 verify each other, a cascade, or people. It survives crashes; one that takes long is looked at
 again with `query_result`. `inbox` shows what people are asked, `answer_task` answers for them."""
+
+
+class BoxAway(ToolError):
+    """The box did not answer: nobody knows what it did of what it was asked."""
 
 
 def server(ask: Ask, version: str) -> MCPServer[Any]:
@@ -72,7 +87,8 @@ class Tools:
         is asked once. When `wait_seconds` are over the id comes back; use query_result with it.
         """
         body = whole_query or drafted(question, pattern, who or [], about)
-        told = await self._desk(SubmitQuery(query=body, key=key))
+        # With a key, so that a core that is silent can be asked again, and is asked once.
+        told = await self._submitted(SubmitQuery(query=body, key=key or secrets.token_hex(16)))
         return await self._outcome(ctx, told["id"], wait_seconds)
 
     async def query_result(
@@ -82,9 +98,21 @@ class Tools:
         return await self._outcome(ctx, id, wait_seconds)
 
     async def inbox(self, did: str | None = None) -> list[dict[str, Any]]:
-        """What people are asked and have not answered yet: all of it, or one person's."""
-        found = (await self._desk(ListTasks(did=did, limit=200)))["tasks"]
-        return [task for task in found if task["state"] in ("open", "accepted")]
+        """What people are asked and have not answered yet: all of it, or one person's.
+
+        Where there is more than is shown, an entry at the end says so in its member `more`.
+        """
+        found: list[dict[str, Any]] = []
+        more: list[dict[str, Any]] = []
+        for state in WAITING:
+            tasks, complete = await self._tasks(did, state)
+            # Meanwhile one may have been accepted: then its later state is the right one.
+            names = {(task["id"], task.get("did")) for task in tasks}
+            found = [task for task in found if (task["id"], task.get("did")) not in names] + tasks
+            if not complete:
+                told = f"these are the oldest {len(tasks)} that are {state}; `did` asks for fewer"
+                more.append({"more": told})
+        return found + more
 
     async def answer_task(
         self,
@@ -115,10 +143,43 @@ class Tools:
 
     async def status(self) -> dict[str, Any]:
         """What is resident on the box, what waits, and the swap under way."""
-        return await self._ask("console@core", StatusQuery(), ASK_SECONDS)
+        return await self._asked(CONSOLE, StatusQuery(), ASK_SECONDS)
+
+    async def _asked(self, address: str, message: object, seconds: float) -> dict[str, Any]:
+        """The box's answer; what went wrong becomes the tool's error, or no agent would see it."""
+        try:
+            return await self._ask(address, message, seconds)
+        except OSError as error:
+            raise BoxAway(str(error)) from error
+        except ValueError as error:
+            raise ToolError(str(error)) from error
+
+    async def _submitted(self, order: SubmitQuery) -> dict[str, Any]:
+        """The query's ticket; a core that is away is asked again, under the same key (P7)."""
+        deadline = time.monotonic() + SUBMIT_SECONDS
+        while True:
+            try:
+                return await self._desk(order)
+            except BoxAway as error:
+                if time.monotonic() >= deadline:
+                    text = f"{error}; it may have heard: asked again with key={order.key!r}"
+                    raise ToolError(f"{text} it is the same query, and not a second one") from error
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _tasks(self, did: str | None, state: str) -> tuple[list[dict[str, Any]], bool]:
+        """The tasks of one state, oldest first, and whether these are all of them."""
+        found: list[dict[str, Any]] = []
+        after: int | None = 0
+        while after is not None and len(found) < MAX_TASKS:
+            limit = min(PAGE_TASKS, MAX_TASKS - len(found))
+            order = ListTasks(did=did, state=state, limit=limit, after=after)
+            page = await self._desk(order)
+            found += page["tasks"]
+            after = page["next"]
+        return found, after is None
 
     async def _desk(self, message: object, seconds: float = ASK_SECONDS) -> dict[str, Any]:
-        answer: dict[str, Any] = await self._ask(DESK, message, seconds)
+        answer = await self._asked(DESK, message, seconds)
         refused: dict[str, Any] | None = answer.get("refused")
         if refused is None:
             return answer
@@ -136,7 +197,7 @@ class Tools:
                 told = await self._desk(
                     RecordsOf(id=id, after=after, wait=wait), wait + ASK_SECONDS
                 )
-            except TimeoutError:
+            except BoxAway:
                 await asyncio.sleep(min(RETRY_SECONDS, left))  # the core is away, and comes back
                 continue
             for entry in told["records"]:
@@ -145,5 +206,8 @@ class Tools:
                 await ctx.report_progress(told_before, message=entry["kind"])
             if told["ended"] and not told["records"]:
                 break
-        story = await self._desk(ShowQuery(id=id))
+        try:
+            story = await self._desk(ShowQuery(id=id))
+        except BoxAway as error:
+            raise ToolError(f"{error}; query_result tells later what became of {id}") from error
         return {name: story[name] for name in ("id", "state", "know", "spent") if name in story}
