@@ -9,7 +9,7 @@ from tools.golden.stories import STORIES
 
 from covend.actors import views
 from covend.cli.query import asking
-from covend.cli.query_view import line, tree
+from covend.cli.query_view import PURGED, line, tree
 from covend.questions import (
     ActOnTask,
     CancelQuery,
@@ -43,7 +43,13 @@ def task():
 TASK = task()
 
 
+def refused(status, message):
+    return {"refused": {"status": status, "code": "refused", "message": message}}
+
+
 class Desk(Actor):
+    queries = 1
+
     def __init__(self, records, asked):
         self.records, self.asked = records, asked
 
@@ -60,9 +66,7 @@ class Desk(Actor):
             case RecordsOf(after=after):
                 return {"records": [r for r in self.records if r["seq"] > after], "ended": True}
             case ShowQuery(id="q-none"):
-                return {
-                    "refused": {"status": 404, "code": "not_found", "message": "no query q-none"}
-                }
+                return refused(404, "no query q-none")
             case ShowQuery() | CancelQuery():
                 intend = self.records[0]
                 return {"id": "q-1", "state": "ended", "query": intend["body"]["query"],
@@ -71,15 +75,17 @@ class Desk(Actor):
                 return {"id": id, "call": call, "how": how}
             case ListQueries():
                 line = {"id": "q-1", "state": "ended", "opened": 1_780_000_000_000_000}
-                return {"queries": [line | {"question": "Is it so?", "pattern": "verify"}]}
+                line |= {"question": "Is it so?", "pattern": "verify"}
+                rest = range(message.after + 1, self.queries + 1)[: min(message.limit, 200)]
+                after = rest[-1] if rest and rest[-1] < self.queries else None
+                return {"queries": [line | {"id": f"q-{n}"} for n in rest], "next": after}
             case ListTasks(state=state):
                 tasks = [TASK, TASK | {"id": "t2", "state": "declined"}]
                 return {"tasks": [t for t in tasks if state in (None, t["state"])], "next": None}
-            case ShowTask():
-                return TASK
+            case ShowTask(did=did):
+                return TASK if did in (None, TASK["did"]) else refused(404, f"no task of {did}")
             case ActOnTask(act="decline"):
-                told = {"status": 409, "code": "conflict", "message": "t1 was declined before"}
-                return {"refused": told}
+                return refused(409, "t1 was declined before")
             case ActOnTask():
                 return TASK | {"state": "submitted"}
         raise AssertionError(message)
@@ -130,12 +136,20 @@ def test_every_error_of_a_refused_query_is_shown(box, desk, covend):
         (["ask", "why?", "-p", "seventh"], "no pattern 'seventh'; one of single_shot"),
         (["ask", "-f", "missing.json"], "missing.json cannot be read"),
         (["ask", "-f", "twice.json"], "twice.json: $.question is there more than once"),
+        (["ask", "-f", "deep.json"], "deep.json: nested too deeply"),
+        (["ask", "-f", "latin.json"], "latin.json: no UTF-8"),
+        (["ask", "-f", "list.json"], "list.json: a query is a JSON object"),
+        (["ask", "-f", "half.json"], "half.json: no JSON: "),
         (["ask", "why?", "--key", ""], "--key: at least one character"),
         (["list", "--state", "half"], "no state 'half'"),
     ],
 )
 def test_a_wrong_command_line_says_what_would_be_right(box, covend, tmp_path, arguments, problem):
     (tmp_path / "twice.json").write_text('{"question": "One?", "question": "Two?"}')
+    (tmp_path / "deep.json").write_text("[" * 5000 + "]" * 5000)
+    (tmp_path / "latin.json").write_bytes(b'{"question": "\xff"}')
+    (tmp_path / "list.json").write_text("[]")
+    (tmp_path / "half.json").write_text('{"question": ')
     run = covend("query", *arguments, "--run-dir", box.run_dir, status=2)
     assert problem in run.stderr
 
@@ -205,6 +219,31 @@ def test_a_query_that_is_not_there_is_said_so(box, desk, covend):
     assert run.stderr == "covend: no query q-none\n"
 
 
+def test_what_was_purged_is_said_in_one_line(box, desk, covend, monkeypatch):
+    """D4: of the records only the ends are kept, and what began it."""
+    records = [
+        record if record["kind"] in ("intend", "know") else {**record, "body": {}, "purged": True}
+        for record in thread("verify_disagree_tiebreaker_wins")
+    ]
+    monkeypatch.setitem(globals(), "thread", lambda name: records)
+    desk()
+    for command in ("show", "watch"):
+        told = covend("query", command, "q-1", "--run-dir", box.run_dir).stdout
+        assert told.count(PURGED) == 1 and "fulfilled" in told, told
+
+
+def test_a_list_is_as_long_as_it_was_asked_for(box, desk, covend, monkeypatch):
+    """The desk gives 200 at once: the pages that follow are asked for."""
+    monkeypatch.setattr(Desk, "queries", 450)
+    desk()
+    options = ("--json", "--run-dir", box.run_dir)
+    page = json.loads(covend("query", "list", "--limit", "430", *options).stdout)
+    assert [query["id"] for query in page["queries"]] == [f"q-{n}" for n in range(1, 431)]
+    assert page["next"] == 430
+    page = json.loads(covend("query", "list", "--limit", "1000", *options).stdout)
+    assert (len(page["queries"]), page["next"]) == (450, None)
+
+
 def test_queries_are_listed_and_cancelled(box, desk, covend):
     asked = desk()
     assert "Is it so?" in covend("query", "list", "--run-dir", box.run_dir).stdout
@@ -270,3 +309,43 @@ def test_a_word_too_late_is_refused_with_the_reason(box, desk, covend):
 def test_nobody_answers_without_saying_who_he_is(box, desk, covend):
     run = covend("inbox", "submit", "t1", "yes", "--run-dir", box.run_dir, status=2)
     assert "say who you are: --did" in run.stderr
+
+
+def test_what_is_said_before_a_word_is_said_to_it(box, desk, covend):
+    """P18: --run-dir, --did and --json of `covend inbox` are those of its commands."""
+    asked = desk()
+    before = ("inbox", "--did", "did:web:ann", "--run-dir", box.run_dir, "--json")
+    assert json.loads(covend(*before, "accept", "t1").stdout)["state"] == "submitted"
+    assert json.loads(covend(*before, "show", "t1").stdout)["question"] == "May I?"
+    assert "no task of did:x" in covend(*before, "show", "t1", "--did", "did:x", status=1).stderr
+    assert asked == [
+        ActOnTask(id="t1", act="accept", did="did:web:ann"),
+        ShowTask("t1", "did:web:ann"),
+        ShowTask("t1", "did:x"),
+    ]
+
+
+def test_the_command_line_goes_before_the_environment_also_before_a_word(box, desk, covend):
+    asked = desk()
+    covend("inbox", "--run-dir", box.run_dir, "--did=did:ann", "accept", "t1",
+           env={"COVEND_DID": "did:x", "COVEND_RUN_DIR": "/nowhere"})  # fmt: skip
+    assert [said.did for said in asked] == ["did:ann"]
+
+
+def test_an_option_that_a_word_does_not_take_is_refused(box, covend):
+    run = covend("inbox", "--all", "--run-dir", box.run_dir, "show", "t1", status=2)
+    assert "--all" in run.output
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("[" * 5000 + "]" * 5000, "the answer: nested too deeply"),
+        ('{"a": 1, "a": 2}', "the answer: $.a is there more than once"),
+        ("yes", "the answer: no JSON: "),
+        ("NaN", "the answer: no JSON: "),
+    ],
+)
+def test_an_answer_that_is_no_good_json_is_refused_before_it_is_sent(box, covend, value, problem):
+    said = ("inbox", "submit", "t1", value, "--as-value", "--did", "did:x")
+    assert problem in covend(*said, "--run-dir", box.run_dir, status=2).stderr

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
-from covend.cli.query import asked
+from covend.cli.query import asked, decoded
 from covend.cli.shared import (
     ConfigOption,
     JsonOption,
@@ -24,7 +24,30 @@ WAITING = ("open", "accepted")
 SHOWN = 200
 REASONS = ("out_of_domain", "overbooked", "conflict_of_interest", "other")
 
-app = typer.Typer(help="What people are asked, and their answers.", invoke_without_command=True)
+
+class HandingDown(TyperGroup):
+    """Hands the options before a command to that command; behind it they count more."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command, and what is said to it."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command, [*given(ctx), *rest]
+
+
+def given(context: Any) -> list[str]:
+    """The options of a command that were given on the command line itself."""
+    found: list[str] = []
+    for option in context.command.params:
+        source = context.get_parameter_source(option.name)
+        if source is not None and source.name == "COMMANDLINE":
+            value, flag = context.params[option.name], max(option.opts, key=len)
+            found.append(flag if value is True else f"{flag}={value}")
+    return found
+
+
+app = typer.Typer(
+    cls=HandingDown, help="What people are asked, and their answers.", invoke_without_command=True
+)
 
 DidOption = Annotated[
     str | None,
@@ -64,6 +87,7 @@ def inbox(
 @app.command()
 def show(
     task: TaskArgument,
+    did: DidOption = None,
     config: ConfigOption = None,
     run_dir: RunDirOption = None,
     as_json: JsonOption = False,
@@ -72,7 +96,7 @@ def show(
     from covend.questions import ShowTask
 
     with connected(config, run_dir) as box:
-        answer = asked(box, ShowTask(id=task))
+        answer = asked(box, ShowTask(id=task, did=did))
     if as_json:
         print_json(answer)
         return
@@ -132,10 +156,7 @@ def submit(
     """Answer; it is checked against the shape that was asked for."""
     value: Any = answer
     if as_value:
-        try:
-            value = json.loads(answer)
-        except ValueError as error:
-            fail(f"the answer is not JSON: {error}", Status.WRONG)
+        value = decoded(answer.encode(errors="surrogateescape"), "the answer")
     act(
         "submit", task, did, config, run_dir, as_json,
         value=value, confidence=confidence, rationale=rationale,

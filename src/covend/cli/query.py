@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -145,14 +145,21 @@ def list_(
 
     if state not in (None, "open", "ended"):
         fail(f"no state {state!r}; one of open, ended", Status.WRONG)
+    queries: list[dict[str, Any]] = []
+    after: int | None = 0
     with connected(config, run_dir) as box:
-        answer = asked(box, ListQueries(state=state, limit=limit))
+        while after is not None and len(queries) < limit:  # a page may be shorter than asked for
+            order = ListQueries(state=state, limit=limit - len(queries), after=after)
+            page = asked(box, order)
+            queries += page["queries"]
+            after = page["next"]
+    answer = {"queries": queries, "next": after}
     if as_json:
         print_json(answer)
         return
     from covend.cli.query_view import table
 
-    console().print(table(answer["queries"]))
+    console().print(table(queries))
 
 
 @app.command()
@@ -208,21 +215,34 @@ def watch(
 
 def read_query(path: Path) -> dict[str, Any]:
     """The query in a file of JSON; ends the command saying what is wrong with it."""
+    try:
+        data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+    except OSError as error:
+        fail(f"{path} cannot be read: {error.strerror}", Status.WRONG)
+    query = decoded(data, str(path))
+    if not isinstance(query, dict):
+        fail(f"{path}: a query is a JSON object", Status.WRONG)
+    return cast("dict[str, Any]", query)
+
+
+def decoded(data: bytes, where: str) -> Any:
+    """What this JSON says; ends the command saying what is wrong with it."""
     import msgspec
 
     from covend.duplicates import duplicate
 
     try:
-        data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
-    except OSError as error:
-        fail(f"{path} cannot be read: {error.strerror}", Status.WRONG)
-    try:
-        query = msgspec.json.decode(data, type=dict[str, Any])
-    except msgspec.DecodeError as error:
-        fail(f"{path}: {error}; a query is a JSON object", Status.WRONG)
-    if twice := duplicate(data):
-        fail(f"{path}: {twice} is there more than once", Status.WRONG)
-    return query
+        value = msgspec.json.decode(data)
+        twice = duplicate(data)
+    except UnicodeDecodeError as error:
+        fail(f"{where}: no UTF-8: {error}", Status.WRONG)
+    except RecursionError:
+        fail(f"{where}: nested too deeply", Status.WRONG)
+    except (msgspec.DecodeError, ValueError) as error:
+        fail(f"{where}: no JSON: {error}", Status.WRONG)
+    if twice:
+        fail(f"{where}: {twice} is there more than once", Status.WRONG)
+    return value
 
 
 def asked(box: BoxClient, message: object, seconds: float = ASK_SECONDS) -> dict[str, Any]:
@@ -242,10 +262,11 @@ def asked(box: BoxClient, message: object, seconds: float = ASK_SECONDS) -> dict
 def follow(box: BoxClient, id_: str, seconds: float, quiet: bool) -> None:
     """Print each record as it comes, to the query's end; a restarting core is waited for."""
     from covend.cli.client import BoxSilent
-    from covend.cli.query_view import line
+    from covend.cli.query_view import PURGED, line
     from covend.questions import RecordsOf
 
     after, deadline = 0, time.monotonic() + seconds
+    purged = False
     while (left := deadline - time.monotonic()) > 0:
         try:
             order = RecordsOf(id=id_, after=after, wait=min(POLL_SECONDS, left))
@@ -255,7 +276,10 @@ def follow(box: BoxClient, id_: str, seconds: float, quiet: bool) -> None:
             continue
         for entry in told["records"]:
             after = entry["seq"]
-            if not quiet and (text := line(entry)):
+            if not quiet and entry.get("purged") and not purged:
+                purged = True
+                console().print(PURGED)
+            elif not quiet and (text := line(entry)):
                 console().print(text)
         if told["ended"] and not told["records"]:
             return

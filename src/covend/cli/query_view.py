@@ -17,12 +17,13 @@ Record = Mapping[str, Any]
 GOOD = {"fulfilled", "ok"}
 WAITING = {"open", "accepted", "degraded"}
 WIDTH = 76
+PURGED = "its working records were purged; its end is kept"
 
 
 def line(record: Record) -> Text | None:
     """One line for one record as it comes; None for what says nothing to a reader."""
     told = LINES.get(record["kind"])
-    if told is None:
+    if told is None or record.get("purged"):
         return None
     at = datetime.fromtimestamp(record["clock"] / 1e6).strftime("%H:%M:%S")
     return Text.assemble((f"{at} ", "dim"), told(record["body"]))
@@ -32,6 +33,9 @@ def tree(story: Mapping[str, Any], records: Sequence[Record]) -> RenderableType:
     """The whole thread: rounds, calls with time, cost and confidence, and why it went on."""
     opened = story["opened"]
     root = Tree(Text.assemble((story["id"], "bold"), "  ", short(story["query"]["question"])))
+    if any(record.get("purged") for record in records):
+        root.add(Text(PURGED, "dim"))
+        records = [record for record in records if not record.get("purged")]
     answers = {
         (record["body"]["slot"], record["body"]["attempt"]): record
         for record in records
