@@ -362,7 +362,7 @@ def test_a_plan_is_the_body_of_an_intend() -> None:
     plan = msgspec.convert(body, Plan)
     assert plan.query == msgspec.convert(asked(input={"inline": {"n": 1}}), Query)
     assert plan.input == {"n": 1}
-    assert (plan.reducer, plan.seed, plan.budget, plan.depth) == (2, 7, None, 0)
+    assert (plan.reducer, plan.seed, plan.budget, plan.depth) == (3, 7, None, 0)
     assert body["timers"] == [{"name": "end", "due": plan.ends}]
     assert len(plan.plan) == 64
     k = begin("q-1", body, NOON)

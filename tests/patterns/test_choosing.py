@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from tests.patterns.judging import DAY, NOON, llm, person, run
 
 from covend.patterns import choosing
 from covend.patterns.choosing import choose
 from covend.patterns.responder import Cost, Hours, Responder
 from covend.patterns.spec import Want
-from covend.patterns.state import SECOND
+from covend.patterns.state import SECOND, K
 
 SUBJECT = Responder(
     id="a",
@@ -258,8 +259,20 @@ def test_the_filter_never_empties_a_final_human_tier() -> None:
     assert chosen(run(llm("c", available=False))) == []
 
 
-def test_a_tier_below_the_last_may_be_emptied() -> None:
-    """P9: above it somebody else answers."""
+def test_a_round_that_is_not_the_last_may_be_emptied() -> None:
+    """P9: somebody else is asked after it, whatever it wants."""
+    k = run(person("eve", hours=OFFICE), person("bob", available=False))
+    assert choose(k, k.query.responders, 2, final=False).code == "responder_unavailable"
+    assert chosen(k, final=True) == ["bob", "eve"]
+
+
+def of_the_second_reducer(k: K) -> K:
+    """Until then a round's place was told by its wants."""
+    return replace(k, plan=replace(k.plan, reducer=2))
+
+
+def test_a_tier_below_the_last_could_be_emptied_by_what_it_wants() -> None:
+    """P5, P9: above it somebody else answers."""
     low, high = {"id": "eve"}, {"id": "bob"}
     tiers = [{"name": "low", "responders": [low]}, {"name": "high", "responders": [high]}]
     k = run(
@@ -268,25 +281,28 @@ def test_a_tier_below_the_last_may_be_emptied() -> None:
         responders=[low],
         orchestration={"pattern": "escalate", "tiers": tiers},
     )
+    k = of_the_second_reducer(k)
     assert choose(k, [Want(id="eve")], 1).code == "responder_unavailable"
     assert [one.responder.id for one in choose(k, [Want(id="bob")], 1).chosen] == ["bob"]
 
 
-def test_two_tiers_may_want_the_same_people() -> None:
-    """P9: the last tier is never emptied, even if one before it looks like it."""
+def test_two_tiers_could_want_the_same_people() -> None:
+    """P5, P9: the last tier is never emptied, even if one before it looks like it."""
     tiers = [{"name": name, "responders": [{"id": "eve"}]} for name in ("low", "high")]
     k = run(person("eve", hours=OFFICE), orchestration={"pattern": "escalate", "tiers": tiers})
+    k = of_the_second_reducer(k)
     assert [one.responder.id for one in choose(k, [Want(id="eve")], 1).chosen] == ["eve"]
 
 
-def test_an_absent_auditor_leaves_it_to_the_backup() -> None:
-    """P9: the backup auditor is the last tier of an audit, where there is one."""
+def test_an_absent_auditor_left_it_to_the_backup_he_did_not_resemble() -> None:
+    """P5, P9: the backup auditor is the last tier of an audit, where there is one."""
     audit = {"pattern": "ensemble_with_audit", "auditor": [{"id": "eve"}]}
     people = [person("eve", hours=OFFICE), person("bob", hours=OFFICE)]
-    k = run(*people, orchestration={**audit, "backup_auditor": [{"id": "bob"}]})
+    backed = run(*people, orchestration={**audit, "backup_auditor": [{"id": "bob"}]})
+    k = of_the_second_reducer(backed)
     assert choose(k, [Want(id="eve")], 1).code == "responder_unavailable"
     assert [one.responder.id for one in choose(k, [Want(id="bob")], 1).chosen] == ["bob"]
-    alone = run(*people, orchestration=audit)
+    alone = of_the_second_reducer(run(*people, orchestration=audit))
     assert [one.responder.id for one in choose(alone, [Want(id="eve")], 1).chosen] == ["eve"]
 
 

@@ -34,6 +34,8 @@ THREE = f"{PAIR} tiebreaker/0"
 FAN = "primary/0 primary/1 primary/2"
 DISAGREE = {"verify": "disagree", "agreement": 0.0}
 MISSING = {"verify": "missing"}
+OTHERS = "verifier/0 tiebreaker/0"
+UNSURE = {"trigger": "expression"}
 
 TABLE: dict[str, Ends] = {
     # single_shot: top-k in parallel → all, quorum or deadline → fold → know
@@ -434,6 +436,93 @@ TABLE: dict[str, Ends] = {
     "nested_two_fire_one_does_not": Ends("fulfilled", None, {"x": 1}, "primary/0", "primary/0"),
     "nested_too_deep": Ends("fulfilled", None, 1, "primary/0", "primary/0"),
     "nested_joins": Ends("fulfilled", None, 1, "primary/0", "primary/0"),
+    # since reducer 3
+    "retry_overrun_is_not_there_to_be_spent": Ends(
+        "degraded",
+        "cost_budget_exceeded",
+        1,
+        "attempt:0/0",
+        "attempt:0/0",
+        learned=(UNSURE, *({"trigger": "cost_budget_exceeded"},) * 2),
+    ),
+    "retry_limit_of_an_attempt_bounds_its_answer": Ends(
+        "fulfilled", None, 2, "attempt:0/0 attempt:1/0", "attempt:1/0", learned=(UNSURE,)
+    ),
+    "retry_limit_of_an_attempt_holds_for_lost_work": Ends(
+        "fulfilled",
+        None,
+        2,
+        "attempt:0/0 attempt:1/0 attempt:1/0#2 attempt:2/0",
+        "attempt:2/0",
+        learned=(UNSURE, {"trigger": "responder_unavailable"}),
+    ),
+    "retry_late_failure_of_the_transport_is_not_counted": Ends(
+        "fulfilled",
+        None,
+        1,
+        "attempt:0/0 attempt:1/0 attempt:1/0#2",
+        "attempt:1/0#2",
+        learned=({"trigger": "latency_timeout"},),
+    ),
+    "retry_absent_person_leaves_it_to_the_next_attempt": Ends(
+        "fulfilled",
+        None,
+        1,
+        "attempt:1/0",
+        "attempt:1/0",
+        learned=({"trigger": "responder_unavailable"},),
+    ),
+    "retry_exhausted_keeps_what_was_promised": Ends(
+        "degraded",
+        None,
+        2,
+        "attempt:0/0 attempt:1/0 attempt:2/0",
+        "attempt:1/0",
+        learned=(UNSURE,) * 3,
+    ),
+    "waterfall_out_of_money_keeps_what_was_promised": Ends(
+        "degraded",
+        "cost_budget_exceeded",
+        1,
+        "stage:0/0",
+        "stage:0/0",
+        learned=({"outcome": "failed"}, {"outcome": "skipped"}, {"outcome": "skipped"}),
+    ),
+    "waterfall_exhausted_keeps_what_was_promised": Ends(
+        "unfulfilled", None, 1, "stage:0/0", "stage:0/0", learned=({"outcome": "failed"},)
+    ),
+    "waterfall_absent_person_leaves_it_to_the_next_stage": Ends(
+        "fulfilled",
+        None,
+        2,
+        "stage:1/0 stage:2/0",
+        "stage:2/0",
+        learned=({"code": "responder_unavailable"}, {"code": "not_accepted"}),
+    ),
+    "verify_lost_verifier_is_asked_again_at_once": Ends(
+        "fulfilled", None, {"x": 1}, f"{PAIR} verifier/0#2", "primary/0 verifier/0#2"
+    ),
+    "verify_absent_people_are_asked_where_nobody_comes_after": Ends(
+        "fulfilled", None, 1, PAIR, PAIR
+    ),
+    "verify_absent_pair_asks_the_verifier_alone": Ends(
+        "fulfilled", None, 1, OTHERS, OTHERS, learned=(MISSING,)
+    ),
+    "verify_absent_primary_leaves_it_to_the_others": Ends(
+        "fulfilled", None, 1, OTHERS, OTHERS, learned=(MISSING,)
+    ),
+    "escalate_absent_people_are_asked_in_the_last_tier_only": Ends(
+        "fulfilled",
+        None,
+        2,
+        "tier:1/0 tier:2/0",
+        "tier:2/0",
+        learned=({"trigger": "responder_unavailable"}, {"trigger": "expression"}),
+    ),
+    "ensemble_absent_people_answer_though_they_might_audit": Ends(
+        "fulfilled", None, 4, "primary/0 backup/0", "primary/0", learned=({}, {})
+    ),
+    "nested_overrun_is_not_handed_down": Ends("fulfilled", None, 1, "primary/0", "primary/0"),
 }
 
 

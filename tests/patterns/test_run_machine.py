@@ -10,7 +10,8 @@ invariants that can be seen at this level, each named in ``check`` or ``finish``
 - paid calls ≤ the undisturbed count, under the same idempotency keys; work that may have been done
   and is asked for again is paid once (since reducer 2)
 - settled + reserved ≤ budget, after every single record, late answers included: they are billed and
-  never folded
+  never folded; nothing is reserved of what an overrun has taken, and an attempt of its own limit
+  keeps that (both since reducer 3)
 - one terminal state per slot and attempt
 - no CALL unauthorised (someone of the plan who is wanted there, and paid for)
 - no zombies (every open run has an open call, and every open call its timer)
@@ -61,9 +62,9 @@ WORLD = [
     paid("c", 0.5),
     llm("d"),
     person("p", sla_secs=40, delegates=["did:x", "did:y"]),
-    person("q"),
 ]
-NAMES = [who["id"] for who in WORLD]
+"""Beside them, q, who may be away."""
+NAMES = [*(who["id"] for who in WORLD), "q"]
 some = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True)
 conditions = st.sampled_from(["confidence < 0.7", "answer.unsure", "answer.x > 1"])
 """Each is true for some answers and false for others, and fails for most."""
@@ -113,7 +114,9 @@ def patterns(draw: st.DrawFn) -> Data:
         case 2:
             return {"pattern": "waterfall", "stages": named("accept_expression", 3)}
         case 3:
-            change = {"dial": {"temperature": 0.5}, "responders": wants()}
+            change: Data = {"dial": {"temperature": 0.5}, "responders": wants()}
+            if draw(st.booleans()):
+                change["max_cost_usd"] = draw(st.sampled_from([0.3, 0.6, 1.0]))
             return {
                 "pattern": "retry_on_low_confidence",
                 "expression": draw(conditions),
@@ -147,11 +150,12 @@ def plans(draw: st.DrawFn) -> Data:
     quorum = draw(st.sampled_from([None, None, 1, 2]))
     if quorum is not None:
         body["min_quorum"] = quorum
-    more: Data = {"seed": draw(st.integers(0, 9)), "reducer": draw(st.sampled_from([1, 2, 2]))}
+    more: Data = {"seed": draw(st.integers(0, 9)), "reducer": draw(st.sampled_from([1, 2, 3, 3]))}
     budget = draw(st.sampled_from([None, 0.0, 0.4, 0.9, 2.0]))
     if budget is not None:
         more["budget"] = budget
-    return intend(body, *WORLD, secs=draw(st.sampled_from([50.0, 4000.0])), **more)
+    world = [*WORLD, person("q", available=draw(st.booleans()))]
+    return intend(body, *world, secs=draw(st.sampled_from([50.0, 4000.0])), **more)
 
 
 @dataclass
@@ -392,7 +396,7 @@ class Run(RuleBasedStateMachine):
     @rule()
     def upgrade(self) -> None:
         """A new covend with another reducer beside the old one; the run is parked meanwhile."""
-        step.SELECTS[3] = dict.fromkeys(step.SELECTS[1], doubtful)
+        step.SELECTS[step.CURRENT + 1] = dict.fromkeys(step.SELECTS[1], doubtful)
         self.k = None
 
     # What must hold
@@ -491,6 +495,8 @@ class Run(RuleBasedStateMachine):
                 assert entry.body["responder"]["id"] in allowed(before, entry.body["slot"])
                 cost = wanted[entry.body["responder"]["id"]].get("cost", {}).get("per_call", 0)
                 assert entry.body["reserved"] == cost
+                if k.plan.reducer > 2:
+                    check_money(before, k, entry.body["slot"])
 
     def check_accepted(self, k: K) -> None:
         """A CEL error never accepts: what is fulfilled met its condition, plainly."""
@@ -506,6 +512,19 @@ class Run(RuleBasedStateMachine):
         elif tag == "escalate":
             tier = next(each for each in spec.tiers if each.name == end["tier"])  # type: ignore[union-attr]
             assert meets(tier.expression, end) is False
+
+
+def check_money(before: K, after: K, slot: str) -> None:
+    """A call takes no more than is left: of the run, and of an attempt with a limit of its own."""
+    left = before.left()
+    taken = after.reserved - before.reserved
+    assert left is None or taken <= left, "an overrun is not spent again"
+    name, _, index = slot.partition("/")[0].partition(":")
+    if name == "attempt" and index != "0":
+        limit = after.query.orchestration.adjustments[0].max_cost_usd  # type: ignore[union-attr]
+        calls = [c for c in after.calls.values() if c.round == f"{name}:{index}"]
+        spent = [c.settled + c.reserved for c in calls]
+        assert limit is None or sum(spent) <= nano(limit), "an attempt keeps its own limit"
 
 
 def line(kind: str, body: Data) -> str:

@@ -34,6 +34,12 @@ RECENCY_HALF_LIFE_DAYS = 30.0
 UNKNOWN = 0.5
 """What a part of relevance counts that nothing is known about."""
 
+PLACE_DECIDES = 3
+"""The reducer since which a round is final by its place among the others (P9).
+
+Before it, that was told by its wants alone (``looks_final``).
+"""
+
 _WORD = re.compile(r"\w{2,}")
 
 
@@ -84,17 +90,23 @@ class Choice(msgspec.Struct, frozen=True):
 
 
 def choose(
-    k: K, wants: Sequence[Want], top_k: int, exclude: frozenset[str] = frozenset()
+    k: K,
+    wants: Sequence[Want],
+    top_k: int,
+    exclude: frozenset[str] = frozenset(),
+    *,
+    final: bool = True,
 ) -> Choice:
     """The ``top_k`` most relevant responders that meet one of ``wants`` and can be asked now (P9).
 
     The availability filter never empties a final human tier: where it would leave nobody and
-    nothing comes after this round, the people it would drop are asked all the same.
+    nobody is asked after this round, the people it would drop are asked all the same.
     """
+    last = final if k.plan.reducer >= PLACE_DECIDES else looks_final(k.query, wants)
     judged = [judge(k, wants, exclude, responder) for responder in k.plan.responders]
     relevant = [one for one in judged if one.problem is None]
     present = [one for one in relevant if is_available(one.responder, k.now)]
-    if not present and is_final(k.query, wants):
+    if not present and last:
         present = [one for one in relevant if one.responder.kind == "actor"]
     ranked = tuple(sorted(present, key=_rank))
     if ranked[:top_k]:
@@ -244,8 +256,8 @@ def is_available(responder: Responder, now: int) -> bool:
     return began in hours.days and (hour >= hours.start or hour < hours.end)
 
 
-def is_final(query: Query, wants: Sequence[Want]) -> bool:
-    """Whether nobody is asked after a round with these wants, should it come to nothing."""
+def looks_final(query: Query, wants: Sequence[Want]) -> bool:
+    """Whether a round was taken for the last by its wants, before ``PLACE_DECIDES``."""
     match query.orchestration:
         case Escalate(tiers=tiers):
             rounds = [tier.responders for tier in tiers]

@@ -104,6 +104,7 @@ def ask(k: K, spec: Ensemble, answer: dict[str, Any], name: str) -> Ask:
         timeout_secs=spec.audit_timeout_secs,
         exclude=frozenset(others),
         show=answer["answer"],
+        final=name == BACKUP or not spec.backup_auditor,
     )
 
 

@@ -27,7 +27,7 @@ def select(k: K) -> Decision:
     if len(past) == len(spec.tiers):
         return exhausted(past)
     tier = spec.tiers[len(past)]
-    match stand(k, ask(k, past, tier)):
+    match stand(k, ask(k, spec, past)):
         case None:
             return Wait()
         case Batch() as calls:
@@ -40,9 +40,9 @@ def select(k: K) -> Decision:
             return judged(k, past, tier, closed)
 
 
-def ask(k: K, past: list[dict[str, Any]], tier: Tier) -> Ask:
+def ask(k: K, spec: Escalate, past: list[dict[str, Any]]) -> Ask:
     """A tier's round; free only, once a tier below could not be paid for (P13)."""
-    quorum = k.query.min_quorum
+    tier, quorum = spec.tiers[len(past)], k.query.min_quorum
     return Ask(
         f"tier:{len(past)}",
         tier.responders,
@@ -51,6 +51,7 @@ def ask(k: K, past: list[dict[str, Any]], tier: Tier) -> Ask:
         timeout_secs=tier.timeout_secs,
         quorum=None if quorum is None else min(quorum, tier.top_k),
         free=any(body["trigger"] == "cost_budget_exceeded" for body in past),
+        final=len(past) == len(spec.tiers) - 1,
     )
 
 
@@ -79,7 +80,7 @@ def noted(k: K, tier: Tier, why: str, reason: str, fold: Folded | None = None) -
     """The one ``learn`` of a tier that did not stand; its answer stays as advice."""
     body: dict[str, Any] = {"tier": tier.name, "trigger": why, "reason": reason}
     if fold is not None:
-        body["candidate"] = candidate(fold)
+        body["candidate"] = candidate(k, fold)
     return Batch(learn=(body | {"closed": closing(k)},))
 
 

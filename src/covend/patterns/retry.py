@@ -16,9 +16,9 @@ from covend.patterns.decision import Batch, Decision, Done, Wait
 from covend.patterns.folding import Folded, FoldProblem
 from covend.patterns.rounds import UNSAID, Ask, Closed, NotAsked, closing, merged, stand
 from covend.patterns.single_shot import folded, fulfilled
-from covend.patterns.spec import Adjustment, Retry
+from covend.patterns.spec import Adjustment, Retry, Want
 from covend.patterns.state import K
-from covend.patterns.waterfall import best, candidate
+from covend.patterns.waterfall import best, candidate, committed
 
 
 def select(k: K) -> Decision:
@@ -29,7 +29,7 @@ def select(k: K) -> Decision:
     if len(past) == spec.max_attempts:
         return exhausted(k, past)
     change = adjustment(spec, len(past))
-    match stand(k, ask(k, spec, len(past), change)):
+    match stand(k, ask(k, spec, len(past))):
         case None:
             return Wait()
         case Batch() as calls:
@@ -47,16 +47,23 @@ def adjustment(spec: Retry, index: int) -> Adjustment:
     return spec.adjustments[min(index, len(spec.adjustments)) - 1]
 
 
-def ask(k: K, spec: Retry, index: int, change: Adjustment) -> Ask:
-    """The round of one attempt."""
+def wanted(k: K, spec: Retry, index: int) -> tuple[Want, ...]:
+    """Whom an attempt asks."""
+    return adjustment(spec, index).responders or k.query.responders
+
+
+def ask(k: K, spec: Retry, index: int) -> Ask:
+    """The round of one attempt; it is the last where every later one asks the same again (P9)."""
+    change, wants = adjustment(spec, index), wanted(k, spec, index)
     return Ask(
         f"attempt:{index}",
-        change.responders or k.query.responders,
+        wants,
         k.query.relevance.top_k,
         dial=change.dial or UNSAID,
         quorum=k.query.min_quorum,
         max_cost_usd=change.max_cost_usd,
         resends=spec.max_transport_errors,
+        final=all(wanted(k, spec, later) == wants for later in range(index, spec.max_attempts)),
     )
 
 
@@ -94,7 +101,7 @@ def noted(
         "closed": closing(k),
     }
     if fold is not None:
-        body["candidate"] = candidate(fold)
+        body["candidate"] = candidate(k, fold)
     return Batch(learn=(body,))
 
 
@@ -106,12 +113,6 @@ def exhausted(k: K, past: list[dict[str, Any]]) -> Done:
     if found is None:
         why = (poor or [last])[0]
         return Done("error", code=why["trigger"], reason=why["reason"])
-    return Done(
-        "degraded",
-        found["answer"],
-        found["confidence"],
-        code="cost_budget_exceeded" if poor else None,
-        reason=f"after {len(past)} attempts: {last['reason']}",
-        folded=k.responses(found["folded"]),
-        details={"attempts": len(past)},
-    )
+    code = "cost_budget_exceeded" if poor else None
+    reason = f"after {len(past)} attempts: {last['reason']}"
+    return committed(k, found, "degraded", code, reason, attempts=len(past))

@@ -25,6 +25,18 @@ TRANSPORT_ATTEMPTS = 3
 ANSWER_TOKENS = 1024
 """How long an answer may be where money is limited and nobody said: a worst case must exist."""
 
+ROUND_LIMIT_HOLDS = 3
+"""The reducer since which a round's own limit is kept as the run's is (P13).
+
+Before it, it bounded neither the length of an answer nor what was asked for again.
+"""
+
+LATE_ERRORS_UNCOUNTED = 3
+"""The reducer since which a failure of the transport that comes late counts for nothing (P12).
+
+Before it, it was one of those that a run may make good.
+"""
+
 REMIND_AT = (0.5, 0.8)
 """Parts of a person's SLA after which a silent one is reminded (P18)."""
 
@@ -39,6 +51,7 @@ class Ask(msgspec.Struct, frozen=True):
 
     ``show`` is what the responder sees beside the question: an answer to audit, two to choose from.
     ``free`` admits only responders that cost nothing. ``max_cost_usd`` limits this round alone.
+    ``final`` says that nobody else is asked after this round, should it come to nothing (P9).
     ``resends`` is how many failures of the transport the whole run makes good (None: each slot has
     ``TRANSPORT_ATTEMPTS``).
     """
@@ -55,6 +68,7 @@ class Ask(msgspec.Struct, frozen=True):
     free: bool = False
     max_cost_usd: float | None = None
     resends: int | None = None
+    final: bool = True
 
 
 class Slot(msgspec.Struct, frozen=True):
@@ -118,7 +132,7 @@ def start(k: K, ask: Ask) -> Batch | NotAsked:
     """The calls of a round's beginning, or why it cannot begin."""
     if k.now >= k.plan.ends:
         return NotAsked("latency_timeout", "the query's time is over")
-    choice = choose(k, ask.wants, ask.top_k, ask.exclude)
+    choice = choose(k, ask.wants, ask.top_k, ask.exclude, final=ask.final)
     if not choice.chosen:
         return NotAsked(choice.code, choice.reason)
     question = asked(k, ask)
@@ -137,9 +151,13 @@ def start(k: K, ask: Ask) -> Batch | NotAsked:
 
 
 def asked(k: K, ask: Ask) -> dict[str, Any]:
-    """What every responder of the round is asked: the ``ask`` member of its calls."""
+    """What every responder of the round is asked: the ``ask`` member of its calls.
+
+    Where money is limited so is the answer, or it could cost more than was reserved (P13).
+    """
     dial = merged(k.query.dial, ask.dial)
-    if k.plan.budget is not None and dial.max_tokens is None:
+    own = k.plan.reducer >= ROUND_LIMIT_HOLDS and round_limit(ask) is not None
+    if (own or k.plan.budget is not None) and dial.max_tokens is None:
         dial = msgspec.structs.replace(dial, max_tokens=ANSWER_TOKENS)
     return messages(k, ask.role, dial, ask.show)
 
@@ -151,8 +169,7 @@ def affordable(
 
     Best first, each with its relevance and that cost.
     """
-    limits = [limit for limit in (k.left(), round_limit(ask)) if limit is not None]
-    left = min(limits, default=None)
+    left = room(k, ask)
     able: list[tuple[Responder, float | None, int]] = []
     for one in choice.chosen:
         worst = worst_cost(question, one.responder)
@@ -169,6 +186,15 @@ def round_limit(ask: Ask) -> int | None:
     if ask.free:
         return 0
     return None if ask.max_cost_usd is None else nano(ask.max_cost_usd)
+
+
+def room(k: K, ask: Ask) -> int | None:
+    """Nano-dollars that may yet be reserved for a round; None without any limit (P13)."""
+    limits = [] if (left := k.left()) is None else [left]
+    if (own := round_limit(ask)) is not None:
+        spent = (c.reserved + c.settled for c in k.calls.values() if c.round == ask.round)
+        limits.append(own - sum(spent))
+    return min(limits, default=None)
 
 
 def unaffordable(k: K, ask: Ask, choice: Choice) -> str:
@@ -284,9 +310,10 @@ def resends(k: K, ask: Ask, lost: list[Call]) -> tuple[dict[str, Any], ...]:
     same. Where the work may have been done it is the same work, under the same key, and what was
     reserved for it is for both; where the responder refused it, another call is meant.
     """
-    errors = sum(call.transport for call in k.calls.values())
+    late_too = k.plan.reducer < LATE_ERRORS_UNCOUNTED
+    errors = sum(c.transport and (late_too or c.status == "error") for c in k.calls.values())
     question = asked(k, ask)
-    left = k.left()
+    left = room(k, ask) if k.plan.reducer >= ROUND_LIMIT_HOLDS else k.left()
     again: list[dict[str, Any]] = []
     for before in lost:
         responder = k.responder(before.responder)
@@ -294,10 +321,10 @@ def resends(k: K, ask: Ask, lost: list[Call]) -> tuple[dict[str, Any], ...]:
         spent = (
             before.attempt >= TRANSPORT_ATTEMPTS if ask.resends is None else errors > ask.resends
         )
-        room = None if left is None else left + before.reserved
-        if spent or k.now >= before.deadline or (room is not None and worst > room):
+        able = None if left is None else left + before.reserved
+        if spent or k.now >= before.deadline or (able is not None and worst > able):
             continue
-        left = None if room is None else room - worst
+        left = None if able is None else able - worst
         key = before.key if before.indeterminate else None
         slot = Slot(before.slot, responder, worst, before.attempt + 1, before.deadline, key)
         again.append(call(k, ask, question, slot))

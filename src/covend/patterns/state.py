@@ -38,6 +38,12 @@ WORK_KEEPS_ITS_KEY = 2
 Before it, every attempt had a key of its own.
 """
 
+OVERRUN_IS_SPENT = 3
+"""The reducer since which what was billed above the reserve is not there to be spent again (P13).
+
+Before it, an overrun was counted and nothing else.
+"""
+
 MAX_EXTENSIONS = 2
 """How often an eta may move a person's deadline (P18)."""
 
@@ -157,10 +163,11 @@ class K(msgspec.Struct, kw_only=True):
         return self.plan.query
 
     def left(self) -> int | None:
-        """Nano-dollars not yet spent nor reserved; None without a limit (P13)."""
+        """Nano-dollars not yet spent nor reserved, never below 0; None without a limit (P13)."""
         if self.plan.budget is None:
             return None
-        return nano(self.plan.budget) - self.reserved - self.settled
+        left = nano(self.plan.budget) - self.reserved - self.settled
+        return max(0, left - self.overrun) if self.plan.reducer >= OVERRUN_IS_SPENT else left
 
     def remaining(self) -> float | None:
         """US dollars not yet spent nor reserved; None without a limit (P13)."""

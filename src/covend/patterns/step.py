@@ -25,7 +25,7 @@ Select: TypeAlias = Callable[[K], Decision]
 
 encoded = msgspec.json.Encoder(order="deterministic").encode
 
-CURRENT = 2
+CURRENT = 3
 """The reducer that new runs are pinned to (P5)."""
 
 PATTERNS: dict[str, Select] = {
@@ -38,11 +38,17 @@ PATTERNS: dict[str, Select] = {
 }
 """The six, and only six."""
 
-SELECTS: dict[int, dict[str, Select]] = {1: PATTERNS, 2: PATTERNS}
+SELECTS: dict[int, dict[str, Select]] = {1: PATTERNS, 2: PATTERNS, 3: PATTERNS}
 """By reducer, then by pattern. An old reducer stays as long as runs may.
 
 The second one differs in the keys of work that is asked for again (``state.WORK_KEEPS_ITS_KEY``)
 and in what is said of an answer that nobody audited (``ensemble.SILENCE_EXPLAINED``).
+
+The third one differs in what is left after an overrun (``state.OVERRUN_IS_SPENT``), in a round's
+own limit (``rounds.ROUND_LIMIT_HOLDS``), in failures that come late
+(``rounds.LATE_ERRORS_UNCOUNTED``), in when a verifier is asked again
+(``verify.LOST_IS_SENT_AGAIN_AT_ONCE``), in which round is the last (``choosing.PLACE_DECIDES``),
+and in the obligations of an answer that did not stand (``waterfall.PROMISES_ARE_KEPT``).
 """
 
 

@@ -27,6 +27,12 @@ from covend.patterns.state import K, Response, fold
 PRIMARY, VERIFIER, JUDGE, THIRD = "primary", "verifier", "judge", "tiebreaker"
 NO_MONEY = "cost_budget_exceeded"
 
+LOST_IS_SENT_AGAIN_AT_ONCE = 3
+"""The reducer since which a lost call to the verifier is made again whatever the primary does (P4).
+
+Before it, that waited for the primary to answer, often beyond the verifier's own deadline.
+"""
+
 
 def select(k: K) -> Decision:
     """Ask both at once, compare, and ask a third only where that settles nothing (SEMANTICS §6)."""
@@ -34,16 +40,10 @@ def select(k: K) -> Decision:
     assert isinstance(spec, Verify)
     if not k.calls:
         return pair(k, spec)
-    answers: list[Response] = []
-    for ask in asks(k, spec):
-        calls = k.round(ask.round)
-        match progress(k, ask, calls) if calls else Closed((), quorum_met=False):
-            case None:
-                return Wait()
-            case Batch() as again:
-                return again
-            case Closed() as closed:
-                answers += closed.responses
+    closed = both_closed(k, spec)
+    if not isinstance(closed, list):
+        return closed
+    answers = [response for each in closed for response in each.responses]
     if not answers:
         return nobody(k)
     if len(answers) == 2 and not k.noted("verify"):
@@ -57,12 +57,35 @@ def select(k: K) -> Decision:
     return third(k, spec, answers)
 
 
+def both_closed(k: K, spec: Verify) -> list[Closed] | Decision:
+    """Both rounds, once they are over; until then what is to be done, if only to wait."""
+    closed: list[Closed] = []
+    waiting = False
+    for ask in asks(k, spec):
+        calls = k.round(ask.round)
+        match progress(k, ask, calls) if calls else Closed((), quorum_met=False):
+            case Batch() as again:
+                return again
+            case Closed() as over:
+                closed.append(over)
+            case None if k.plan.reducer < LOST_IS_SENT_AGAIN_AT_ONCE:
+                return Wait()
+            case None:
+                waiting = True
+    return Wait() if waiting else closed
+
+
 def asks(k: K, spec: Verify) -> tuple[Ask, Ask]:
-    """Both rounds; the verifier is another responder and never sees the primary's answer."""
+    """Both rounds; the verifier is another responder and never sees the primary's answer.
+
+    A tiebreaker comes after them only where one of them was asked: without a primary the verifier
+    is the last (P9).
+    """
     primary = frozenset(call.responder for call in k.round(PRIMARY))
+    alone = not spec.tiebreaker
     return (
-        Ask(PRIMARY, k.query.responders),
-        Ask(VERIFIER, spec.verifier, role="verify", exclude=primary),
+        Ask(PRIMARY, k.query.responders, final=alone),
+        Ask(VERIFIER, spec.verifier, role="verify", exclude=primary, final=alone or not primary),
     )
 
 
@@ -99,7 +122,14 @@ def agree(k: K, spec: Verify, one: Response, other: Response) -> bool | Decision
         return True
     if spec.judge is None:
         return False
-    match stand(k, Ask(JUDGE, spec.judge.responders, role="judge", show=[one.value, other.value])):
+    ask = Ask(
+        JUDGE,
+        spec.judge.responders,
+        role="judge",
+        show=[one.value, other.value],
+        final=not spec.tiebreaker or bool(k.round(THIRD)),
+    )
+    match stand(k, ask):
         case None:
             return Wait()
         case Batch() as calls:

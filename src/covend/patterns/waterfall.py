@@ -10,12 +10,18 @@ from __future__ import annotations
 from typing import Any
 
 from covend.patterns import cel
-from covend.patterns.decision import Batch, Decision, Done, Wait
+from covend.patterns.decision import Batch, Decision, Done, Status, Wait
 from covend.patterns.folding import Folded, FoldProblem, fold_responses
 from covend.patterns.rounds import UNSAID, Ask, Closed, NotAsked, closing, stand
 from covend.patterns.single_shot import fulfilled
 from covend.patterns.spec import Stage, Waterfall
 from covend.patterns.state import K
+
+PROMISES_ARE_KEPT = 3
+"""The reducer since which an answer that did not stand keeps the obligations it came with (P7).
+
+Before it they were lost, though the run may commit the answer in the end.
+"""
 
 
 def select(k: K) -> Decision:
@@ -26,7 +32,7 @@ def select(k: K) -> Decision:
     if len(past) == len(spec.stages):
         return exhausted(k, past)
     stage = spec.stages[len(past)]
-    match stand(k, ask(k, len(past), stage)):
+    match stand(k, ask(k, spec, len(past))):
         case None:
             return Wait()
         case Batch() as calls:
@@ -39,9 +45,9 @@ def select(k: K) -> Decision:
             return judged(k, stage, closed)
 
 
-def ask(k: K, index: int, stage: Stage) -> Ask:
+def ask(k: K, spec: Waterfall, index: int) -> Ask:
     """A stage's round; of a quorum no more than the stage asks can be wanted."""
-    quorum = k.query.min_quorum
+    stage, quorum = spec.stages[index], k.query.min_quorum
     return Ask(
         f"stage:{index}",
         stage.responders,
@@ -49,6 +55,7 @@ def ask(k: K, index: int, stage: Stage) -> Ask:
         dial=stage.dial or UNSAID,
         timeout_secs=stage.timeout_secs,
         quorum=None if quorum is None else min(quorum, stage.top_k),
+        final=index == len(spec.stages) - 1,
     )
 
 
@@ -73,17 +80,20 @@ def noted(
     """The one ``learn`` of a stage that did not win."""
     body: dict[str, Any] = {"stage": stage.name, "outcome": outcome, "code": code, "reason": reason}
     if fold is not None:
-        body["candidate"] = candidate(fold)
+        body["candidate"] = candidate(k, fold)
     return Batch(learn=(body | {"closed": closing(k)},))
 
 
-def candidate(fold: Folded) -> dict[str, Any]:
+def candidate(k: K, fold: Folded) -> dict[str, Any]:
     """An answer that did not stand, kept in case nothing better comes."""
-    return {
+    kept: dict[str, Any] = {
         "answer": fold.answer,
         "confidence": fold.confidence,
         "folded": [response.call for response in fold.responses],
     }
+    if fold.obligations and k.plan.reducer >= PROMISES_ARE_KEPT:
+        kept["obligations"] = list(fold.obligations)
+    return kept
 
 
 def best(past: list[dict[str, Any]]) -> dict[str, Any] | None:
@@ -106,11 +116,23 @@ def exhausted(k: K, past: list[dict[str, Any]]) -> Done:
         why = (poor or [last])[0]
         status = "error" if poor else "unfulfilled"
         return Done(status, code=why["code"], reason=why["reason"])
+    if poor:
+        return committed(k, found, "degraded", "cost_budget_exceeded", poor[0]["reason"])
+    return committed(k, found, "unfulfilled", None, "no stage's answer was accepted")
+
+
+def committed(
+    k: K, found: dict[str, Any], status: Status, code: str | None, reason: str, **details: Any
+) -> Done:
+    """An end with a candidate for its answer, and with the obligations that came with it."""
+    if "obligations" in found:
+        details["obligations"] = found["obligations"]
     return Done(
-        "degraded" if poor else "unfulfilled",
+        status,
         found["answer"],
         found["confidence"],
-        code="cost_budget_exceeded" if poor else None,
-        reason=poor[0]["reason"] if poor else "no stage's answer was accepted",
+        code=code,
+        reason=reason,
         folded=k.responses(found["folded"]),
+        details=details,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tools.golden.play import Data, Play, ids, intend, llm, paid, query
+from tools.golden.play import Data, Play, ids, intend, llm, paid, person, query
 from tools.golden.stories.telling import story
 
 
@@ -94,3 +94,11 @@ def ensemble_nobody_audits_himself() -> Play:
     pattern: Data = {"pattern": "ensemble_with_audit", "auditor": ids("a", "u")}
     play = Play(intend(query("a", pattern=pattern), llm("a", trust=1.0), llm("u")))
     return play.reply("primary/0", 1).reply("audit/0", {"approved": True})
+
+
+@story
+def ensemble_absent_people_answer_though_they_might_audit() -> Play:
+    pattern = {"pattern": "ensemble_with_audit", "auditor": ids("p"), "backup_auditor": ids("u")}
+    who = [person("p", available=False), llm("u")]
+    play = Play(intend(query("p", pattern=pattern), *who, reducer=3))
+    return play.reply("primary/0", 4).reply("backup/0", {"approved": True})

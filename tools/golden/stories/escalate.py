@@ -70,3 +70,11 @@ def escalate_out_of_money_asks_who_is_free() -> Play:
 @story
 def escalate_nobody_at_all() -> Play:
     return climb(("y", {}), ("z", {}))
+
+
+@story
+def escalate_absent_people_are_asked_in_the_last_tier_only() -> Play:
+    who = [person("p", available=False), paid("a", 1.0)]
+    pattern = up(("p", {"timeout_secs": 60}), ("a", UNSURE), ("p", {}))
+    play = Play(intend(query("a", pattern=pattern), *who, reducer=3))
+    return play.reply("tier:1/0", 1, confidence=0.1).reply("tier:2/0", 2)

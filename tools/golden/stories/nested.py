@@ -35,3 +35,10 @@ def nested_joins() -> Play:
     join = {"id": "j", "of": 2}
     play = Play(intend(query("a", triggers=[next_one("one", join=join)]), llm("a")))
     return play.reply("primary/0", 1)
+
+
+@story
+def nested_overrun_is_not_handed_down() -> Play:
+    fires = [next_one("one"), next_one("two")]
+    play = Play(intend(query("a", triggers=fires), paid("a", 1.0), budget=3.0, reducer=3))
+    return play.reply("primary/0", 1, cost=1.5)

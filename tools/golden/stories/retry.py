@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tools.golden.play import Data, Play, ids, intend, paid, query
-from tools.golden.stories.telling import story
+from tools.golden.play import Data, Play, ids, intend, llm, paid, person, query
+from tools.golden.stories.telling import lost, story
 
 
 def again(expression: str = "confidence < 0.7", **more: Any) -> Data:
@@ -75,3 +75,46 @@ def retry_attempt_has_its_own_limit() -> Play:
     changes = [{"responders": ids("b"), "max_cost_usd": 1.5}, {"max_cost_usd": 1.5}]
     play = retry(again(adjustments=changes)).reply("attempt:0/0", 1, confidence=0.3)
     return play.reply("attempt:2/0", 2, confidence=0.9)
+
+
+@story
+def retry_overrun_is_not_there_to_be_spent() -> Play:
+    return retry(budget=2.5, reducer=3).reply("attempt:0/0", 1, confidence=0.3, cost=2.0)
+
+
+@story
+def retry_limit_of_an_attempt_bounds_its_answer() -> Play:
+    pattern = again(adjustments=[{"max_cost_usd": 3.0}])
+    priced = llm("a", cost={"per_1k_output": 2.0})
+    play = Play(intend(query("a", pattern=pattern), priced, reducer=3))
+    return play.reply("attempt:0/0", 1, confidence=0.3).reply("attempt:1/0", 2, confidence=0.9)
+
+
+@story
+def retry_limit_of_an_attempt_holds_for_lost_work() -> Play:
+    play = retry(again(adjustments=[{"max_cost_usd": 1.5}]), reducer=3)
+    lost("attempt:1/0", play.reply("attempt:0/0", 1, confidence=0.3))
+    play.fail("attempt:1/0", transport=True, cost=1.0)
+    return play.reply("attempt:2/0", 2, confidence=0.9)
+
+
+@story
+def retry_late_failure_of_the_transport_is_not_counted() -> Play:
+    play = retry(again(max_transport_errors=1), reducer=3).passes(300)
+    play.lose("attempt:0/0").lose("attempt:1/0")
+    return play.reply("attempt:1/0", 1, confidence=0.9)
+
+
+@story
+def retry_absent_person_leaves_it_to_the_next_attempt() -> Play:
+    pattern = again(adjustments=[{"responders": ids("a")}])
+    who = [person("p", available=False), llm("a")]
+    play = Play(intend(query("p", pattern=pattern), *who, reducer=3))
+    return play.reply("attempt:1/0", 1, confidence=0.9)
+
+
+@story
+def retry_exhausted_keeps_what_was_promised() -> Play:
+    play = retry(reducer=3).reply("attempt:0/0", 1, confidence=0.3, obligations=[{"id": "x"}])
+    play.reply("attempt:1/0", 2, confidence=0.6, obligations=[{"id": "y"}])
+    return play.reply("attempt:2/0", 3, confidence=0.5)

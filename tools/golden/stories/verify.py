@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from tools.golden.play import Data, Play, ids, intend, llm, paid, query
+from typing import Any
+
+from tools.golden.play import Data, Play, ids, intend, llm, paid, person, query
 from tools.golden.stories.telling import story
 
 
-def check(*, tiebreaker: bool = True, judge: bool = False, budget: float | None = None) -> Play:
+def check(*, tiebreaker: bool = True, judge: bool = False, **plan: Any) -> Play:
     pattern: Data = {"pattern": "verify", "verifier": ids("b")}
     if tiebreaker:
         pattern["tiebreaker"] = ids("c")
     if judge:
         pattern["judge"] = {"responders": ids("j")}
-    plan = {} if budget is None else {"budget": budget}
     who = [paid(name, 1.0) for name in "abcj"]
     return Play(intend(query("a", pattern=pattern), *who, **plan))
 
@@ -111,3 +112,34 @@ def verify_judge_silent() -> Play:
 def verify_judge_not_paid() -> Play:
     play = check(judge=True, budget=2.5).reply("primary/0", 1, cost=1.0)
     return play.reply("verifier/0", 2, cost=1.0)
+
+
+@story
+def verify_lost_verifier_is_asked_again_at_once() -> Play:
+    play = check(reducer=3).lose("verifier/0").reply("verifier/0", {"x": 1})
+    return play.reply("primary/0", {"x": 1})
+
+
+def absent(*tiebreaker: str) -> Play:
+    """The primary is away; without a tiebreaker, the verifier is all there is beside him."""
+    pattern: Data = {"pattern": "verify", "verifier": ids("q"), "tiebreaker": ids(*tiebreaker)}
+    who = [person("p", available=False), person("q", available=not tiebreaker), llm("c")]
+    return Play(intend(query("p", pattern=pattern), *who, reducer=3))
+
+
+@story
+def verify_absent_people_are_asked_where_nobody_comes_after() -> Play:
+    return absent().reply("primary/0", 1).reply("verifier/0", 1)
+
+
+@story
+def verify_absent_pair_asks_the_verifier_alone() -> Play:
+    return absent("c").reply("verifier/0", 1).reply("tiebreaker/0", 1)
+
+
+@story
+def verify_absent_primary_leaves_it_to_the_others() -> Play:
+    pattern: Data = {"pattern": "verify", "verifier": ids("b"), "tiebreaker": ids("c")}
+    who = [person("p", available=False), llm("b"), llm("c")]
+    play = Play(intend(query("p", pattern=pattern), *who, reducer=3))
+    return play.reply("verifier/0", 1).reply("tiebreaker/0", 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tools.golden.play import Data, Play, ids, intend, llm, paid, query
+from tools.golden.play import Data, Play, ids, intend, llm, paid, person, query
 from tools.golden.stories.telling import lost, story
 
 
@@ -93,3 +93,23 @@ def waterfall_cannot_spend_what_may_be_billed() -> Play:
     return lost(
         "stage:0/0", Play(intend(query("a", pattern=pattern), *who, budget=1.0, reducer=2)), 3
     )
+
+
+@story
+def waterfall_out_of_money_keeps_what_was_promised() -> Play:
+    play = fall(budget=0.5, reducer=3)
+    return play.reply("stage:0/0", 1, confidence=0.5, obligations=[{"id": "x"}])
+
+
+@story
+def waterfall_exhausted_keeps_what_was_promised() -> Play:
+    play = fall(stages("a"), reducer=3)
+    return play.reply("stage:0/0", 1, confidence=0.5, obligations=[{"id": "x"}])
+
+
+@story
+def waterfall_absent_person_leaves_it_to_the_next_stage() -> Play:
+    pattern = stages("p", "a", "p")
+    who = [person("p", available=False), llm("a")]
+    play = Play(intend(query("a", pattern=pattern), *who, reducer=3))
+    return play.reply("stage:1/0", 1, confidence=0.5).reply("stage:2/0", 2, confidence=0.9)
