@@ -1,26 +1,31 @@
 """How `covend mcp` asks the box for many agents at once."""
 
 import asyncio
-import threading
 
 import pytest
 
-from covend.cli.client import BoxNotRunning, BoxRefused, BoxSilent
+from covend.cli.client import BoxClient, BoxNotRunning, BoxRefused, BoxSilent
 from covend.cli.mcp import Asker
+from covend.questions import RecordsOf
+from covend.runtime import Actor
 
 AGENTS = 40
 DESK = "desk@core"
 
 
-class Meeting:
-    """A box that answers nobody until all have asked, as where each waits for another's word."""
+class Meeting(Actor):
+    """Answers nobody until all have asked, as where each waits for another's word."""
 
-    def __init__(self, count):
-        self.together = threading.Barrier(count)
+    def __init__(self):
+        self.waiting = []
 
-    def ask(self, address, message, seconds):
-        self.together.wait(seconds)
-        return message
+    def on_receive(self, message):
+        promise = self.ctx.later()
+        self.waiting.append((promise, message.id))
+        if len(self.waiting) == AGENTS:
+            for one, id in self.waiting:
+                one.reply(id)
+        return promise
 
 
 class Failing:
@@ -31,11 +36,12 @@ class Failing:
         raise self.error
 
 
-def answers(box, count):
-    asker = Asker(box)
+def answers(client, *messages):
+    """What the box says to each of these, asked at once."""
+    asker = Asker(client)
 
     async def all_at_once():
-        return await asyncio.gather(*(asker.ask(DESK, n, 10.0) for n in range(count)))
+        return await asyncio.gather(*(asker.ask(DESK, message, 30.0) for message in messages))
 
     try:
         return asyncio.run(all_at_once())
@@ -43,9 +49,12 @@ def answers(box, count):
         asker.close()
 
 
-def test_agents_that_wait_hold_up_no_other():
-    """Each waits for its query in a long poll of its own."""
-    assert answers(Meeting(AGENTS), AGENTS) == list(range(AGENTS))
+def test_agents_that_wait_hold_up_no_other(box):
+    """Each waits for its query in a long poll of its own, all over one connection."""
+    box.system.spawn(Meeting, name="desk")
+    names = [f"q-{n}" for n in range(AGENTS)]
+    with BoxClient(box.run_dir) as client:
+        assert answers(client, *(RecordsOf(name, wait=15.0) for name in names)) == names
 
 
 @pytest.mark.parametrize(
@@ -58,4 +67,4 @@ def test_agents_that_wait_hold_up_no_other():
 )
 def test_what_goes_wrong_is_told_as_what_the_tools_know(error, kind):
     with pytest.raises(kind, match="it restarts"):
-        answers(Failing(error), 1)
+        answers(Failing(error), RecordsOf("q-1"))

@@ -221,7 +221,7 @@ def remove_responder(id: str) -> Request[None]:
 
 
 def _word(id: str, act: str, word: msgspec.Struct) -> Request[Task]:
-    """A person's word; the same one again is taken for the first (P18)."""
+    """A person's word; said again it is taken for the first, an eta at worst for another (P18)."""
     path = f"/api/inbox/{_part(id)}/{act}"
     body = msgspec.json.encode(word)
     return Request("POST", path, _reader(Task), body=body)
