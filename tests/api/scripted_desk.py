@@ -33,8 +33,15 @@ ANSWER = {
 }
 
 
+PAGE = 200
+"""The most tasks of one answer, whatever is asked for: as the core's."""
+
+
 class Woken:
     """Goes to the desk when a wait of one of its askers is over."""
+
+    def __init__(self, promise: Promise) -> None:
+        self.promise = promise
 
 
 class Happen:
@@ -64,9 +71,9 @@ class ScriptedDesk(Actor):
         self.queries: dict[str, dict[str, Any]] = {}
         self.keys: dict[str, str] = {}
         self.records: dict[str, list[dict[str, Any]]] = {}
-        self.tasks: dict[str, dict[str, Any]] = {}
+        self.tasks: dict[tuple[str, str], dict[str, Any]] = {}
         self.responders: dict[str, dict[str, Any]] = {}
-        self.waiting: list[tuple[float, RecordsOf | EndOf | ListTasks, Promise]] = []
+        self.waiting: list[tuple[RecordsOf | EndOf | ListTasks, Promise]] = []
         self.seq = 0
         self.heard: list[object] = []
         self.instant = False
@@ -81,7 +88,8 @@ class ScriptedDesk(Actor):
                 return self.record(message.id, message.kind, message.body)
             case NewTask():
                 self.seq += 1
-                self.tasks[message.task["id"]] = {"seq": self.seq, **message.task}
+                task = {"seq": self.seq, **message.task}
+                self.tasks[task["id"], task["did"]] = task
             case SubmitQuery():
                 return self.submit(message)
             case ShowQuery():
@@ -97,9 +105,7 @@ class ScriptedDesk(Actor):
             case RecordsOf() | EndOf() | ListTasks():
                 return self.now_or_later(message)
             case ShowTask():
-                task = self.tasks.get(message.id)
-                theirs = task is not None and message.did in (None, task["did"])
-                return task if theirs else refused(404, "no_such_task")
+                return self.task(message.id, message.did) or refused(404, "no_such_task")
             case ActOnTask():
                 return self.act(message)
             case ListResponders():
@@ -111,6 +117,8 @@ class ScriptedDesk(Actor):
                 if self.responders.pop(message.id, None) is None:
                     return refused(404, "no_such_responder")
                 return {"id": message.id}
+            case Woken():
+                return self.settle(message.promise)
             case _:
                 pass
         self.settle()
@@ -179,8 +187,12 @@ class ScriptedDesk(Actor):
 
     # ── people ──────────────────────────────────────────────────────────────────────────────
 
+    def task(self, id: str, did: str | None) -> dict[str, Any] | None:
+        shares = (task for task in self.tasks.values() if task["id"] == id)
+        return next((task for task in shares if did in (None, task["did"])), None)
+
     def act(self, message: ActOnTask) -> dict[str, Any]:
-        task = self.tasks.get(message.id)
+        task = self.task(message.id, message.did)
         if task is None:
             return refused(404, "no_such_task")
         if task["state"] not in ("open", "accepted"):
@@ -202,8 +214,8 @@ class ScriptedDesk(Actor):
         if some or message.wait <= 0:
             return found
         promise = self.ctx.later()
-        self.waiting.append((self.ctx.now() + message.wait, message, promise))
-        self.ctx.timer(f"wait {id(promise)}", message.wait, Woken())
+        self.waiting.append((message, promise))
+        self.ctx.timer(f"wait {id(promise)}", message.wait, Woken(promise))
         return promise
 
     def look(self, message: RecordsOf | EndOf | ListTasks) -> tuple[dict[str, Any], bool]:
@@ -223,16 +235,18 @@ class ScriptedDesk(Actor):
             and message.state in (None, task["state"])
             and task["seq"] > message.after
         ]
-        return {"tasks": tasks[: message.limit], "next": None}, bool(tasks)
+        limit = min(message.limit, PAGE)
+        page = sorted(tasks, key=lambda task: task["seq"])[:limit]
+        return {"tasks": page, "next": page[-1]["seq"] if len(page) == limit else None}, bool(page)
 
-    def settle(self) -> None:
-        still: list[tuple[float, RecordsOf | EndOf | ListTasks, Promise]] = []
-        for until, message, promise in self.waiting:
+    def settle(self, over: Promise | None = None) -> None:
+        still: list[tuple[RecordsOf | EndOf | ListTasks, Promise]] = []
+        for message, promise in self.waiting:
             found, some = self.look(message)
-            if some or self.ctx.now() >= until:
+            if some or promise is over:
                 promise.reply(found)
             else:
-                still.append((until, message, promise))
+                still.append((message, promise))
         self.waiting = still
 
 

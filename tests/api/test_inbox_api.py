@@ -89,7 +89,8 @@ def test_an_open_page_hears_of_new_and_changed_tasks(desk, monkeypatch):
         def task():
             return json.loads(next(line for line in lines if line.startswith("data:"))[5:])
 
-        assert (task()["id"], desk.heard(ListTasks, 3)) == ("t-1", None)
+        assert [one["id"] for one in told(lines)[0]] == ["t-1"]
+        desk.heard(ListTasks, 3)
         desk.tell(NewTask(**{**TASK, "id": "t-3"}))
         assert task()["id"] == "t-3"
         desk.client.post("/api/inbox/t-1/decline", json={"did": "did:ada"})
@@ -99,6 +100,86 @@ def test_an_open_page_hears_of_new_and_changed_tasks(desk, monkeypatch):
         desk.core_starts(state)
         desk.tell(NewTask(**{**TASK, "id": "t-4"}))
         assert task()["id"] == "t-4"
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Streams that look again at once."""
+    monkeypatch.setattr("covend.api.events.RESTING_SECONDS", 0.01)
+    monkeypatch.setattr("covend.api.events.RESTING_SHARE", 0.0)
+    monkeypatch.setattr("covend.api.events.INBOX_SECONDS", 0.05)
+
+
+def told(lines):
+    """What a stream tells until it has told of all that waits: the tasks, and its last word."""
+    tasks = []
+    for line in lines:
+        name = line[7:] if line.startswith("event: ") else ""
+        if name:
+            data = json.loads(next(lines)[6:])
+            if name == "told":
+                return tasks, data
+            tasks.append(data)
+    raise AssertionError("the stream has ended")
+
+
+def test_an_open_page_is_told_of_every_task_that_waits(desk, quick):
+    """P18: more than the core gives in one answer; then the stream waits for what is new."""
+    for number in range(3, 405):
+        desk.tell(
+            NewTask(**{**TASK, "id": f"t-{number}", "state": "open" if number % 2 else "accepted"})
+        )
+    with desk.client.stream("GET", "/api/inbox/events?did=did:ada") as response:
+        lines = response.iter_lines()
+        tasks, last = told(lines)
+        assert len({task["id"] for task in tasks}) == 403
+        assert last == {"tasks": 403, "more": False}
+        import time
+
+        time.sleep(2)
+        print([m for m in desk.actor.heard if isinstance(m, ListTasks)])
+        desk.heard(ListTasks, 8)
+    waits = [m.after for m in desk.actor.heard if isinstance(m, ListTasks) and m.wait > 0]
+    assert set(waits) == {max(task["seq"] for task in tasks)}
+
+
+def test_a_page_is_told_of_so_many_tasks_and_that_there_are_more(desk, quick, monkeypatch):
+    """P18: the oldest; the rest come as these are answered."""
+    monkeypatch.setattr("covend.api.events.PAGE", 2)
+    monkeypatch.setattr("covend.api.events.MAX_TASKS", 4)
+    for number in range(3, 10):
+        desk.tell(NewTask(**{**TASK, "id": f"t-{number}"}))
+    with desk.client.stream("GET", "/api/inbox/events?did=did:ada") as response:
+        lines = response.iter_lines()
+        tasks, last = told(lines)
+        assert [task["id"] for task in tasks] == ["t-1", "t-3", "t-4", "t-5"]
+        assert last == {"tasks": 4, "more": True}
+        desk.client.post("/api/inbox/t-1/decline", json={"did": "did:ada"})
+        later = (json.loads(line[6:])["id"] for line in lines if line.startswith("data: "))
+        assert {next(later), next(later)} == {"t-6", "t-1"}
+
+
+def test_a_page_that_comes_again_is_told_what_still_waits(desk, quick):
+    """P18: what was told before and is not told again by then has ended meanwhile."""
+    desk.tell(NewTask(**{**TASK, "id": "t-3"}))
+    with desk.client.stream("GET", "/api/inbox/events?did=did:ada") as response:
+        assert [task["id"] for task in told(response.iter_lines())[0]] == ["t-1", "t-3"]
+    desk.client.post("/api/inbox/t-1/submit", json={"did": "did:ada", "value": "yes"})
+    with desk.client.stream("GET", "/api/inbox/events?did=did:ada") as response:
+        tasks, last = told(response.iter_lines())
+    assert [task["id"] for task in tasks] == ["t-3"] and last["tasks"] == 1
+
+
+def test_both_who_share_a_task_are_on_everybody_s_page(desk, quick):
+    """P18: a delegate is asked the same task; each share changes for itself."""
+    desk.tell(NewTask(**{**TASK, "did": "did:dee"}))
+    with desk.client.stream("GET", "/api/inbox/events") as response:
+        lines = response.iter_lines()
+        shares = [task["did"] for task in told(lines)[0] if task["id"] == "t-1"]
+        assert sorted(shares) == ["did:ada", "did:dee"]
+        desk.client.post("/api/inbox/t-1/decline", json={"did": "did:dee"})
+        data = next(line for line in lines if line.startswith("data: "))
+        assert [json.loads(data[6:])[name] for name in ("did", "state")] == ["did:dee", "declined"]
 
 
 ADA = {"X-Covend-Key": "ada", "X-Covend-Did": "did:ada"}

@@ -49,7 +49,8 @@ def test_the_page_is_served_with_a_policy_that_allows_nothing_else(api, path, ki
     """No inline script, nothing from elsewhere, in nobody's frame."""
     response = api.client.get(path)
     assert response.status_code == 200
-    assert response.headers["content-type"].startswith(kind)
+    charset = "; charset=utf-8" if kind.startswith("text/") else ""
+    assert response.headers["content-type"] == kind + charset
     policy = response.headers["content-security-policy"]
     assert "default-src 'none'" in policy and "script-src 'self'" in policy
     assert "unsafe" not in policy and "frame-ancestors 'none'" in policy

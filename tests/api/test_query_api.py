@@ -247,6 +247,46 @@ def test_a_stream_resumes_after_the_last_event(api):
     assert problem(api.client.get(path, headers={"Last-Event-ID": "x"})).status == 400
 
 
+def test_the_last_event_s_number_wins_over_the_address(api):
+    """Last-Event-ID: 0 as well: a page that was told nothing begins at the beginning."""
+    path = f"/api/queries/{api.submit('now').json()['id']}/events"
+    everything = frames(api.client.get(path).text)
+    told = api.client.get(path, params={"after": 2}, headers={"Last-Event-ID": "0"})
+    assert len(everything) == 2 and frames(told.text) == everything
+
+
+NUL = "a\0b"
+WORD = {"did": NUL, "value": "yes"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "at"),
+    [
+        ("GET", "/api/queries/a%00b", None, "$.id"),
+        ("GET", "/api/queries/a%00b/events", None, "$.id"),
+        ("GET", "/api/queries?parent=%00", None, "$.parent"),
+        ("GET", "/api/inbox?did=%00", None, "$.did"),
+        ("GET", "/api/inbox/a%00~a~0~1", None, "$.id"),
+        ("POST", "/api/inbox/t-1/submit", WORD, "$.did"),
+        ("POST", "/api/queries", QUERY | {"input": {"record_id": NUL}}, "$.query.input.record_id"),
+        ("POST", "/api/queries", QUERY | {"metadata": {NUL: 1}}, "$.query.metadata"),
+        ("PUT", "/api/responders/z", {"id": "z", "kind": "actor", "did": NUL}, "$.responder.did"),
+    ],
+)
+def test_what_postgresql_cannot_store_is_refused_at_once(api, method, path, body, at):
+    """D3, X6: 400 with the place, on every store alike; nothing of it reaches the core."""
+    found = problem(api.client.request(method, path, json=body))
+    assert (found.status, found.code) == (400, "not_storable")
+    assert found.errors[0].path == at
+    assert api.actor.heard == []
+
+
+def test_what_is_asked_about_may_be_any_text(api):
+    """P7: nobody looks for it, so it is stored as JSON writes it."""
+    asked = QUERY | {"input": {"inline": {"text": NUL}}}
+    assert api.client.post("/api/queries", json=asked).status_code == 202
+
+
 def test_events_come_as_they_happen(api):
     id = api.submit().json()["id"]
     with api.client.stream("GET", f"/api/queries/{id}/events") as response:
@@ -342,6 +382,8 @@ def test_a_failure_of_the_core_is_told_without_its_insides(api, monkeypatch):
         ({"Origin": "http://evil.example"}, "foreign_origin"),
         ({"Origin": "null"}, "foreign_origin"),
         ({"Origin": "http://127.0.0.1:1"}, "foreign_origin"),
+        ({"Sec-Fetch-Site": "cross-site"}, "foreign_origin"),
+        ({"Sec-Fetch-Site": "same-site"}, "foreign_origin"),
     ],
 )
 def test_pages_of_elsewhere_cannot_use_a_box_without_keys(api, headers, code):
@@ -351,6 +393,16 @@ def test_pages_of_elsewhere_cannot_use_a_box_without_keys(api, headers, code):
     assert api.client.post("/api/queries", json=QUERY, headers=keyed).status_code == 202
 
 
-def test_the_box_s_own_page_may_ask(api):
-    response = api.client.post("/api/queries", json=QUERY, headers={"Origin": api.url})
-    assert response.status_code == 202
+def test_an_image_on_a_page_of_elsewhere_keeps_nobody_live(api):
+    """P18: it sends no Origin; the stream would silence a person's notifications."""
+    image = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
+    refused = api.client.get("/api/inbox/events?did=did:ada", headers=image)
+    assert problem(refused).code == "foreign_origin"
+    assert api.actor.heard == []
+
+
+@pytest.mark.parametrize("site", ["same-origin", "none"])
+def test_the_box_s_own_page_may_ask(api, site):
+    """As may whoever types the address."""
+    own = {"Origin": api.url, "Sec-Fetch-Site": site}
+    assert api.client.post("/api/queries", json=QUERY, headers=own).status_code == 202

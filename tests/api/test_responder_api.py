@@ -1,5 +1,7 @@
 """Responders over HTTP (P8)."""
 
+from urllib.parse import quote
+
 import pytest
 
 ADA = {"id": "ada", "kind": "actor", "did": "did:ada"}
@@ -23,6 +25,46 @@ def test_what_would_run_or_leak_on_the_box_is_for_its_file_alone(api, member):
     assert response.status_code == 422
     assert response.json()["errors"][0]["path"] == f"$.{next(iter(member))}"
     assert api.client.get("/api/responders").json() == {"responders": []}
+
+
+def test_a_channel_that_would_send_a_variable_of_the_box_away_is_for_its_file_alone(api):
+    """P8, P18: {env:…} of a channel is filled in where it is told through, whoever wrote it."""
+    channels = ["mailto://ada@mail.example", "json://elsewhere.example/{env:SECRET}"]
+    response = api.client.put("/api/responders/ada", json={**ADA, "channels": channels})
+    (fault,) = response.json()["errors"]
+    assert (response.status_code, fault["path"]) == (422, "$.channels[1]")
+    assert "only the configuration file may have {env:…}" in fault["problem"]
+    assert api.client.get("/api/responders").json() == {"responders": []}
+    assert api.client.put("/api/responders/ada", json={**ADA, "channels": channels[:1]}).is_success
+
+
+def test_how_a_person_is_reached_is_shown_to_operators_alone(api):
+    """P18: a key that names a did sees everybody, and nobody's channels."""
+    secret = "mailto://ada:hunter2@mail.example"
+    api.client.put("/api/responders/ada", json={**ADA, "channels": [secret]})
+    bob = {"X-Covend-Key": "bob", "X-Covend-Did": "did:bob"}
+    for path in ("/api/responders", "/api/responders/ada"):
+        assert secret in api.client.get(path).text
+        assert secret in api.client.get(path, headers={"X-Covend-Key": "root"}).text
+        seen = api.client.get(path, headers=bob)
+        assert "did:ada" in seen.text and "hunter2" not in seen.text
+
+
+@pytest.mark.parametrize("name", ["model:Qwen/Qwen3-8B", "a//b", "50%2F50", "a/b/"])
+def test_a_responder_with_slashes_in_its_name_is_addressed_as_all_are(api, name):
+    """P8: models are named so; what is escaped twice is meant so."""
+    path = f"/api/responders/{quote(name, safe='')}"
+    wanted = {"id": name, "kind": "llm", "model": "m"}
+    assert api.client.put(path, json=wanted).json() == wanted
+    assert api.client.get(path).json() == wanted
+    assert api.client.delete(path).status_code == 204
+    assert api.client.get(path).status_code == 404
+
+
+def test_a_slash_in_a_name_need_not_be_escaped(api):
+    """P8."""
+    wanted = {"id": "model:Qwen/Qwen3-8B", "kind": "llm", "model": "m"}
+    assert api.client.put("/api/responders/model:Qwen/Qwen3-8B", json=wanted).json() == wanted
 
 
 def test_a_responder_that_says_one_thing_twice_is_refused(api):

@@ -6,6 +6,7 @@ from tests.api.served import TASK, Served
 from tests.real.browser import CHROMIUM, Browser
 
 from covend.questions import ActOnTask
+from covend.testing import eventually
 
 pytestmark = [
     pytest.mark.real,
@@ -198,3 +199,128 @@ def test_the_operations_are_listed(server, browser):
         assert "POST /api/queries" in browser.text("#operations")
         browser.open("about:blank")
         assert browser.complaints == []
+
+
+def rows(browser):
+    return browser.look(
+        "[...document.querySelectorAll('#tasks button')].map((b) => b.dataset.task)"
+    )
+
+
+def test_what_ended_while_the_page_was_cut_off_is_gone_from_it(page, browser):
+    """P18: what is open in front of its person stays as it is, half filled in."""
+    for id in ("t-2", "t-3"):
+        page.tell(NewTask(**{**TASK, "id": id}))
+    browser.until("document.querySelectorAll('#tasks button').length === 3")
+    show(browser, "t-2")
+    browser.fill("#fields textarea", "half an ans")
+    state = page.core_dies()
+    state.tasks["t-1", "did:ada"]["state"] = "submitted"
+    page.cut()
+    browser.until("document.querySelector('#live').dataset.state === 'wait'")
+    page.core_starts(state)
+    browser.until("document.querySelectorAll('#tasks button').length === 2", 30)
+    assert rows(browser) == ["t-2", "t-3"]
+    assert browser.look("document.querySelector('#fields textarea').value") == "half an ans"
+    assert browser.look("!document.querySelector('#answer').hidden")
+    browser.complaints.clear()  # the console notes the lost connection
+
+
+def test_a_chosen_task_that_ended_while_the_page_was_cut_off_says_so(page, browser):
+    """P18: nobody goes on answering what is over."""
+    show(browser, "t-1")
+    state = page.core_dies()
+    state.tasks["t-1", "did:ada"]["state"] = "expired"
+    page.cut()
+    browser.until("document.querySelector('#live').dataset.state === 'wait'")
+    page.core_starts(state)
+    browser.until("document.querySelector('#state').textContent === 'expired'", 30)
+    assert browser.look("document.querySelector('#answer').hidden")
+    browser.complaints.clear()  # the console notes the lost connection
+
+
+def test_both_who_share_a_task_are_on_everybody_s_page(page, browser):
+    """P18: each share is answered as its person's."""
+    page.tell(NewTask(**{**TASK, "did": "did:dee"}))
+    browser.until("document.querySelectorAll('#tasks button').length === 2")
+    browser.click("#tasks li:nth-child(2) button")
+    assert browser.look("document.querySelectorAll('#tasks [aria-current=true]').length") == 1
+    browser.fill("#fields textarea", "yes")
+    browser.click("#answer .main")
+    browser.until("!document.querySelector('#outcome').hidden")
+    assert words(page)[-1].did in browser.text("#facts")
+
+
+def test_a_link_opens_its_task(page, browser):
+    """P18: that of a notification, on a new page and on one that is open."""
+    page.tell(NewTask(**{**TASK, "id": "q-1~tier:2~0~1", "question": "And this?"}))
+    browser.open("about:blank")
+    browser.open(f"{page.url}/inbox#q-1~tier:2~0~1")
+    browser.until("document.querySelector('#question').textContent === 'And this?'")
+    browser.look("location.hash = 't-1'")
+    browser.until("document.querySelector('#question').textContent === 'Is it right?'")
+    assert browser.text("#error") == ""
+
+
+def test_a_link_to_what_waits_no_more_says_so(page, browser):
+    """P18: shown as it ended; another's, or one that is purged, is not there."""
+    page.client.post("/api/inbox/t-1/submit", json={"did": "did:ada", "value": "yes"})
+    browser.open("about:blank")
+    browser.open(f"{page.url}/inbox#t-1")
+    browser.until("!document.querySelector('#error').hidden")
+    assert "waits for an answer no more" in browser.text("#error")
+    assert "Submitted" in browser.text("#outcome")
+    browser.look("location.hash = 't-9'")
+    browser.until("document.querySelector('#error').textContent.includes('none for you')")
+    browser.complaints.clear()  # the console notes the 404
+
+
+def test_what_was_accepted_can_be_extended(page, browser):
+    """P18: at most twice, so the page leaves a second time to say."""
+    show(browser, "t-1")
+    for _ in range(2):
+        browser.until("!document.querySelector('#accept button').disabled")
+        browser.click("#accept button")
+        browser.until("document.querySelector('#state').textContent === 'accepted'")
+    browser.until("document.querySelector('#accept button').textContent === 'Extend'")
+    eventually(lambda: len(words(page)) == 2, 10, "two words on it")
+
+
+def test_a_lost_answer_is_not_said_to_be_unsent(page, browser):
+    """P18: nobody knows whether it arrived, and the page says so."""
+    show(browser, "t-1")
+    browser.look("window.fetch = () => Promise.reject(new TypeError('cut'))")
+    browser.fill("#fields textarea", "yes")
+    browser.click("#answer .main")
+    browser.until("!document.querySelector('#error').hidden")
+    assert "not known whether this arrived" in browser.text("#error")
+    assert browser.look("document.querySelector('#fields textarea').value") == "yes"
+
+
+def test_the_fields_of_a_schema_can_be_seen(page, browser, tmp_path):
+    """P18: optional text, a reference, text that may be empty, a field of any type."""
+    schema = {
+        "type": "object",
+        "properties": {
+            "zip": {"anyOf": [{"type": "string"}, {"type": "null"}], "description": "if known"},
+            "grade": {"$ref": "#/$defs/Grade"},
+            "comment": {"type": "string"},
+            "extra": {},
+        },
+        "required": ["grade", "comment"],
+        "$defs": {"Grade": {"enum": ["1", "2"]}},
+    }
+    shape = {"kind": "json", "schema": schema}
+    page.tell(NewTask(**{**TASK, "id": "t-2", "answer_shape": shape}))
+    show(browser, "t-2")
+    kinds = browser.look("[...document.querySelectorAll('#fields > *')].map((f) => f.tagName)")
+    assert kinds == ["FIELDSET", "DIV", "DIV", "DIV"]
+    browser.click("#fields > :nth-child(1) .choice:nth-of-type(2) input")
+    browser.click("#fields > :nth-child(2) input[type=checkbox]")
+    browser.fill("#fields > :nth-child(3) textarea", "10115")
+    browser.screenshot(tmp_path / "fields.png")
+    browser.click("#answer .main")
+    browser.until("document.querySelector('#state').textContent !== 'open' "
+                  "|| !document.querySelector('#error').hidden")  # fmt: skip
+    assert words(page)[-1].value == {"grade": "2", "comment": "", "zip": "10115"}
+    browser.complaints.clear()  # the desk of these tests wants a verdict, and the console notes it

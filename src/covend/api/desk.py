@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
+
+import msgspec
 
 from covend.api.problems import Problem
+from covend.client.models import Fault
 from covend.runtime import (
     ActorDead,
     ActorError,
@@ -25,6 +29,10 @@ PAUSE_SECONDS = 0.1
 """Between two attempts while the core is away; a restarted core answers within a second or two."""
 
 
+FREE = ("value", "inline")
+"""What people answer and what is asked about may be any JSON: nobody ever looks for it."""
+
+
 class Desk:
     """Asks the core's desk. Use it in the loop that serves; no thread is ever held by an ask."""
 
@@ -37,6 +45,7 @@ class Desk:
         So a message must bear being heard twice: give a submission an idempotency key.
         Raises ``Problem``: the desk's refusal, 400 for what cannot be stored, 503 for no answer.
         """
+        _check_storable(message)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
         while True:
@@ -77,6 +86,24 @@ class Desk:
         if answer.error is not None:
             raise answer.error
         return answer.value
+
+
+def _check_storable(message: Message) -> None:
+    """Raise ``Problem`` (400) for U+0000 in what the store may look for: PostgreSQL knows none."""
+    todo: list[tuple[str, Any]] = [("$", msgspec.structs.asdict(message))]
+    while todo:
+        path, value = todo.pop()
+        if isinstance(value, dict):
+            members = cast("dict[str, Any]", value)
+            todo += [(f"{path}.{name}", one) for name, one in members.items() if name not in FREE]
+            todo += [(path, name) for name in members]
+        elif isinstance(value, list | tuple):
+            entries = cast("Sequence[Any]", value)
+            todo += [(f"{path}[{place}]", one) for place, one in enumerate(entries)]
+        elif isinstance(value, str) and "\0" in value:
+            text = f"{path} has the character U+0000 in it, which cannot be stored"
+            fault = Fault(path=path, problem="it has the character U+0000 in it")
+            raise Problem(400, "not_storable", text, [fault])
 
 
 def _give(settled: asyncio.Future[Answer], answer: Answer) -> None:

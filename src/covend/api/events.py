@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import msgspec
 from litestar import Response
@@ -31,11 +32,36 @@ INBOX_SECONDS = 5.0
 ASK_SECONDS = WAIT_SECONDS + 10.0
 RESTING_SECONDS = 1.0
 """Between two looks at an inbox, however much happens in it, and before asking a core again."""
-MAX_TASKS = 500
+RESTING_SHARE = 10.0
+"""And so many times as long as the look took: a page of thousands leaves the core to others."""
+PAGE = 200
+MAX_TASKS = 2000
+"""Of one state in one inbox: the oldest, of which a person can hardly see the end."""
 COMMENT = b":\n\n"
 LAST_KIND = "know"
 WAITING = ("open", "accepted")
+Key: TypeAlias = tuple[str, str | None]
+"""A task and its person: where a delegate was asked as well, two people have one task."""
 NOTHING_YET: dict[str, Any] = {"records": [], "ended": False}
+
+
+class Told(msgspec.Struct, frozen=True):
+    """The event ``told``: every task that waits has been told of; ``more`` if some have not.
+
+    What was told of earlier, in another connection, and not in this one waits no more.
+    """
+
+    tasks: int
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What waits in an inbox, after what sequence a new task comes, and whether there is more."""
+
+    tasks: dict[Key, Task]
+    after: int
+    more: bool
 
 
 def frame(name: str, value: msgspec.Struct, number: int | None = None) -> bytes:
@@ -80,17 +106,28 @@ async def of_query(
 
 
 async def of_inbox(desk: Desk, did: str | None) -> AsyncIterator[bytes]:
-    """Every task that waits for its person, and each again whenever it has changed (P18)."""
-    known: dict[str, Task] = {}
+    """Every task that waits for its person, and each again whenever it has changed (P18).
+
+    Once all that waits was told comes ``told``.
+    """
+    loop = asyncio.get_running_loop()
+    known: dict[Key, Task] = {}
+    begun = False
     while True:
         try:
-            now, after = await _waiting(desk, did)
-            for task in [*now.values(), *await _gone(desk, did, known.keys() - now.keys())]:
-                if known.get(task.id) != task:
+            started = loop.time()
+            now = await _waiting(desk, did)
+            gone = await _gone(desk, known.keys() - now.tasks.keys())
+            took = loop.time() - started
+            for task in [*now.tasks.values(), *gone]:
+                if known.get(_key(task)) != task:
                     yield frame("task", task)
-            known = now
-            await asyncio.sleep(RESTING_SECONDS)
-            news = ListTasks(did=did, state="open", after=after, limit=1, wait=INBOX_SECONDS)
+            known = now.tasks
+            if not begun:
+                yield frame("told", Told(len(known), now.more))
+                begun = True
+            await asyncio.sleep(max(RESTING_SECONDS, RESTING_SHARE * took))
+            news = ListTasks(did=did, state="open", after=now.after, limit=1, wait=INBOX_SECONDS)
             await desk.ask(news, INBOX_SECONDS + ASK_SECONDS)
         except Problem as problem:
             if not await _rest(problem):
@@ -98,27 +135,38 @@ async def of_inbox(desk: Desk, did: str | None) -> AsyncIterator[bytes]:
         yield COMMENT
 
 
-async def _waiting(desk: Desk, did: str | None) -> tuple[dict[str, Task], int]:
-    """The tasks that are open or accepted, and after what sequence a new one comes."""
-    found: dict[str, Task] = {}
-    after = 0
+async def _waiting(desk: Desk, did: str | None) -> Look:
+    """The tasks that are open or accepted, page by page up to ``MAX_TASKS`` of each state."""
+    found: dict[Key, Task] = {}
+    after, more = 0, False
     for state in WAITING:
-        page = await desk.ask(ListTasks(did=did, state=state, limit=MAX_TASKS))
-        after = max([after, *(int(task.get("seq", 0)) for task in page["tasks"])])
-        found.update((task.id, task) for task in tasks_of(page))
-    return found, after
+        come: int | None = 0
+        listed = 0
+        while come is not None and listed < MAX_TASKS:
+            page = await desk.ask(ListTasks(did=did, state=state, limit=PAGE, after=come))
+            tasks = tasks_of(page)
+            found.update((_key(task), task) for task in tasks)
+            after = max([after, *(task.seq for task in tasks)])
+            listed += len(tasks)
+            come = page["next"]
+        more = more or come is not None
+    return Look(found, after, more)
 
 
-async def _gone(desk: Desk, did: str | None, names: set[str]) -> list[Task]:
+async def _gone(desk: Desk, keys: set[Key]) -> list[Task]:
     """What became of tasks that wait no more; nothing is said of those that are purged."""
     found: list[Task] = []
-    for name in names:
+    for name, did in keys:
         try:
             found.append(task_of(await desk.ask(ShowTask(name, did))))
         except Problem as problem:
             if problem.status != 404:
                 raise
     return found
+
+
+def _key(task: Task) -> Key:
+    return (task.id, task.did)
 
 
 async def _rest(problem: Problem) -> bool:

@@ -53,7 +53,10 @@ async def listing(call: Call[ListParams, Nothing]) -> Response[Any]:
 
 
 @operation("GET", "/api/inbox/events", "Tasks as they come and change",
-           params=FollowParams, answers={200: Stream(Task)})  # fmt: skip
+           params=FollowParams, answers={200: Stream(Task)},
+           about="Events `task`; once every task that waits has come, one event `told` says how "
+           "many they are, and whether there are more than it tells of. What an earlier stream "
+           "told of and this one has not by then waits no more.")  # fmt: skip
 async def follow(call: Call[FollowParams, Nothing]) -> Response[Any]:
     """A stream without end: first every task that waits, then each that is new or changes."""
     did = call.speaker(call.params.did)

@@ -11,7 +11,7 @@ import ipaddress
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar, cast
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 from litestar import Request, Response
@@ -30,6 +30,8 @@ KEY_HEADER = "x-covend-key"
 DID_HEADER = "x-covend-did"
 """For whom that key speaks, where it is one person's; as for the key."""
 MAX_KEY = 200
+OWN_SITE = (None, "same-origin", "none")
+"""No page, or one of this very host, or its reader: ``same-site`` is any port of this machine."""
 
 
 class Nothing(Spec, frozen=True):
@@ -52,7 +54,8 @@ class Operation:
     """One method of one path; ``answers`` has every status it may give, but the common ones.
 
     A body that is ``unread`` goes on as plain data, to whoever finds everything wrong with it.
-    ``about`` says what the summary leaves open.
+    ``about`` says what the summary leaves open. With ``slashes`` the last part of the path may have
+    some, plain or encoded.
     """
 
     method: Method
@@ -66,6 +69,7 @@ class Operation:
     returns: Mapping[str, str]
     unread: bool = False
     about: str = ""
+    slashes: bool = False
 
 
 class Call(Generic[P, B]):
@@ -81,6 +85,11 @@ class Call(Generic[P, B]):
         """A part of the path."""
         return str(self.request.path_params[name])
 
+    def rest(self, after: str) -> str:
+        """All of the path that comes after this, slashes and all, as its sender means it."""
+        # The router's own parameter has lost what looks double to it: slashes, and escapes.
+        return unquote(self.request.scope["raw_path"].decode("latin-1").partition(after)[2])
+
     def header(self, name: str) -> str | None:
         """A header's value, or None."""
         return self.request.headers.get(name)
@@ -89,6 +98,11 @@ class Call(Generic[P, B]):
     def who(self) -> str:
         """The name of the API key, empty for whoever is on this machine and needs none."""
         return self.header(KEY_HEADER) or ""
+
+    @property
+    def personal(self) -> bool:
+        """Whether the key is one person's, and not an operator's."""
+        return self.header(DID_HEADER) is not None
 
     def speaker(self, did: str | None) -> str | None:
         """For whom a request speaks that names this did, or none: the key's own, if it has one.
@@ -132,11 +146,12 @@ def operation(
     returns: Mapping[str, str] | None = None,
     unread: bool = False,
     about: str = "",
+    slashes: bool = False,
 ) -> Callable[[Callable[[Call[P, B]], Awaitable[Response[Any]]]], HTTPRouteHandler]:
     """Make a Litestar route of a function from ``Call`` to response."""
     said = Operation(
         method, path, summary, params, body, body_required, headers or {}, answers, returns or {},
-        unread, about,
+        unread, about, slashes,
     )  # fmt: skip
 
     def decorate(function: Callable[[Call[P, B]], Awaitable[Response[Any]]]) -> HTTPRouteHandler:
@@ -145,7 +160,7 @@ def operation(
             given = _params(request, params)
             return await function(Call(request, given, await _body(request, said, body)))
 
-        template = path.replace("}", ":str}")
+        template = path.replace("}", ":path}" if slashes else ":str}")
         # 200 only so that Litestar accepts it: every response brings its own status.
         route = HTTPRouteHandler(
             template, http_method=method, status_code=200, opt={"operation": said}
@@ -208,7 +223,8 @@ def _check_origin(request: Request[Any, Any, Any]) -> None:
     """Whoever needs no key is on this machine; a web page of elsewhere, open there, is not.
 
     ``Host`` must be no name that could be rebound to this address, and the page, where there is
-    one (``Origin``), must be of this very host. Raises ``Problem`` (403).
+    one (``Origin``, or ``Sec-Fetch-Site`` where an image or a link sends no origin), must be of
+    this very host. Raises ``Problem`` (403).
     """
     if request.headers.get(KEY_HEADER):
         return
@@ -219,6 +235,10 @@ def _check_origin(request: Request[Any, Any, Any]) -> None:
     origin = request.headers.get("origin")
     if origin is not None and origin.partition("://")[2] != host:
         text = f"Origin: pages of {origin[:100]!r} need an API key of this box"
+        raise Problem(403, "foreign_origin", text)
+    site = request.headers.get("sec-fetch-site")
+    if site not in OWN_SITE:
+        text = f"Sec-Fetch-Site: {site[:100]!r}: pages of elsewhere need an API key of this box"
         raise Problem(403, "foreign_origin", text)
 
 

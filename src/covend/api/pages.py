@@ -30,7 +30,7 @@ def _file(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
     if request.headers.get("if-none-match") == tag:
         return Response(b"", status_code=304, headers=headers)
     kind = _TYPES[name.rpartition(".")[2]]
-    return Response(content, media_type=f"{kind}; charset=utf-8", headers=headers)
+    return Response(content, media_type=kind, headers=headers)
 
 
 def _page(path: str, name: str) -> HTTPRouteHandler:

@@ -20,16 +20,20 @@ FILE_ONLY = {
     "api_key_env": "a variable of the box would be sent to an endpoint",
 }
 """What only the configuration file may say of a responder, and why."""
+VARIABLE = "{env:"
+"""And in its channels: a variable of the box would be sent to whoever is at the address."""
+PATH = "/api/responders/"
 
 
 @operation("GET", "/api/responders", "Who can be asked", answers={200: Responders})
 async def listing(call: Call[Nothing, Nothing]) -> Response[Any]:
     """Every responder, with trust and delays as learned."""
-    return reply(shaped(await call.desk.ask(ListResponders()), Responders))
+    return reply(Responders(responders=await _known(call)))
 
 
-@operation("GET", "/api/responders/{id}", "One responder",
-           answers={200: Responder, 404: ProblemDetails})  # fmt: skip
+@operation("GET", PATH + "{id}", "One responder", slashes=True,
+           answers={200: Responder, 404: ProblemDetails},
+           about="Its channels are left out for a key that names a did.")  # fmt: skip
 async def show(call: Call[Nothing, Nothing]) -> Response[Any]:
     """One responder."""
     return reply(await _find(call))
@@ -37,8 +41,9 @@ async def show(call: Call[Nothing, Nothing]) -> Response[Any]:
 
 @operation(
     "PUT",
-    "/api/responders/{id}",
+    PATH + "{id}",
     "Register or change a responder",
+    slashes=True,
     body=Responder,
     answers={200: Responder, 409: ProblemDetails, 422: ProblemDetails},
     about="It goes before one of the same id in the configuration file, which only the file can "
@@ -47,11 +52,17 @@ async def show(call: Call[Nothing, Nothing]) -> Response[Any]:
 async def put(call: Call[Nothing, Responder]) -> Response[Any]:
     """Register a responder, or change what is registered under its id (P8)."""
     call.operators()
-    name, wanted = call.part("id"), call.body
+    name, wanted = call.rest(PATH), call.body
     faults = [
         Fault(path=f"$.{member}", problem=f"only the configuration file may set it: {why}")
         for member, why in FILE_ONLY.items()
         if getattr(wanted, member)
+    ]
+    text = f"only the configuration file may have {VARIABLE}…}}: it would be sent to this address"
+    faults += [
+        Fault(path=f"$.channels[{place}]", problem=text)
+        for place, channel in enumerate(wanted.channels)
+        if VARIABLE in channel
     ]
     if wanted.id != name:
         faults.append(Fault(path="$.id", problem=f"it must be {name!r}, as in the path"))
@@ -63,8 +74,9 @@ async def put(call: Call[Nothing, Responder]) -> Response[Any]:
 
 @operation(
     "DELETE",
-    "/api/responders/{id}",
+    PATH + "{id}",
     "Retire a responder",
+    slashes=True,
     answers={204: None, 404: ProblemDetails, 409: ProblemDetails},
     about="One that was registered is asked no more; where it was registered over one of the "
     "configuration file, that is in force again. One of the file is refused with 409, which names "
@@ -73,17 +85,24 @@ async def put(call: Call[Nothing, Responder]) -> Response[Any]:
 async def remove(call: Call[Nothing, Nothing]) -> Response[Any]:
     """Ask it no more; runs that asked it already go on."""
     call.operators()
-    await call.desk.ask(RemoveResponder(call.part("id")))
+    await call.desk.ask(RemoveResponder(call.rest(PATH)))
     return Response(None, status_code=204)
 
 
 async def _find(call: Call[Any, Any]) -> Responder:
-    name = call.part("id")
-    known = shaped(await call.desk.ask(ListResponders()), Responders).responders
-    found = next((responder for responder in known if responder.id == name), None)
+    name = call.rest(PATH)
+    found = next((one for one in await _known(call) if one.id == name), None)
     if found is None:
         raise Problem(404, "no_such_responder", f"{name[:100]!r} is no responder of this box")
     return found
+
+
+async def _known(call: Call[Any, Any]) -> tuple[Responder, ...]:
+    """Every responder as this key may see it: how people are reached is the operators' (P18)."""
+    known = shaped(await call.desk.ask(ListResponders()), Responders).responders
+    if not call.personal:
+        return known
+    return tuple(msgspec.structs.replace(one, channels=()) for one in known)
 
 
 ROUTES: tuple[HTTPRouteHandler, ...] = (listing, show, put, remove)

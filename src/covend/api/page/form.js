@@ -39,7 +39,29 @@ function field(name, control, read, { required = false, hint = "" } = {}) {
 
 function textField(name, options) {
   const control = element("textarea", { rows: options.rows ?? 2 });
-  return field(name, control, () => (control.value === "" ? undefined : control.value), options);
+  const made = field(name, control, () => {
+    if (control.value !== "") return control.value;
+    return empty?.checked ? "" : options.empty;
+  }, options);
+  // Who leaves out a text that is needed has mostly forgotten it: that it is empty has to be said.
+  const empty = options.mayBeEmpty ? tick(made.box, "empty on purpose") : null;
+  return made;
+}
+
+/** A box to tick under a field. */
+function tick(below, text) {
+  const id = `tick-${(serial += 1)}`;
+  const box = element("input", { type: "checkbox", id });
+  below.append(element("div", { class: "choice" }, box, element("label", { for: id }, text)));
+  return box;
+}
+
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+const TOO_LONG = `beyond ±${Number.MAX_SAFE_INTEGER} a browser rounds whole numbers: send this one with the command line or the API`;
+
+/** Whether a whole number, as it is written, is more than a browser's numbers can hold exactly. */
+function rounded(value, written) {
+  return Number.isInteger(value) && !Number.isSafeInteger(value) && !/[.e]/i.test(written);
 }
 
 function numberField(name, whole, options) {
@@ -47,38 +69,48 @@ function numberField(name, whole, options) {
   const right = whole ? "a whole number" : "a number";
   return field(name, control, () => {
     const given = control.value.trim();
-    if (given === "") return undefined;
-    const value = Number(given);
-    if (!Number.isFinite(value) || (whole && !Number.isSafeInteger(value))) {
+    if (given === "") return options.empty;
+    const value = NUMBER.test(given) ? Number(given) : NaN;
+    if (rounded(value, whole ? "" : given)) throw new FieldProblem(control, `${name}: ${TOO_LONG}`);
+    if (!Number.isFinite(value) || (whole && !Number.isInteger(value))) {
       throw new FieldProblem(control, `${name}: ${right} is right`);
     }
     return value;
   }, { ...options, hint: options.hint || right });
 }
 
-function jsonField(name, options) {
-  const control = element("textarea", { rows: 5, class: "json", spellcheck: "false" });
-  return field(name, control, () => {
-    if (control.value.trim() === "") return undefined;
-    try {
-      return JSON.parse(control.value);
-    } catch (error) {
-      throw new FieldProblem(control, `${name}: this is not JSON: ${error.message}`);
-    }
-  }, { ...options, hint: options.hint || "JSON; text in double quotes" });
+/** The value of JSON that a person typed; throws FieldProblem for what would not arrive as typed. */
+function parsed(name, control) {
+  const check = (_, value, context) => {
+    if (typeof value !== "number") return value;
+    if (rounded(value, context?.source ?? "")) throw new RangeError(TOO_LONG);
+    if (!Number.isFinite(value)) throw new RangeError("there is a number beyond all bounds in it");
+    return value;
+  };
+  try {
+    return JSON.parse(control.value, check);
+  } catch (error) {
+    const what = error instanceof RangeError ? "" : "this is not JSON: ";
+    throw new FieldProblem(control, `${name}: ${what}${error.message}`);
+  }
 }
 
-/** Text in a line, or JSON where it looks like JSON: for fields without a type. */
+function jsonField(name, options) {
+  const control = element("textarea", { rows: 5, class: "json", spellcheck: "false" });
+  return field(name, control,
+    () => (control.value.trim() === "" ? options.empty : parsed(name, control)),
+    { ...options, hint: options.hint || "JSON; text in double quotes" });
+}
+
+/** Text as it is typed, or JSON where the person says so: for fields that may be of any type. */
 function anyField(name, options) {
   const control = element("textarea", { rows: 1 });
-  return field(name, control, () => {
-    if (control.value === "") return undefined;
-    try {
-      return JSON.parse(control.value);
-    } catch {
-      return control.value;
-    }
-  }, { ...options, hint: options.hint || "text, or JSON" });
+  const made = field(name, control, () => {
+    if (control.value === "") return options.empty;
+    return json.checked ? parsed(name, control) : control.value;
+  }, options);
+  const json = tick(made.box, "this is no text, but JSON: a number, true or false, a list …");
+  return made;
 }
 
 function choiceField(name, choices, options, label = readable) {
@@ -92,23 +124,77 @@ function choiceField(name, choices, options, label = readable) {
     ...rows, options.hint ? element("p", { class: "hint" }, options.hint) : null);
   const read = () => {
     const checked = box.querySelector("input:checked");
-    return checked === null ? undefined : choices[Number(checked.value)];
+    return checked === null ? options.empty : choices[Number(checked.value)];
   };
   return { name, box, control: box.querySelector("input") ?? box, required: options.required, read };
 }
 
+// ── from a JSON Schema ────────────────────────────────────────────────────────────────────────
+
+const MAX_STEPS = 100;  // references and alternatives in one member: a schema may go in circles
+
+/** What a local reference is to, "#/$defs/Grade" or so; undefined where that is nothing. */
+function referred(reference, root) {
+  if (typeof reference !== "string" || !/^#(\/|$)/.test(reference)) return undefined;
+  const names = reference.split("/").slice(1).map(
+    (part) => decodeURIComponent(part).replaceAll("~1", "/").replaceAll("~0", "~"));
+  return names.reduce((at, name) => (isObject(at) && Object.hasOwn(at, name) ? at[name] : undefined), root);
+}
+
+function isObject(value) {
+  return typeof value === "object" && value !== null;
+}
+
+/**
+ * The simple schemas of which one must hold: references followed, anyOf, oneOf and lists of types
+ * taken apart. One that cannot be understood is OPAQUE: it takes JSON, for the box to judge.
+ */
+function alternatives(schema, root, steps = { left: MAX_STEPS }) {
+  if (schema === undefined || schema === true) return [{}];
+  if (!isObject(schema) || (steps.left -= 1) < 0) return [OPAQUE];
+  if (schema.$ref !== undefined) return alternatives(referred(schema.$ref, root) ?? OPAQUE, root, steps);
+  const several = schema.anyOf ?? schema.oneOf ?? (schema.allOf?.length === 1 ? schema.allOf : null);
+  if (several) return several.flatMap((one) => alternatives(one, root, steps));
+  if (Array.isArray(schema.type)) return schema.type.map((type) => ({ ...schema, type }));
+  return [schema];
+}
+
+const OPAQUE = { type: "object" };
+
+function choicesOf(schema) {
+  if (Array.isArray(schema.enum)) return schema.enum;
+  return Object.hasOwn(schema, "const") ? [schema.const] : null;
+}
+
 /** The field of one member, by its JSON Schema. */
-function member(name, schema, required) {
-  const options = { required, hint: schema?.description ?? "" };
-  if (Array.isArray(schema?.enum)) return choiceField(name, schema.enum, options);
-  switch (schema?.type) {
-    case "string": return textField(name, options);
-    case "number": return numberField(name, false, options);
-    case "integer": return numberField(name, true, options);
-    case "boolean": return choiceField(name, [true, false], options, (yes) => (yes ? "yes" : "no"));
-    case undefined: return anyField(name, options);
-    default: return jsonField(name, options);
+function member(name, schema, required, root) {
+  const all = alternatives(schema, root);
+  const some = all.filter((one) => one.type !== "null");
+  const nullable = some.length < all.length;
+  const hint = schema?.description ?? some[0]?.description ?? "";
+  // Where it is needed and may be null, whoever fills in nothing says null.
+  const options = { required: required && !nullable, hint, empty: required && nullable ? null : undefined };
+  const choices = some.map(choicesOf);
+  if (choices.length > 0 && !choices.includes(null)) return choiceField(name, choices.flat(), options);
+  const types = new Set(some.map((one) => one.type));
+  if (types.size === 1) {
+    switch (some[0].type) {
+      case "string": {
+        const mayBeEmpty = options.required && some.some((one) => !(one.minLength > 0));
+        return textField(name, { ...options, mayBeEmpty });
+      }
+      case "number": return numberField(name, false, options);
+      case "integer": return numberField(name, true, options);
+      case "boolean": return choiceField(name, [true, false], options, (yes) => (yes ? "yes" : "no"));
+      case undefined: return anyField(name, options);
+      default: return jsonField(name, options);
+    }
   }
+  if (types.has("string") || types.has(undefined)) return anyField(name, options);
+  if ([...types].every((type) => type === "number" || type === "integer") && types.size > 0) {
+    return numberField(name, false, options);
+  }
+  return jsonField(name, options);
 }
 
 /** The fields of a shape, and how its value is put together from them. */
@@ -121,14 +207,19 @@ function plan(shape) {
     const only = textField("Your answer", { required: true, rows: 6 });
     return { fields: [only], value: () => only.read() };
   }
-  const properties = shape.schema?.properties ?? {};
-  const needed = new Set([...(shape.required_fields ?? []), ...(shape.schema?.required ?? [])]);
+  const root = shape.schema ?? undefined;
+  const all = alternatives(root, root);
+  const whole = all.length === 1 ? all[0] : {};
+  const properties = whole.properties ?? {};
+  const needed = new Set([...(shape.required_fields ?? []), ...(whole.required ?? [])]);
   const names = [...new Set([...needed, ...Object.keys(properties)])];
   if (names.length === 0) {
-    const only = jsonField("Your answer", { required: true });
+    const only = root === undefined
+      ? jsonField("Your answer", { required: true }) : member("Your answer", root, true, root);
     return { fields: [only], value: () => only.read() };
   }
-  const fields = names.map((name) => member(name, properties[name], needed.has(name)));
+  const of = (name) => (Object.hasOwn(properties, name) ? properties[name] : undefined);
+  const fields = names.map((name) => member(name, of(name), needed.has(name), root));
   const value = () => Object.fromEntries(
     fields.map((one) => [one.name, one.read()]).filter(([, given]) => given !== undefined));
   return { fields, value };

@@ -3,8 +3,9 @@
 import { FieldProblem, answerForm, element, readable } from "./form.js";
 
 const $ = (id) => document.getElementById(id);
-const tasks = new Map();
-let chosen = null;     // the id of the task that is shown
+const tasks = new Map();  // by keyOf: two people may share a task, which each has in a state of theirs
+let chosen = null;     // the key of the task that is shown
+let linked = null;     // the id of the task that the address names, until it has come
 let form = null;       // its answer's form
 let following = null;  // aborts the stream of the person before
 const RETRY = [1000, 2000, 5000];
@@ -35,24 +36,34 @@ async function fault(response) {
   return new BoxError(response.status, text, body.errors ?? []);
 }
 
-async function post(path, body) {
+const UNKNOWN = "no answer came, so it is not known whether this arrived. Once the connection is back "
+  + "the task shows it if it did; the same answer sent again counts once.";
+
+/** What the box answers; `silence` is what to say where nothing comes back. */
+async function ask(path, options, silence) {
   let response;
   try {
-    response = await fetch(path, {
-      method: "POST",
-      headers: headers({ "Content-Type": "application/json" }),
-      body: JSON.stringify(body),
-    });
+    response = await fetch(path, options);
+    if (response.ok) return await response.json();
   } catch {
-    throw new BoxError(0, "the box cannot be reached; nothing was sent");
+    throw new BoxError(0, silence);
   }
-  if (!response.ok) throw await fault(response);
-  return response.json();
+  throw await fault(response);
+}
+
+function post(path, body) {
+  const sent = { method: "POST", headers: headers({ "Content-Type": "application/json" }) };
+  return ask(path, { ...sent, body: JSON.stringify(body) }, UNKNOWN);
+}
+
+/** A task as the box has it now. */
+function look(id) {
+  return ask(`/api/inbox/${encodeURIComponent(id)}`, { headers: headers() }, "the box cannot be reached");
 }
 
 // ── the stream ────────────────────────────────────────────────────────────────────────────────
 
-// EventSource cannot send an API key, so the stream is read by hand.
+// EventSource cannot send an API key, so the stream is read by hand: pairs of a name and its data.
 async function* events(path, signal) {
   const response = await fetch(path, { headers: headers(), signal });
   if (!response.ok) throw await fault(response);
@@ -65,8 +76,11 @@ async function* events(path, signal) {
     const blocks = (rest + value).split("\n\n");
     rest = blocks.pop();
     for (const block of blocks) {
-      const data = block.split("\n").filter((line) => line.startsWith("data: "));
-      if (data.length > 0) yield JSON.parse(data.map((line) => line.slice(6)).join("\n"));
+      const lines = block.split("\n");
+      const of = (name) => lines.filter((line) => line.startsWith(`${name}: `))
+        .map((line) => line.slice(name.length + 2));
+      const data = of("data");
+      if (data.length > 0) yield [of("event")[0], JSON.parse(data.join("\n"))];
     }
   }
 }
@@ -78,10 +92,18 @@ async function follow(did) {
   drawList();
   const path = `/api/inbox/events${did ? `?did=${encodeURIComponent(did)}` : ""}`;
   for (let failures = 0; !mine.signal.aborted; failures += 1) {
+    const told = new Set();
     try {
-      for await (const task of events(path, mine.signal)) {
+      for await (const [name, data] of events(path, mine.signal)) {
         failures = 0;
-        take(task);
+        if (name === "task") {
+          take(data);
+          told.add(keyOf(data));
+        } else if (name === "told") {
+          $("more").hidden = !data.more;
+          await forget(told);
+          await missed(did);
+        }
       }
     } catch (error) {
       if (mine.signal.aborted) return;
@@ -103,11 +125,72 @@ async function follow(did) {
   }
 }
 
+function keyOf(task) {
+  return JSON.stringify([task.id, task.did ?? null]);
+}
+
 function take(task) {
-  const before = tasks.get(task.id);
-  tasks.set(task.id, task);
+  const key = keyOf(task);
+  const before = tasks.get(key);
+  tasks.set(key, task);
+  if (task.id === linked && waits(task)) {
+    linked = null;
+    open(key);
+    return;
+  }
   drawList();
-  if (task.id === chosen && before?.state !== task.state) drawState(task);
+  if (key === chosen && (before?.state !== task.state || before?.due !== task.due)) drawState(task);
+}
+
+/** Forget what is not among what was told: it ended while the page was cut off. */
+async function forget(told) {
+  const shown = tasks.get(chosen);
+  for (const key of [...tasks.keys()]) if (!told.has(key) && key !== chosen) tasks.delete(key);
+  if (shown && waits(shown) && !told.has(chosen)) take({ ...shown, state: await endOf(shown.id) });
+  drawList();
+}
+
+/** What became of a task that waits no more. */
+async function endOf(id) {
+  try {
+    const task = await look(id);
+    if (!waits(task)) return task.state;
+  } catch (error) {
+    if (error.status === 0) throw error;  // it is looked at again after the next connection
+  }
+  return "withdrawn";
+}
+
+/** Say what is with the task that the address names, where it is not among those that wait. */
+async function missed(did) {
+  if (linked === null) return;
+  const id = linked;
+  linked = null;
+  try {
+    const task = await look(id);
+    if (waits(task) && did && task.did !== did) {
+      say(`The question of this link is asked of ${task.did}.`);
+      return;
+    }
+    tasks.set(keyOf(task), task);
+    open(keyOf(task));
+    if (!waits(task)) say("The question of this link waits for an answer no more.");
+  } catch (error) {
+    say(error.status === 404
+      ? "The question of this link waits no more, or is another person's: the box has none for you here."
+      : error.message);
+  }
+}
+
+/** Look for the task that the address names: in what has come, or in what comes. */
+function followLink() {
+  try {
+    linked = decodeURIComponent(location.hash.slice(1)) || null;
+  } catch {
+    linked = null;  // no address of ours
+  }
+  const found = [...tasks.values()].find((task) => task.id === linked && waits(task));
+  if (found) take(found);
 }
 
 // ── drawing ───────────────────────────────────────────────────────────────────────────────────
@@ -143,29 +226,30 @@ function dueText(task) {
 function drawList() {
   const waiting = [...tasks.values()].filter(waits).sort(
     (one, other) => (one.due ?? Infinity) - (other.due ?? Infinity) || one.opened - other.opened);
-  const focused = document.activeElement?.dataset?.task;
+  const focused = document.activeElement?.dataset?.key;
   $("tasks").replaceChildren(...waiting.map(row));
   $("empty").hidden = waiting.length > 0;
   document.title = waiting.length > 0 ? `(${waiting.length}) Inbox · covend` : "Inbox · covend";
   const people = [...new Set(waiting.map((task) => task.did).filter(Boolean))].sort();
   $("people").replaceChildren(...people.map((did) => element("option", { value: did })));
-  if (focused) document.querySelector(`[data-task="${CSS.escape(focused)}"]`)?.focus();
+  if (focused) document.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
 }
 
 function row(task) {
+  const key = keyOf(task);
   const button = element("button",
-    { type: "button", "data-task": task.id, "aria-current": String(task.id === chosen) },
+    { type: "button", "data-task": task.id, "data-key": key, "aria-current": String(key === chosen) },
     element("span", { class: "ask" }, task.question || "(no question)"),
     element("span", { class: "about" },
       [task.did, task.state === "accepted" ? "accepted" : "", dueText(task)]
         .filter(Boolean).join(" · ")));
-  button.addEventListener("click", () => open(task.id));
+  button.addEventListener("click", () => open(key));
   return element("li", {}, button);
 }
 
-function open(id) {
-  const task = tasks.get(id);
-  chosen = id;
+function open(key) {
+  const task = tasks.get(key);
+  chosen = key;
   say("");
   $("task").hidden = false;
   $("question").textContent = task.question || "(no question)";
@@ -199,13 +283,15 @@ function drawState(task) {
   const over = !waits(task);
   $("answer").hidden = over;
   $("others").hidden = over;
-  $("accept").hidden = task.state === "accepted";
+  const accepted = task.state === "accepted";
+  $("accept").querySelector("h3").textContent = accepted ? "Ask for more time" : "Take it on";
+  $("accept").querySelector("button").textContent = accepted ? "Extend" : "Accept";
   $("outcome").hidden = !over && task.state !== "accepted";
   $("outcome").textContent = OUTCOMES[task.state] ?? "";
 }
 
 const OUTCOMES = {
-  accepted: "You have taken this on.",
+  accepted: "Taken on; the time for it can be extended twice in all.",
   submitted: "Submitted. Thank you.",
   declined: "Declined.",
   expired: "Nobody answered in time; this is over.",
@@ -242,13 +328,13 @@ function explain(error) {
 }
 
 async function act(name, body) {
-  const id = chosen;
+  const key = chosen;
+  const task = tasks.get(key);
   const buttons = [...document.querySelectorAll("#task button")];
   for (const button of buttons) button.disabled = true;
   try {
-    const word = { did: $("did").value.trim() || tasks.get(id).did, ...body };
-    take(await post(`/api/inbox/${encodeURIComponent(id)}/${name}`, word));
-    if (id === chosen) drawState(tasks.get(id));
+    const word = { did: task.did ?? $("did").value.trim(), ...body };
+    take(await post(`/api/inbox/${encodeURIComponent(task.id)}/${name}`, word));
   } catch (error) {
     explain(error);
   } finally {
@@ -310,4 +396,9 @@ $("key").addEventListener("submit", (event) => {
 
 $("did").value = new URLSearchParams(location.search).get("did") ?? "";
 setInterval(drawList, 30000);  // distances in time grow
+addEventListener("hashchange", () => {
+  followLink();
+  missed($("did").value.trim());
+});
+followLink();
 follow($("did").value.trim());

