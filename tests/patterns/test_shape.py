@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from covend.patterns.shape import problems, schema_problem
+from covend.patterns.shape import nested_deeper, problems, schema_problem
 from covend.patterns.spec import AnswerShape
 
 PRICE = {
@@ -77,6 +77,7 @@ def test_a_named_schema_comes_from_the_mapping() -> None:
         ({"pattern": "("}, "("),
         ({"pattern": "(?=a)b"}, "(?=a)b"),  # looking ahead takes more than linear time
         ([], "must be an object, not a list"),
+        (True, "must be an object, not a boolean"),
     ],
 )
 def test_a_schema_that_is_wrong_or_leads_elsewhere_is_refused(schema: Any, told: str) -> None:
@@ -93,6 +94,61 @@ def test_a_reference_within_a_schema_is_followed() -> None:
     assert schema_problem(schema) is None
     found = problems(AnswerShape(kind="json", schema=schema), {"a": "x"})
     assert found == ['$.a: "x" is not of type "integer"']
+
+
+def doubling(levels: int, kind: str = "allOf", to: str = "#/$defs/a{}", **named: str) -> Any:
+    """Definitions of which each refers twice to the next; ``named`` is how each is called."""
+    defs: dict[str, Any] = {
+        f"a{level}": {kind: [{"$ref": to.format(level + 1)}] * 2} for level in range(levels)
+    }
+    defs[f"a{levels}"] = {"type": "integer"}
+    for level in range(levels + 1):
+        defs[f"a{level}"] |= {keyword: name.format(level) for keyword, name in named.items()}
+    return {"$id": "http://x.example/y/", "$defs": defs, "$ref": to.format(0)}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        doubling(26),
+        doubling(26, "anyOf"),
+        doubling(26, to="http://x.example/y/#/$defs/a{}"),
+        doubling(26, to="#b{}", **{"$anchor": "b{}"}),
+        doubling(26, to="c{}", **{"$id": "c{}"}),
+        {"$defs": {"all": {"allOf": [doubling(26)]}}, "$ref": "#/$defs/all/allOf/0/$defs/a0"},
+    ],
+)
+def test_a_schema_that_takes_for_ever_is_refused(schema: Any) -> None:
+    """P7: two kilobytes whose references double at each step."""
+    assert "references come to more than 10000" in str(schema_problem(schema))
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        doubling(10),
+        {"properties": {"left": {"$ref": "#"}, "right": {"$ref": "#"}}},
+        {"$defs": {"a b/c": {"type": "integer"}}, "$ref": "#/$defs/a%20b~1c"},
+    ],
+)
+def test_a_schema_may_refer_to_its_parts_and_to_itself(schema: Any) -> None:
+    """P7."""
+    assert schema_problem(schema) is None
+
+
+def test_a_chain_of_references_has_an_end() -> None:
+    """P7: it is refused before it fills anybody's stack."""
+    defs = {f"a{level}": {"$ref": f"#/$defs/a{level + 1}"} for level in range(5000)}
+    schema = {"$defs": {**defs, "a5000": {}}, "$ref": "#/$defs/a0"}
+    assert "through too many others" in str(schema_problem(schema))
+
+
+def test_levels_are_counted_by_the_lists_and_objects_in_one_another() -> None:
+    """P7, P11."""
+    assert not nested_deeper("x", 0)
+    assert nested_deeper([], 0)
+    assert not nested_deeper({"a": [1, {"b": ()}]}, 4)
+    assert nested_deeper({"a": [1, {"b": ()}]}, 3)
 
 
 def test_a_pattern_takes_linear_time() -> None:

@@ -10,12 +10,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.patterns.judging import llm, person, run
+from tests.patterns.judging import NOON, asked, llm, person, run
 
+from covend.patterns import step
+from covend.patterns.admit import admit
 from covend.patterns.asking import messages
 from covend.patterns.responder import Cost, Responder
+from covend.patterns.shape import MAX_NESTED
 from covend.patterns.spec import Dial
-from covend.patterns.understanding import Raw, understood
+from covend.patterns.state import K
+from covend.patterns.step import Entry, start
+from covend.patterns.understanding import Raw, the_json, understood
 from covend.phylactery.canonical import canonical, parse
 
 JSON = {"kind": "json"}
@@ -43,6 +48,18 @@ def understand(
     body = understood(k.plan, call, raw)
     assert canonical(parse(canonical(body).decode())) == canonical(body)
     return body
+
+
+def started(shape: dict[str, Any], responder: Responder) -> tuple[K, Any]:
+    """A run that has just called its one responder."""
+    body = admit(
+        asked(answer_shape=shape, relevance={"threshold": 0}),
+        [responder],
+        thread="q-1",
+        now=NOON,
+        seed=7,
+    )
+    return start("q-1", body, NOON)
 
 
 def said(shape: dict[str, Any], text: str) -> dict[str, Any]:
@@ -190,6 +207,9 @@ def logprobs(*values: Any) -> dict[str, Any]:
         (logprobs(0.5), 1.0),
         (logprobs(), None),
         (logprobs("x"), None),
+        (logprobs(-1e308, -1e308), None),
+        (logprobs(-(10**400)), None),
+        (logprobs(math.nan), None),
         ({"content": None}, None),
         (None, None),
         ([], None),
@@ -351,20 +371,131 @@ def test_a_person_submits_an_answer_with_what_is_beside_it() -> None:
     assert wrong["problem"] == "$.m: is required"
 
 
+def nested(depth: int, value: Any = 1) -> Any:
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({"a": 1, "_rationale": "\ud83d"}, "$.rationale: not Unicode text"),
+        ({"a": 1, "_obligations": [{"id": "\ud83d"}]}, "not Unicode text"),
+        ({"a": 1, "_obligations": [{"id": "o", "n": math.nan}]}, "not a JSON number"),
+        ({"a": 1, "_obligations": [{"id": "o", "n": 2**60}]}, "beyond ±(2^53-1)"),
+        ({"a": 1, "_obligations": [{"id": "o", "n": nested(200)}]}, "nested deeper than 100"),
+        ({"a": 1, "_obligations": [{"id": "o", "n": nested(70)}]}, "nested deeper than 64"),
+        ({"a": 1, "_obligations": nested(2000)}, "too deep to be shown has no id"),
+        (nested(MAX_NESTED + 1), "nested deeper than 64 levels"),
+        (nested(101), "nested deeper than 64 levels"),
+    ],
+)
+def test_what_no_record_can_hold_is_an_invalid_answer(body: Any, told: str) -> None:
+    """P11: said beside the answer as well as in it; it is paid for."""
+    found = understand(JSON, Raw(body=body), TOOL)
+    assert (found["status"], found["cost"]) == ("invalid", 0.5)
+    assert told in found["problem"]
+
+
+def test_an_answer_may_be_nested_as_deep_as_is_allowed() -> None:
+    """P11: 64 levels; the records that follow put a few more around it (P19)."""
+    assert understand(JSON, Raw(body=nested(MAX_NESTED)), TOOL)["status"] == "ok"
+
+
+def test_a_reply_that_cannot_be_read_at_all_costs_what_was_reserved() -> None:
+    """P13: what a program printed in place of text has more digits than are ever written."""
+    found = understand(TEXT, Raw(body=10**5000), TOOL)
+    assert (found["status"], found["cost"]) == ("invalid", 0.25)
+    assert "cannot be recorded" in found["problem"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "status"),
+    [
+        (Raw(failure="said \ud83d"), "error"),
+        (Raw(status=500, body={"error": "\ud83d"}), "error"),
+        (Raw(status=500, body="\ud83d"), "error"),
+        (Raw(status=500, body=nested(2000)), "error"),
+        (Raw(status=200, body={"error": "\ud83d"}), "invalid"),
+        (Raw(status=200, body=reply("no \ud83d")), "invalid"),
+    ],
+)
+def test_half_a_surrogate_pair_is_told_as_its_escape(raw: Raw, status: str) -> None:
+    """P4, P19: an error stays an error, whatever its text."""
+    for shape in (JSON, CHOICE):
+        found = understand(shape, raw)
+        assert found["status"] == status
+        assert "too deep" in found["problem"] or "\\ud83d" in found["problem"]
+
+
+@pytest.mark.parametrize("count", [math.inf, math.nan, 1e308, 10**400, 1e13])
+def test_a_count_of_tokens_that_is_none_is_not_taken(count: float) -> None:
+    """P13: it costs what was reserved, as if there were no count."""
+    usage = {"prompt_tokens": count, "completion_tokens": 1}
+    body = understand(TEXT, Raw(status=200, body={**reply("x"), "usage": usage}), PRICED)
+    assert (body["status"], body["cost"]) == ("ok", 0.25)
+
+
+def test_a_price_without_measure_is_what_was_reserved() -> None:
+    """P13."""
+    usage = {"prompt_tokens": 10**12, "completion_tokens": 10**12}
+    for price in (1.0, 1e308):
+        dear = llm("a", cost=Cost(per_1k_output=price))
+        assert understand(TEXT, Raw(body={**reply("x"), "usage": usage}), dear)["cost"] == 0.25
+
+
+@pytest.mark.parametrize("newlines", [10, 100_000])
+def test_a_fence_that_does_not_end_is_read_in_linear_time(newlines: int) -> None:
+    """P11: a pattern that goes back took minutes for a thousand lines."""
+    text = "```" + "\n" * newlines
+    assert said(JSON, text + "x")["status"] == "invalid"
+    assert the_json(f"{text}[1]{chr(10) * newlines}```") == [1]
+
+
+ODD = st.sampled_from([math.inf, -1e308, 1e308, 10**400, -(10**400), 2**60, "\ud83d", nested(80)])
+WORDS = st.text(st.characters(exclude_categories=()), max_size=5)  # with halves of pairs
 ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    st.none() | st.booleans() | st.integers() | st.floats() | WORDS | ODD,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(WORDS, inner, max_size=3)
+        | st.fixed_dictionaries({"_rationale": inner, "_confidence": inner})
+        | st.fixed_dictionaries(
+            {"_obligations": st.lists(st.fixed_dictionaries({"id": WORDS, "x": inner}))}
+        )
+    ),
     max_leaves=10,
+)
+COMPLETIONS = st.builds(
+    lambda text, probabilities, usage: {**reply(text, logprobs=logprobs(*probabilities)), **usage},
+    WORDS | ANYTHING.map(json.dumps),
+    st.lists(st.floats() | ODD, max_size=2),
+    st.fixed_dictionaries(
+        {"usage": st.fixed_dictionaries({"prompt_tokens": ANYTHING, "completion_tokens": ANYTHING})}
+    ),
 )
 
 
-@given(ANYTHING, st.sampled_from([JSON, TEXT, CHOICE]), st.sampled_from([llm("a"), TOOL]))
+@given(
+    st.sampled_from([None, 200, 500]),
+    ANYTHING | COMPLETIONS,
+    st.none() | WORDS,
+    st.sampled_from([JSON, TEXT, CHOICE]),
+    st.sampled_from([PRICED, TOOL, person("a")]),
+)
 def test_nothing_that_a_responder_sends_raises(
-    body: Any, shape: dict[str, Any], responder: Responder
+    status: int | None, body: Any, words: str | None, shape: dict[str, Any], responder: Responder
 ) -> None:
-    """P11: whatever comes is ok or invalid, and fits into a record."""
-    found = understand(shape, Raw(status=200, body=body), responder)
-    assert found["status"] in ("ok", "invalid")
+    """P11, P20: whatever comes fits into a record, and the run takes it."""
+    raw = Raw(status=status, body=body, failure=words if status is None else None, rationale=words)
+    k, drafts = started(shape, responder)
+    found = understood(k.plan, drafts[0].body, raw)
+    assert found["status"] in ("ok", "invalid", "error")
+    stored: Any = parse(canonical(found).decode())
+    _, after = step.take(k, Entry("do", stored, k.now + 1))
+    for draft in after:
+        canonical(draft.body)
 
 
 @given(ANYTHING.map(json.dumps) | st.text(), st.text(max_size=20))

@@ -6,16 +6,19 @@ matched in linear time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NoReturn, cast
 
 import jsonschema_rs
 
+from covend.patterns.expansion import expansion_problem
 from covend.patterns.spec import AnswerShape
 from covend.phylactery.canonical import canonical, parse
 
 MAX_PROBLEMS = 20
+MAX_NESTED = 64
+"""Levels of lists and objects in what is asked about and answered; records put more around it."""
 
 
 def problems(shape: AnswerShape, value: Any, schemas: Mapping[str, Any] | None = None) -> list[str]:
@@ -35,8 +38,22 @@ def problems(shape: AnswerShape, value: Any, schemas: Mapping[str, Any] | None =
 
 def schema_problem(schema: Any) -> str | None:
     """What is wrong with a JSON Schema itself, or None."""
-    found = _validator(canonical(schema))
-    return found if isinstance(found, str) else None
+    if not isinstance(schema, dict):
+        return f"must be an object, not {_named(schema)}"
+    whole = cast("dict[str, Any]", schema)
+    found = _validator(canonical(whole))
+    return found if isinstance(found, str) else expansion_problem(whole)
+
+
+def nested_deeper(value: Any, levels: int) -> bool:
+    """Whether a value has more than so many levels of lists and objects in one another."""
+    if isinstance(value, dict):
+        members: Iterable[Any] = cast("dict[str, Any]", value).values()
+    elif isinstance(value, list | tuple):
+        members = cast("Sequence[Any]", value)
+    else:
+        return False
+    return levels == 0 or any(nested_deeper(member, levels - 1) for member in members)
 
 
 def schema_of(shape: AnswerShape, schemas: Mapping[str, Any]) -> Any:

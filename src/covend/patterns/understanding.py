@@ -16,7 +16,7 @@ import msgspec
 
 from covend.patterns.agreement import is_number
 from covend.patterns.responder import Responder
-from covend.patterns.shape import problems
+from covend.patterns.shape import MAX_NESTED, nested_deeper, problems
 from covend.patterns.spec import AnswerShape
 from covend.patterns.state import Plan
 from covend.phylactery.canonical import NotCanonical, canonical, parse
@@ -28,10 +28,14 @@ GATEWAY = frozenset({502, 504})
 """HTTP statuses by which somebody between says that he lost sight of who was asked."""
 
 MAX_SHOWN = 500
+MAX_COUNT = 10**12
+MAX_BILL_USD = 1e9
+"""A count of tokens or a bill above these is a mistake, and none; their sums fit into records."""
 MAX_CANDIDATES = 100
 """How many braces of a text are tried as the beginning of an object."""
 
-_FENCE = re.compile(r"\A```[\w-]*\s*\n(.*?)\n?\s*```\Z", re.DOTALL)
+_FENCE = "```"
+_LANGUAGE = re.compile(r"[\w-]*\s*")
 _THINKING = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
 
 
@@ -89,30 +93,56 @@ def understood(plan: Plan, call_body: dict[str, Any], raw: Raw) -> dict[str, Any
 
     Never raises for anything that a responder can send: what cannot be understood is ``invalid``,
     what did not come or was refused is ``error``, and ``indeterminate`` beside that where nobody
-    knows whether the work was done (P4).
+    knows whether the work was done (P4). Whatever it is, the body can be recorded.
     """
-    responder = next(one for one in plan.responders if one.id == call_body["responder"]["id"])
     body: dict[str, Any] = {"slot": call_body["slot"], "attempt": call_body["attempt"]}
     body["delay_secs"] = max(0.0, round(raw.delay_secs, 6))
+    try:
+        found = {**body, **_outcome(plan, call_body, raw)}
+        canonical(found)
+    except (ValueError, OverflowError, RecursionError) as failed:
+        # Nobody reads it again to see whether it can be read now: that is paid for, and over.
+        problem = _shown(f"the reply cannot be recorded: {failed}")
+        return {
+            **body,
+            "status": "invalid",
+            "problem": problem,
+            "cost": float(call_body["reserved"]),
+        }
+    return found
+
+
+def _outcome(plan: Plan, call_body: dict[str, Any], raw: Raw) -> dict[str, Any]:
+    """What of a ``do`` depends on the reply; may raise for what no record can hold."""
     failed = _failure(raw)
     if failed is not None:
         problem, transport = failed
-        body |= {"status": "error", "problem": problem, "transport": transport, "cost": 0.0}
-        return {**body, "indeterminate": True} if raw.unknown else body
-    body["cost"] = _cost(responder, call_body, raw)
+        error = {"status": "error", "problem": problem, "transport": transport, "cost": 0.0}
+        return {**error, "indeterminate": True} if raw.unknown else error
+    responder = next(one for one in plan.responders if one.id == call_body["responder"]["id"])
+    body: dict[str, Any] = {"cost": _cost(responder, call_body, raw)}
     shape = msgspec.convert(call_body["ask"]["shape"], resolved(AnswerShape))
     try:
         if responder.kind == "system" and shape.kind != "json":
             raw = msgspec.structs.replace(raw, body=_as_text(raw.body))
         found = _completion(shape, raw) if responder.kind == "llm" else _direct(shape, raw)
         value = parse(canonical(found.value).decode())
+        beside = _beside(found)
+        canonical(beside)
+        _not_too_deep(value, beside)
         wrong = problems(shape, value) + _unlike(responder, value)
     except (_Invalid, NotCanonical) as failed_to_read:
-        return {**body, "status": "invalid", "problem": str(failed_to_read)}
+        return {**body, "status": "invalid", "problem": _shown(str(failed_to_read))}
     body |= {"value": value, "hash": hashlib.sha256(canonical(value)).hexdigest()}
     if wrong:
-        return {**body, "status": "invalid", "problem": "; ".join(wrong)}
-    return {**body, "status": "ok", **_beside(found)}
+        return {**body, "status": "invalid", "problem": "; ".join(_shown(one) for one in wrong)}
+    return {**body, "status": "ok", **beside}
+
+
+def _not_too_deep(*values: Any) -> None:
+    """What comes after a response puts it deeper yet, and a record holds only so many levels."""
+    if any(nested_deeper(value, MAX_NESTED) for value in values):
+        raise _Invalid(f"the answer is nested deeper than {MAX_NESTED} levels")
 
 
 def _unlike(responder: Responder, value: Any) -> list[str]:
@@ -138,7 +168,7 @@ def _beside(found: _Answer) -> dict[str, Any]:
 def _failure(raw: Raw) -> tuple[str, bool] | None:
     """Why there is no reply to understand, and whether asking again may help."""
     if raw.failure is not None:
-        return raw.failure, raw.transport
+        return _recordable(raw.failure), raw.transport
     if raw.status is None or 200 <= raw.status < 300:
         return None
     again = raw.status in TRY_AGAIN or raw.status >= 500
@@ -212,8 +242,10 @@ def the_json(text: str) -> Any:
     Raises for none and for two that differ: there is no guessing between them.
     """
     inner = text.strip()
-    fence = _FENCE.match(inner)
-    inner = fence[1].strip() if fence else inner
+    if len(inner) >= 2 * len(_FENCE) and inner.startswith(_FENCE) and inner.endswith(_FENCE):
+        language, newline, fenced = inner[len(_FENCE) : -len(_FENCE)].partition("\n")
+        if newline and _LANGUAGE.fullmatch(language):
+            inner = fenced.strip()
     try:
         return parse(inner)
     except (ValueError, RecursionError):
@@ -283,10 +315,16 @@ def _by_logprobs(logprobs: Any) -> float | None:
     found: list[float] = []
     for token in cast("list[Any]", content):
         logprob = cast("dict[str, Any]", token).get("logprob") if isinstance(token, dict) else None
-        if not is_number(logprob) or math.isnan(cast(float, logprob)):
+        if not is_number(logprob):
             return None
-        found.append(min(0.0, cast(float, logprob)))
-    return round(math.exp(math.fsum(found) / len(found)), 6) if found else None
+        found.append(cast(float, logprob))
+    try:
+        if not found or any(math.isnan(one) for one in found):
+            return None
+        mean = math.fsum(min(0.0, one) for one in found) / len(found)
+    except OverflowError:
+        return None
+    return round(math.exp(mean), 6)
 
 
 def _cost(responder: Responder, call_body: dict[str, Any], raw: Raw) -> float:
@@ -299,12 +337,13 @@ def _cost(responder: Responder, call_body: dict[str, Any], raw: Raw) -> float:
     counts = [_count(usage, name) for name in ("prompt_tokens", "completion_tokens")]
     if counts[0] is None or counts[1] is None:
         return float(call_body["reserved"])
-    return price.of(counts[0], counts[1])
+    cost = price.of(counts[0], counts[1])
+    return cost if cost <= MAX_BILL_USD else float(call_body["reserved"])
 
 
 def _count(usage: Any, name: str) -> int | None:
     value: Any = cast("dict[str, Any]", usage).get(name) if isinstance(usage, dict) else None
-    return int(value) if is_number(value) and value >= 0 else None
+    return int(value) if is_number(value) and 0 <= value <= MAX_COUNT else None
 
 
 def _object(value: Any, what: str) -> dict[str, Any]:
@@ -314,5 +353,17 @@ def _object(value: Any, what: str) -> dict[str, Any]:
 
 
 def _shown(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    """A value as a problem shows it: its beginning, whatever it is."""
+    try:
+        text = (
+            value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+        )
+    except (ValueError, RecursionError):
+        return f"a {type(value).__name__} that is too large or too deep to be shown"
+    text = _recordable(text[: MAX_SHOWN + 1])
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
+
+
+def _recordable(text: str) -> str:
+    """Text as Unicode: half of a surrogate pair becomes its escape."""
+    return text.encode(errors="backslashreplace").decode()
