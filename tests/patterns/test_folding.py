@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 import msgspec
@@ -123,6 +124,18 @@ def test_huge_weights_do_not_overflow() -> None:
     responses = [response(value, name) for value, name in ((1.5e308, "a"), (1.7e308, "b"))]
     assert folded(fold, *responses).answer == pytest.approx(1.6e308)
     assert folded(Fold(kind="consensus", weight="1.7e308"), *responses).confidence == 0.5
+
+
+def test_a_mean_that_overflows_is_a_failed_fold() -> None:
+    """P17, P19: shares of the largest double may add up to more than it."""
+    shares = {"a": 0.5, "b": 1.0, "c": 0.8}
+    most = [
+        response(sys.float_info.max, name, trust=trust, confidence=0.5)
+        for name, trust in shares.items()
+    ]
+    found = problem(Fold(kind="ensemble_weighted"), *most)
+    assert found.code == "fold_failed"
+    assert "too large" in found.reason
 
 
 def test_trust_of_nobody_is_an_error() -> None:

@@ -29,6 +29,13 @@ def test_a_shipped_query_is_admitted_and_finds_somebody_to_ask(responders, name)
     assert {draft.kind for draft in drafts} == {"call"}
 
 
+@pytest.mark.parametrize("name", sorted(DRAFTS))
+def test_a_draft_for_many_responders_is_admitted(responders, name):
+    """P7: each has its attempt, its stage or its tier."""
+    many = ["chatter", "lexicon", "id:spellcheck", "chatter", "lexicon"]
+    assert admit(drafted("Why?", name, many), responders, thread="q-1", now=1, seed=1)
+
+
 def test_each_of_the_six_patterns_has_a_file():
     assert SELECTS[CURRENT].keys() <= QUERIES.keys()
     assert SELECTS[CURRENT].keys() == DRAFTS.keys()

@@ -3,6 +3,7 @@
 What an expression may do: the operators, macros and functions of the CEL language definition,
 over values that are JSON. It ends soon: the source is at most 2 KB, nested at most 32 deep, and
 an evaluation takes at most about ten thousand steps of its macros; ``matches`` is linear in time.
+What its macros could build is bounded when it is checked, see ``cel_growth``.
 
 What this does not do: no extension libraries (``math``, ``strings``, ``optional``, ``cel.bind``),
 no protocol buffers, no clock and no functions of our own. Canonical JSON cannot tell 1.0 from 1,
@@ -23,6 +24,8 @@ from functools import lru_cache
 from typing import Any, Final, Literal, NoReturn, cast
 
 from cel_expr_python import cel  # pyright: ignore[reportMissingTypeStubs]
+
+from covend.patterns.cel_growth import growth_problem
 
 MAX_SOURCE = 2048
 """Bytes of UTF-8 in one expression (P15)."""
@@ -75,7 +78,7 @@ def check(source: str, names: Mapping[str, str], gives: Gives = "bool") -> str |
     result = program.return_type().name().partition("<")[0]
     if gives in _GIVES and result not in _GIVES[gives]:
         return f"gives {result.lower()}; it must give {gives}"
-    return None
+    return growth_problem(program.serialize())
 
 
 def evaluate(source: str, values: Mapping[str, Any]) -> Any | CelError:
@@ -88,6 +91,8 @@ def evaluate(source: str, values: Mapping[str, Any]) -> Any | CelError:
         found = program.eval(data=given)
     except (RuntimeError, ValueError, TypeError, OverflowError, RecursionError) as failed:
         return CelError(str(failed))
+    except MemoryError:
+        return CelError("takes more memory than there is")
     # Errors come back as values, and truthy ones: only their type tells.
     if found.type() in (cel.Type.ERROR, cel.Type.UNKNOWN):
         return CelError(str(found.value()))

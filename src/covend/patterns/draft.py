@@ -79,7 +79,11 @@ def _waterfall(wants: Wants) -> dict[str, Any]:
 
 def _retry(wants: Wants) -> dict[str, Any]:
     others = [{"responders": [entry]} for entry in wants[1:]]
-    return {"expression": UNSURE, "adjustments": others or [{"dial": {"temperature": 0.0}}]}
+    return {
+        "expression": UNSURE,
+        "max_attempts": max(3, len(wants)),
+        "adjustments": others or [{"dial": {"temperature": 0.0}}],
+    }
 
 
 def _escalate(wants: Wants) -> dict[str, Any]:

@@ -87,6 +87,8 @@ def fold_responses(k: K, fold: Fold, responses: Sequence[Response]) -> Folded | 
         return FoldProblem("fold_failed", f"{fold.kind}: {failed}")
     except NotCanonical as failed:
         return FoldProblem("fold_failed", f"{fold.kind}: the answer is no JSON: {failed}")
+    except OverflowError:
+        return FoldProblem("fold_failed", f"{fold.kind}: the sum of the numbers is too large")
     if wrong:
         return FoldProblem("answer_shape_mismatch", f"{fold.kind}: {'; '.join(wrong)}")
     kept = obligations(k, ordered)
@@ -283,7 +285,7 @@ def _share(part: float, whole: float) -> float:
 
 
 def _mean(pairs: Sequence[tuple[float, float]]) -> float:
-    """The weighted mean; each part is a share, so that no sum overflows."""
+    """The weighted mean of shares; raises ``OverflowError`` at the very end of the doubles."""
     total = math.fsum(weight for weight, _ in pairs)
     return math.fsum(weight / total * value for weight, value in pairs)
 
