@@ -440,7 +440,7 @@ def test_a_count_of_tokens_that_is_none_is_not_taken(count: float) -> None:
 def test_a_price_without_measure_is_what_was_reserved() -> None:
     """P13."""
     usage = {"prompt_tokens": 10**12, "completion_tokens": 10**12}
-    for price in (1.0, 1e308):
+    for price in (2.0, 1e308):
         dear = llm("a", cost=Cost(per_1k_output=price))
         assert understand(TEXT, Raw(body={**reply("x"), "usage": usage}), dear)["cost"] == 0.25
 
