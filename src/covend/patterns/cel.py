@@ -72,13 +72,14 @@ def check(source: str, names: Mapping[str, str], gives: Gives = "bool") -> str |
     ``names`` maps each name that is there to its CEL type (``double``, ``list(string)``, ``dyn``).
     A dotted name (``answer.total``) declares a member of a map. ``gives`` is what must come out.
     """
-    program = _compiled(source, tuple(sorted(names.items())))
+    declared = tuple(sorted(names.items()))
+    program = _compiled(source, declared)
     if isinstance(program, CelError):
         return program.message
     result = program.return_type().name().partition("<")[0]
     if gives in _GIVES and result not in _GIVES[gives]:
         return f"gives {result.lower()}; it must give {gives}"
-    return growth_problem(program.serialize())
+    return _growth_problem(source, declared)
 
 
 def evaluate(source: str, values: Mapping[str, Any]) -> Any | CelError:
@@ -122,6 +123,12 @@ def _compiled(source: str, names: tuple[tuple[str, str], ...]) -> cel.Expression
         return _environment(names).compile(source)
     except (RuntimeError, ValueError) as failed:
         return CelError(_readable(str(failed)))
+
+
+@lru_cache(maxsize=1024)
+def _growth_problem(source: str, names: tuple[tuple[str, str], ...]) -> str | None:
+    program = _compiled(source, names)
+    return None if isinstance(program, CelError) else growth_problem(program.serialize())
 
 
 @lru_cache(maxsize=256)

@@ -40,9 +40,9 @@ def schema_problem(schema: Any) -> str | None:
     """What is wrong with a JSON Schema itself, or None."""
     if not isinstance(schema, dict):
         return f"must be an object, not {_named(schema)}"
-    whole = cast("dict[str, Any]", schema)
-    found = _validator(canonical(whole))
-    return found if isinstance(found, str) else expansion_problem(whole)
+    data = canonical(cast("dict[str, Any]", schema))
+    found = _validator(data)
+    return found if isinstance(found, str) else _expansion_problem(data)
 
 
 def nested_deeper(value: Any, levels: int) -> bool:
@@ -115,6 +115,11 @@ def _validator(schema: bytes) -> jsonschema_rs.Validator | str:
         )
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as failed:
         return getattr(failed, "message", None) or str(failed).partition("\n")[0]
+
+
+@lru_cache(maxsize=256)
+def _expansion_problem(schema: bytes) -> str | None:
+    return expansion_problem(cast("dict[str, Any]", parse(schema.decode())))
 
 
 def _refuse(uri: str) -> NoReturn:
