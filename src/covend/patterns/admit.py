@@ -19,6 +19,7 @@ from covend.patterns.reading import Problem, members, read
 from covend.patterns.responder import Responder
 from covend.patterns.spec import (
     MAX_LATENCY,
+    MAX_LATENCY_SECS,
     Ensemble,
     Escalate,
     Kind,
@@ -88,7 +89,7 @@ def admit(
             "responders": [msgspec.to_builtins(one) for one in snapshot],
         }
     )
-    ends = now + round(max_latency_secs(asked, snapshot) * SECOND)
+    ends = now + round(_within_bounds(max_latency_secs(asked, snapshot)) * SECOND)
     body: dict[str, Any] = {
         **cast("dict[str, Any]", parse(data.decode())),
         "plan": hashlib.sha256(data).hexdigest(),
@@ -195,13 +196,18 @@ def _pinned(query: Query, schemas: Mapping[str, Any]) -> Query:
 
 
 def _snapshot(query: Query, responders: Sequence[Responder]) -> list[Responder]:
-    """Who may be asked at all, and the people they delegate to; in the order of their ids."""
+    """Who may be asked at all, and the people they delegate to; in the order of their ids.
+
+    Without their channels, which are secrets and not for a run's records: who tells people asks
+    the registry for them.
+    """
     wanted = [want for wants in every_wants(query) for want in wants]
     active = [one for one in responders if one.status == "active"]
     found = {one.id: one for one in active if any(lacking(one, want) is None for want in wanted)}
     delegates = {did for one in found.values() for did in one.delegates}
     found |= {one.id: one for one in active if one.did is not None and one.did in delegates}
-    return [found[name] for name in sorted(found)]
+    chosen = [found[name] for name in sorted(found)]
+    return [msgspec.structs.replace(one, channels=()) if one.channels else one for one in chosen]
 
 
 def every_wants(query: Query) -> list[Sequence[Want]]:
@@ -255,6 +261,17 @@ def max_latency_secs(query: Query, responders: Sequence[Responder]) -> float:
             secs += (timeout or longest(backup)) if backup else 0.0
         case _:
             secs = first
+    return secs
+
+
+def _within_bounds(secs: float) -> float:
+    """The seconds of a run, unless many rounds in a row make them too many."""
+    if secs > MAX_LATENCY_SECS:
+        problem = (
+            f"must be said: one after the other the rounds may take {secs:.9g} seconds, and a "
+            f"query may take {MAX_LATENCY_SECS:.9g} at most"
+        )
+        raise InvalidQuery([{"path": "$.side_effects.max_latency_secs", "problem": problem}])
     return secs
 
 

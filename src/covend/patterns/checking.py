@@ -12,6 +12,10 @@ from covend.patterns.nesting import MAX_DEPTH
 from covend.patterns.reading import Problem
 from covend.patterns.shape import schema_of, schema_problem
 from covend.patterns.spec import (
+    MAX_AGE_DAYS,
+    MAX_LATENCY_SECS,
+    MAX_TOKENS,
+    MAX_USD,
     AnswerShape,
     Dial,
     Ensemble,
@@ -30,7 +34,6 @@ from covend.patterns.spec import (
 
 MAX_TOP_K = 100
 MAX_ATTEMPTS = 100
-MAX_LATENCY_SECS = 366 * 86_400.0
 
 WEIGHED = frozenset({"best_of", "consensus", "ensemble_weighted"})
 COMPARED = frozenset({"consensus", "majority", "ensemble_weighted"})
@@ -174,9 +177,9 @@ def _want(found: Findings, want: Want, path: str) -> None:
             f"{path}.trust_lt",
             f"must be greater than trust_gte, which is {want.trust_gte:g}",
         )
-    found.between(f"{path}.budget_usd", want.budget_usd, 0, math.inf)
-    found.between(f"{path}.latency_secs", want.latency_secs, 0, math.inf, above=True)
-    found.between(f"{path}.age_days_lt", want.age_days_lt, 0, math.inf, above=True)
+    found.between(f"{path}.budget_usd", want.budget_usd, 0, MAX_USD)
+    _timeout(found, f"{path}.latency_secs", want.latency_secs)
+    found.between(f"{path}.age_days_lt", want.age_days_lt, 0, MAX_AGE_DAYS, above=True)
     names = {name: cel.VOCABULARY[name] for name in ("responder", "input")}
     found.cel(f"{path}.expression", want.expression, names)
 
@@ -311,7 +314,7 @@ def _retry(found: Findings, retry: Retry, names: Mapping[str, str], path: str) -
     for index, adjustment in enumerate(retry.adjustments):
         here = f"{path}.adjustments[{index}]"
         _dial(found, adjustment.dial or Dial(), f"{here}.dial")
-        found.between(f"{here}.max_cost_usd", adjustment.max_cost_usd, 0, math.inf)
+        found.between(f"{here}.max_cost_usd", adjustment.max_cost_usd, 0, MAX_USD)
         for number, want in enumerate(adjustment.responders):
             _want(found, want, f"{here}.responders[{number}]")
 
@@ -332,7 +335,7 @@ def _quorum(found: Findings, query: Query, path: str) -> None:
 
 
 def _side_effects(found: Findings, limits: SideEffects, path: str) -> None:
-    found.between(f"{path}.max_cost_usd", limits.max_cost_usd, 0, math.inf)
+    found.between(f"{path}.max_cost_usd", limits.max_cost_usd, 0, MAX_USD)
     _timeout(found, f"{path}.max_latency_secs", limits.max_latency_secs)
 
 
@@ -342,7 +345,7 @@ def _timeout(found: Findings, path: str, value: float | None) -> None:
 
 def _dial(found: Findings, dial: Dial, path: str) -> None:
     found.between(f"{path}.temperature", dial.temperature, 0, 2)
-    found.between(f"{path}.max_tokens", dial.max_tokens, 1, math.inf)
+    found.between(f"{path}.max_tokens", dial.max_tokens, 1, MAX_TOKENS)
     for name in sorted(RESERVED_IN_REQUESTS & dial.extra.keys()):
         found.add(f"{path}.extra.{name}", "is filled in by the box and cannot be given")
 

@@ -53,9 +53,10 @@ class Responder(Spec, frozen=True, kw_only=True):
     server calls it. ``function`` names a registered deterministic function. A ``system``
     responder is a ``command`` (the request as JSON on its standard input, the answer as JSON on
     its output) or a ``url`` that is posted to. ``schema`` is the JSON Schema of all that it
-    answers. ``did`` is a person's identity, ``channels`` are apprise addresses, ``delegates``
-    the dids that are asked when the person stays silent. ``trust`` is learned (0 to 1),
-    ``seen`` the clock (µs) of its last outcome, ``typical_delay_secs`` measured.
+    answers. ``did`` is a person's identity, ``channels`` are apprise addresses (in the registry
+    alone: a plan has none), ``delegates`` the dids that are asked when the person stays silent.
+    ``trust`` is learned (0 to 1), ``seen`` the clock (µs) of its last outcome,
+    ``typical_delay_secs`` measured.
     """
 
     id: str

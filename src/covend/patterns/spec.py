@@ -23,6 +23,17 @@ MAX_LATENCY: dict[Kind, float] = {
 }
 """Default max latency in seconds by kind of responder (P10)."""
 
+MAX_USD = 1e9
+MAX_PRICE_USD = 1e6
+"""Dollars of one call, or of a thousand tokens."""
+MAX_LATENCY_SECS = 366 * 86_400.0
+MAX_AGE_DAYS = 36_525.0
+MAX_TOKENS = 100_000_000
+"""Bounds of what a query and a responder may say (P7, P8).
+
+With them no sum of money is beyond what nano-dollars and records can hold, and no clock is.
+"""
+
 
 class Spec(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
