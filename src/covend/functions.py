@@ -49,7 +49,7 @@ def regex(asked: Asked, argument: str) -> Any:
 def _expression(argument: str) -> re.Pattern[str]:
     try:
         return re.compile(argument)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise Declined(f"{argument!r} is no regular expression: {error}") from None
 
 
@@ -65,7 +65,7 @@ def lookup(asked: Asked, argument: str) -> Any:
 def _table(argument: str) -> dict[str, Any]:
     try:
         table = json.loads(argument)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Declined(f"the table is not JSON: {error}") from None
     if not isinstance(table, dict):
         raise Declined("the table is not a JSON object")

@@ -5,6 +5,9 @@ import pytest
 from tests.actors.running import World, query
 
 from covend.actors.messages import NewConfig
+from covend.actors.run_messages import Learned
+from covend.actors.standing import MAX_FAILURES, Outcome
+from covend.actors.story import wall_clock
 from covend.questions import ListResponders, PutResponder, RemoveResponder
 
 ANN = {"id": "ann", "kind": "actor", "did": "did:ann"}
@@ -78,3 +81,64 @@ def test_a_model_that_nobody_here_serves_is_refused_with_what_is_served(world):
         other = msgspec.structs.replace(world.box(), soulstone=(), role=())
         core.system.address("registry").tell(NewConfig(other))
         assert "it serves nothing" in core.refuses(PutResponder({**model, "model": "a"}))["message"]
+
+
+HOURS = {"days": [9], "start": 30.0, "end": -5.0, "utc_offset": 1e300}
+WRONG = [
+    ({"cost": {"per_call": -100.0}}, "'cost.per_call' must be at least 0"),
+    ({"cost": {"per_1k_output": 1e300}}, "'cost.per_1k_output' must be at most 1000000"),
+    ({"sla_secs": -5.0}, "'sla_secs' must be at least 0"),
+    ({"sla_secs": 1e300}, "'sla_secs' must be at most 31622400"),
+    ({"typical_delay_secs": 1e308}, "'typical_delay_secs' must be at most 31622400"),
+    ({"hours": HOURS}, "'hours.days.0' must be at most 6"),
+    ({"hours": HOURS}, "'hours.start' must be at most 24"),
+    ({"hours": HOURS}, "'hours.end' must be at least 0"),
+    ({"hours": HOURS}, "'hours.utc_offset' must be at most 14"),
+    ({"trust": 1.5}, "'trust' must be at most 1"),
+    ({"did": " "}, "'did' must be 1 to 200 ASCII characters without spaces"),
+    ({"did": "did:\n"}, "'did' must be 1 to 200 ASCII characters without spaces"),
+    ({"did": "did:\0"}, "'did' must be a string without NUL characters"),
+    ({"delegates": ["did:bob", ""]}, "'delegates.1' must be 1 to 200 ASCII characters"),
+    ({"id": "a\nb"}, "'id' must be 1 to 200 characters without spaces"),
+    ({"schema": {"type": 5}}, "'schema' is no valid JSON Schema: 5 is not valid"),
+    ({"schema": {"const": 2**60}}, "'schema.const' 1152921504606846976 is beyond"),
+    ({"seen": 2**53}, "'seen' 9007199254740992 is beyond"),
+    ({"seen": -1}, "'seen' must be a clock"),
+    ({"function": "regex:a{99999999999}"}, "is no regular expression: the repetition number"),
+    ({"function": "regex:" + "(" * 5000}, "is no regular expression: "),
+    ({"function": "lookup:" + "[" * 100_000}, "the table is not JSON: "),
+    ({"domains": ["\ud800"]}, "'domains[0]' not Unicode text"),
+]
+
+
+def test_a_responder_keeps_the_bounds_of_the_box_file_and_what_records_can_hold(world):
+    """P8, P13, X6: each is refused with what is wrong, and by the same registry."""
+    with world.core() as core:
+        registry = next(info for info in core.system.actors() if info.name == "registry")
+        for members, problem in WRONG:
+            answer = core.system.address("registry").ask(
+                PutResponder({**ANN, **members}), timeout=5
+            )
+            assert answer["refused"]["status"] == 422
+            assert problem in answer["refused"]["message"]
+        assert shown(core, "ann") is None
+        assert registry in core.system.actors()
+
+
+def test_what_was_learned_and_sent_back_is_not_taken_for_a_change(world):
+    """P8: trust, delay and an absence of a minute are not what the responder is configured with."""
+    ann = {**ANN, "trust": 0.8, "typical_delay_secs": 60}
+    with world.core() as core:
+        core.ask(PutResponder(ann))
+        registry = core.system.address("registry")
+        now = wall_clock()
+        outcomes = [Outcome("ann", "bad", now, 5.0)]
+        outcomes += [Outcome("ann", "unreachable", now)] * MAX_FAILURES
+        registry.tell(Learned("q-1", tuple(outcomes)))
+        learned = shown(core, "ann")
+        assert learned["trust"] < 0.8
+        assert (learned["available"], learned["typical_delay_secs"]) == (False, 5)
+        changed = core.ask(PutResponder({**learned, "domains": ["law"]}))["responder"]
+        assert changed == {**ann, "domains": ["law"]}
+        meant = core.ask(PutResponder({**ann, "trust": 0.1, "available": False}))["responder"]
+        assert (meant["trust"], meant["available"]) == (0.1, False)

@@ -421,6 +421,26 @@ RESPONDERS = {
         "$.responder[0]: a system needs either a 'command' or a 'url'",
     ),
     "a person without a did": ('kind = "actor"', "$.responder[0]: an actor needs its 'did'"),
+    "a did with a space": (
+        'kind = "actor"\ndid = "did: x"',
+        "$.responder[0].did: must be 1 to 200 ASCII characters without spaces",
+    ),
+    "a did with a line feed behind it": (
+        'kind = "actor"\ndid = "did:x\\n"',
+        "$.responder[0].did: must be 1 to 200 ASCII characters without spaces",
+    ),
+    "a person who stands in without a name": (
+        'kind = "actor"\ndid = "did:x"\ndelegates = [""]',
+        "$.responder[0].delegates[0]: must be 1 to 200 ASCII characters without spaces",
+    ),
+    "a price that no budget could pay": (
+        'kind = "actor"\ndid = "did:x"\ncost = { per_call = 1e300 }',
+        "$.responder[0].cost.per_call: must be at most 1000000.0",
+    ),
+    "a time beyond a query's longest": (
+        'kind = "actor"\ndid = "did:x"\nsla_seconds = "400d"',
+        "$.responder[0].sla_seconds: must be at most 31622400.0",
+    ),
     "an address of another sort": (
         'kind = "system"\nurl = "ftp://h"',
         "$.responder[0].url: must begin with http:// or https://",

@@ -7,6 +7,7 @@ nothing); what the configuration says goes before that, and what the API registe
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections.abc import Collection
@@ -20,10 +21,13 @@ from covend.actors.legible import legible
 from covend.actors.messages import NewConfig
 from covend.actors.relearning import outcomes_of, uncounted
 from covend.actors.run_messages import Known, Learned
-from covend.actors.standing import Outcome, Standing, as_body, from_body
+from covend.actors.standing import MAX_FAILURES, Outcome, Standing, as_body, from_body
 from covend.config import Box
+from covend.config.convert import problems_of
 from covend.config.structs import ResponderEntry
 from covend.patterns.responder import Cost, Hours, Responder, to_data
+from covend.patterns.shape import schema_problem
+from covend.phylactery.canonical import NotCanonical, canonical
 from covend.phylactery.messages import Append, Query
 from covend.phylactery.records import record
 from covend.questions import ListResponders, PutResponder, RemoveResponder
@@ -38,6 +42,8 @@ SAVE_SECONDS = 30.0
 """What was learned is stored this often; after a crash the rest is read from the runs' ends."""
 AT_ONCE = 20
 """So many runs are read back before others are listened to again."""
+SAME_TRUST = 0.001
+"""Trust this near to what was shown is that: it fades less than that within an hour."""
 KEPT_STANDINGS = 3
 """How many stored standings are looked at: the newest that can be read counts."""
 
@@ -174,14 +180,40 @@ class Registry(Actor):
     def register(self, given: dict[str, Any]) -> dict[str, Any]:
         """Take a responder in, durably; refused with every problem where it does not hold."""
         try:
+            canonical(given)
             responder = msgspec.convert(given, resolved(Responder))
+        except NotCanonical as error:
+            return refused(422, [f"'{error.path.removeprefix('$.')}' {error.problem}"])
         except msgspec.ValidationError as error:
             return refused(422, [str(error)])
         if found := problems(responder, self.box.serving()):
             return refused(422, found)
         if responder.status == "retired" and responder.id in self.given:
             return refused(409, [self.configured(responder.id)])
-        return self.keep(responder)
+        return self.keep(self.unlearned(responder))
+
+    def unlearned(self, responder: Responder) -> Responder:
+        """Without what was learned: whoever sends back what was shown says nothing new of that.
+
+        ``seen`` tells who does: it is learned, and nobody else gives it. Trust fades meanwhile.
+        """
+        before = self.merged().get(responder.id)
+        standing = self.standings.get(responder.id)
+        if not responder.seen or before is None or standing is None:
+            return responder
+        shown = self.as_learned(before, time.time_ns() // 1000)
+        absent = before.available and standing.failures >= MAX_FAILURES
+        same_trust = math.isclose(responder.trust, shown.trust, abs_tol=SAME_TRUST)
+        same_delay = responder.typical_delay_secs == shown.typical_delay_secs
+        return msgspec.structs.replace(
+            responder,
+            trust=before.trust if same_trust else responder.trust,
+            seen=before.seen,
+            available=responder.available or absent,
+            typical_delay_secs=before.typical_delay_secs
+            if same_delay
+            else responder.typical_delay_secs,
+        )
 
     def retire(self, name: str) -> dict[str, Any]:
         """Ask a registered one no more; one that the configuration gives can only go from there."""
@@ -206,7 +238,7 @@ class Registry(Actor):
         entry = record(THREAD, "responder", body, actor="registry", act="PUT")
         try:
             self.ask_store(Append([entry]))
-        except ReplyError as error:
+        except (ReplyError, ActorError) as error:
             return refused(503, [str(error)])
         self.put[responder.id] = responder
         return {"responder": to_data(responder)}
@@ -264,11 +296,13 @@ RENAMED = {
     "typical_delay_seconds": "typical_delay_secs",
 }
 """What a box file calls otherwise than a query."""
+NOT_IN_FILES = frozenset({"schema", "seen", "status"})
+"""What no box file says of a responder."""
 
 
 def problems(responder: Responder, serving: Collection[str]) -> list[str]:
     """What keeps a responder from being asked; ``serving`` is what this box serves."""
-    found: list[str] = []
+    found = out_of_bounds(responder)
     needs = {
         "llm": bool(responder.model),
         "pattern": bool(responder.function),
@@ -281,8 +315,6 @@ def problems(responder: Responder, serving: Collection[str]) -> list[str]:
         "system": "a system needs either a 'command' or a 'url'",
         "actor": "an actor needs its 'did'",
     }
-    if not responder.id or len(responder.id) > 200:
-        found.append("'id' must have 1 to 200 characters")
     if not needs[responder.kind]:
         found.append(lacks[responder.kind])
     local = responder.kind == "llm" and responder.endpoint is None
@@ -298,8 +330,24 @@ def problems(responder: Responder, serving: Collection[str]) -> list[str]:
         address = getattr(responder, name)
         if address is not None and not address.startswith(("http://", "https://")):
             found.append(f"'{name}' must begin with http:// or https://")
-    if not 0 <= responder.trust <= 1:
-        found.append("'trust' must be from 0 to 1")
+    if responder.schema is not None and (wrong := schema_problem(responder.schema)):
+        found.append(f"'schema' is no valid JSON Schema: {wrong}")
+    if responder.seen < 0:
+        found.append(f"'seen' must be a clock, which is at least 0, not {responder.seen}")
     if responder.api_key_env and responder.api_key_env not in os.environ:
         found.append(f"no variable {responder.api_key_env} is set in the core's environment")
     return found
+
+
+def out_of_bounds(responder: Responder) -> list[str]:
+    """What a box file could not say of a responder either: the bounds are those of its tables."""
+    members = to_data(responder)
+    table = {name: members[name] for name in members if name not in NOT_IN_FILES}
+    for name, other in RENAMED.items():
+        if other in table:
+            table[name] = table.pop(other)
+    return [
+        f"'{'.'.join(map(str, (RENAMED.get(str(path[0]), path[0]), *path[1:])))}' {problem}"
+        for path, problem in problems_of(ResponderEntry, table)
+        if path
+    ]

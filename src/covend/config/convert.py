@@ -46,6 +46,13 @@ _PATTERNS = {
 _CLEAR_TEXT_KEYS = {"key", "secret", "token", "value", "api_key", "password"}
 
 
+def problems_of(kind: type[msgspec.Struct], table: Mapping[str, Any]) -> list[tuple[Path, str]]:
+    """What a box file would be refused for that says this in a table of that kind; pure."""
+    found: list[tuple[Path, str]] = []
+    Converter(lambda path, problem: found.append((path, problem))).struct(kind, table)
+    return found
+
+
 class Converter:
     """One pass over one document.
 
@@ -176,14 +183,14 @@ class Converter:
         whole = isinstance(kind, types.IntType)
         if isinstance(number, bool) or not isinstance(number, int if whole else (int, float)):
             return self._wrong(path, wanted, value)
-        if not math.isfinite(number) or abs(number) >= 2**63:
-            return self._wrong(path, f"{wanted}, and finite", value)
         if kind.ge is not None and number < kind.ge:
             return self._wrong(path, f"at least {kind.ge}", value)
         if kind.gt is not None and number <= kind.gt:
             return self._wrong(path, f"more than {kind.gt}", value)
         if kind.le is not None and number > kind.le:
             return self._wrong(path, f"at most {kind.le}", value)
+        if not math.isfinite(number) or abs(number) >= 2**63:
+            return self._wrong(path, f"{wanted}, and finite", value)
         return number if whole else float(number)
 
     def _string(self, kind: types.StrType, value: Any, path: Path) -> Any:
@@ -193,7 +200,7 @@ class Converter:
             return self._wrong(path, "a string without NUL characters", value)
         if kind.min_length and len(value) < kind.min_length:
             return self._wrong(path, "a string that is not empty", value)
-        if kind.pattern and not re.search(kind.pattern, value):
+        if kind.pattern and not _matches(kind.pattern, value):
             # A clear-text key may have been pasted where its hash belongs: never echo it.
             secret = "hex digits" in _PATTERNS[kind.pattern]
             shown: Any = "something else" if secret else value
@@ -207,6 +214,12 @@ class Converter:
             shown = f" ({str(value).lower()})"
         self.report(path, f"must be {wanted}, not {kind}{shown}{hint}")
         return _BAD
+
+
+def _matches(pattern: str, value: str) -> bool:
+    """As JSON Schema means it: ``$`` is the end, and not before a line feed that ends the text."""
+    whole = pattern.endswith("$")
+    return bool(re.search(f"{pattern[:-1]}\\Z" if whole else pattern, value))
 
 
 def _extra(kind: types.Metadata) -> dict[str, Any]:

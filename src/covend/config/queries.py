@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from covend.config.types import Capability, Count, Dollars, Interval, Seconds, Share
+from covend.config.types import Capability, Count, Did, Dollars, Interval, Patience, Share
 
 
 class Price(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -69,7 +69,7 @@ class ResponderEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     url: Annotated[
         str | None, Meta(description="For a system: where the same JSON is posted to.")
     ] = None
-    did: Annotated[str | None, Meta(description="For an actor: who it is.")] = None
+    did: Annotated[Did | None, Meta(description="For an actor: who it is.")] = None
     channels: Annotated[
         tuple[str, ...],
         Meta(
@@ -77,16 +77,16 @@ class ResponderEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ),
     ] = ()
     delegates: Annotated[
-        tuple[str, ...], Meta(description="The dids that are told when the actor stays silent.")
+        tuple[Did, ...], Meta(description="The dids that are told when the actor stays silent.")
     ] = ()
     sla_seconds: Annotated[
-        Seconds | None, Meta(description="When an actor should have answered (P18).")
+        Patience | None, Meta(description="When an actor should have answered (P18).")
     ] = None
     domains: Annotated[tuple[str, ...], Meta(description="What it knows about.")] = ()
     capabilities: Annotated[tuple[str, ...], Meta(description="What it can do.")] = ()
     trust: Annotated[Share, Meta(description="How much it is trusted, until it is learned.")] = 0.5
     typical_delay_seconds: Annotated[
-        Seconds | None, Meta(description="How long it takes, until that is measured.")
+        Patience | None, Meta(description="How long it takes, until that is measured.")
     ] = None
     available: Annotated[bool, Meta(description="Whether it is asked at all.")] = True
     hours: Annotated[

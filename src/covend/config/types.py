@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from covend.patterns.spec import MAX_LATENCY_SECS, MAX_PRICE_USD
+
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
@@ -51,4 +53,13 @@ Did = Annotated[str, Meta(pattern=r"^[\x21-\x7e]{1,200}$")]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
-Dollars = Annotated[float, Meta(ge=0)]
+Dollars = Annotated[float, Meta(ge=0, le=MAX_PRICE_USD)]
+Patience = Annotated[
+    float,
+    Meta(
+        ge=0,
+        le=MAX_LATENCY_SECS,
+        extra={"unit": "seconds"},
+        extra_json_schema={"examples": [60, "15min", "2h"]},
+    ),
+]
