@@ -3,6 +3,7 @@
 import pytest
 from tests.actors.running import World, query
 
+from covend.actors.herald import Digest
 from covend.questions import ActOnTask, ListTasks, ShowTask
 from covend.testing import eventually
 
@@ -108,6 +109,37 @@ def test_an_eta_extends_the_wait_at_most_twice(world):
         assert core.ended(thread)["answer"] == "at last"
 
 
+def test_the_same_eta_again_changes_nothing(world):
+    """P18: whoever repeats a word says when it was said; it never uses up another extension."""
+    world.person("ann")
+    tiers = [{"name": "ann", "responders": [{"id": "ann"}], "timeout_secs": 60}]
+    pattern = {"pattern": "escalate", "tiers": tiers}
+    limit = {"max_latency_secs": 10 * HOUR}
+    with world.core() as core:
+        thread, task = asked(core, "ann", orchestration=pattern, side_effects=limit)
+        for eta_secs in (HOUR, 99 * HOUR):
+            word = ActOnTask(
+                task["id"], "accept", "did:ann", eta_secs=eta_secs, said=task["opened"]
+            )
+            first = core.ask(word)
+            assert (first["state"], core.ask(word)["due"]) == ("accepted", first["due"])
+            due = task["opened"] + round(eta_secs * 1e6)
+            assert first["due"] == min(due, core.ends(thread))
+        word = ActOnTask(task["id"], "accept", "did:ann", eta_secs=HOUR, said=task["opened"])
+        assert refusal(core.ask(word)) == (409, "extended")
+
+
+@pytest.mark.parametrize("eta_secs", [0, -1, 366 * 86_400 + 1, 1e300])
+def test_an_eta_out_of_bounds_is_refused_with_what_would_be_right(world, eta_secs):
+    """P18, X6."""
+    world.person("ann")
+    with world.core() as core:
+        _, task = asked(core, "ann")
+        refused = core.act(task, "accept", eta_secs=eta_secs)["refused"]
+        problem = "must be more than 0 and at most 31622400 seconds"
+        assert refused["errors"] == [{"path": "$.eta_secs", "problem": problem}]
+
+
 def test_a_task_expires_with_its_deadline(world):
     """P10, P18, P20: by a tick that is not early; the word that comes later is refused."""
     world.person("ann")
@@ -184,6 +216,20 @@ def test_who_has_time_gets_one_digest_of_all(world):
         ((title, text),) = told(world, "ann")
         assert title == "2 questions wait for you"
         assert "1?" in text and "2?" in text and "0?" not in text
+
+
+def test_a_reminder_at_once_takes_the_task_out_of_the_digest(world):
+    """P18: both are one message, and who read it hears that no answer is needed any more."""
+    people(world)
+    with world.core(digest_seconds=10 * HOUR) as core:
+        thread, _ = asked(core, "ann", side_effects={"max_latency_secs": 1.9 * HOUR})
+        core.forward(HOUR)
+        eventually(lambda: told(world, "ann"), what="ann is reminded of what she never heard of")
+        core.system.address("herald").tell(Digest("did:ann"))
+        core.cancel(thread)
+        eventually(lambda: len(told(world, "ann")) > 1, what="ann hears of the withdrawal")
+    titles = [title for title, _ in told(world, "ann")]
+    assert titles == ["A question for you", "A question needs no answer any more"]
 
 
 def test_an_open_page_is_told_and_then_nobody_else(world):

@@ -432,6 +432,37 @@ def test_a_channel_that_hangs_holds_up_nobody(world, hook):
         until(lambda: hook.took, "ann is told")
 
 
+def test_the_boxs_variables_are_put_into_the_files_channels_alone(world, monkeypatch):
+    """P18: whoever may register a person must not read the environment of the core."""
+    monkeypatch.setenv("SECRET_OF_THE_BOX", "hunter2")
+    world.through = world.tell
+    world.person("ann", channels=["json://{env:SECRET_OF_THE_BOX}@ann"])
+    spied = "json://{env:SECRET_OF_THE_BOX}@bob"
+    bob = {"id": "bob", "kind": "actor", "did": "did:bob", "channels": [spied]}
+    entry = record("responders", "responder", {"responder": bob}, actor="registry", act="PUT")
+    with world.core() as core:
+        core.system.address("phylactery").ask(Append([entry]), timeout=5)
+    with world.core() as core:
+        core.submit(query("ann", "bob", **SOON))
+        until(lambda: len(world.told) == 2, "both are told")
+    assert {channel for channel, _, _ in world.told} == {"json://hunter2@ann", spied}
+
+
+def test_a_messenger_goes_on_where_nobody_hears_what_became_of_a_message():
+    """P18: the actor that asked may be gone."""
+    sent, messengers = [], channels.Messengers(lambda *message: bool(sent.append(message)) or True)
+
+    def gone(took):
+        raise RuntimeError("nobody is there")
+
+    try:
+        for number in range(2 * channels.THREADS):
+            assert messengers.send("json://h", "title", str(number), gone)
+        until(lambda: len(sent) == 2 * channels.THREADS, "every message is sent")
+    finally:
+        messengers.close()
+
+
 @pytest.mark.parametrize("address", ["nonsense", "json://{env:NO_SUCH_SECRET}@127.0.0.1/"])
 def test_an_address_that_is_none_is_the_operators_to_hear_of(world, address):
     world.person("ann", channels=[address])

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from covend.actors.inbox import task_id
+from covend.actors.inbox import parse_task, task_id
 from covend.actors.legible import legible
 from covend.actors.letters import is_new
 from covend.actors.run_messages import Happening, Notice
@@ -187,6 +187,14 @@ class Account:
             if whom not in self.told and whom not in self.heard:
                 late.append(Missed(row, "reminder", (due,)))
         return late
+
+    def reminded_since(self, task: str, clock: int) -> bool:
+        """Whether a reminder of the task fell due, by the store, at that clock or later."""
+        thread, call = parse_task(task) or ("", "")
+        ticks = self.ask(Query(kind="tick", thread=thread))
+        return any(
+            reminder_of(tick["body"])[0] == call and tick["clock"] >= clock for tick in ticks
+        )
 
     def settle_reminders(self) -> None:
         """Whose task waits no more need not be reminded of it."""

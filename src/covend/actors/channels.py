@@ -19,7 +19,7 @@ Send: TypeAlias = Callable[[str, str, str], bool]
 
 
 def send(channel: str, title: str, text: str) -> bool:
-    """Send one message through an apprise address, in which {env:VAR} is replaced.
+    """Send one message through an apprise address.
 
     Blocks as long as the channel takes; what it answers is logged, never its address.
     """
@@ -29,7 +29,7 @@ def send(channel: str, title: str, text: str) -> bool:
     # speaks to has one on every connection.
     asset = apprise.AppriseAsset(app_id="covend", app_desc="covend", service_timeout=0)
     messenger: Any = apprise.Apprise(asset=asset)  # its types are partly unknown
-    if not messenger.add(expand_env(channel)):
+    if not messenger.add(channel):
         log.warning("a channel is no apprise address: %s", named(channel))
         return False
     return bool(messenger.notify(title=title, body=text, body_format=apprise.NotifyFormat.TEXT))
@@ -53,16 +53,31 @@ class Messengers:
         for thread in self._threads:
             thread.start()
 
-    def send(self, channel: str, title: str, text: str, done: Callable[[bool], None]) -> bool:
-        """Queue one message; False where too many wait. ``done`` is called in a thread of ours."""
+    def send(
+        self,
+        channel: str,
+        title: str,
+        text: str,
+        done: Callable[[bool], None],
+        *,
+        configured: bool = False,
+    ) -> bool:
+        """Queue one message; False where too many wait. ``done`` is called in a thread of ours.
+
+        ``{env:VAR}`` is replaced where the configuration file gave the channel, and nowhere else:
+        whoever may register a responder must not read the box's variables (P18).
+        """
 
         def work() -> None:
             try:
-                took = self._send(channel, title, text)
+                took = self._send(expand_env(channel) if configured else channel, title, text)
             except Exception as error:  # an address may make apprise, or a name in it, fail anyhow
                 log.warning("sending through %s failed: %s", named(channel), type(error).__name__)
                 took = False
-            done(took)
+            try:
+                done(took)
+            except Exception as error:  # whoever asked is gone; the others' messages are not
+                log.warning("nobody heard what became of a message: %s", error)
 
         try:
             self._queue.put_nowait(work)

@@ -73,7 +73,7 @@ class Herald(Actor):
     def __init__(
         self, box: Box, clock: Callable[[], int] = wall_clock, through: Send = send
     ) -> None:
-        self.limits = box.queries
+        self.configure(box)
         self.clock = clock
         self.through = through
         self.boxes: dict[tuple[str, str], Letterbox] = {}
@@ -106,10 +106,14 @@ class Herald(Actor):
             case Look(whole=whole):
                 self.look(whole)
             case NewConfig():
-                self.limits = message.box.queries
+                self.configure(message.box)
             case _:
                 pass
         return None
+
+    def configure(self, box: Box) -> None:
+        self.limits = box.queries
+        self.configured = {channel for entry in box.responder for channel in entry.channels}
 
     # ── the rule ────────────────────────────────────────────────────────────────────────────
 
@@ -128,9 +132,10 @@ class Herald(Actor):
                 self.through_channels(did, notice)
 
     def through_channels(self, did: str, notice: Notice) -> None:
-        """At once or with the next digest, as the time allows."""
+        """At once or with the next digest, as the time allows; at once with what waits for that."""
         if notice.due - self.clock() <= DIGEST_FROM or self.patience(did) <= DIGEST_FROM:
-            self.post(did, (notice,))
+            unread = self.digests.get(did, {}).pop(notice.task, None)
+            self.post(did, (merged(unread, notice),))
             return
         if not self.digests.get(did):
             waited = (self.clock() - notice.asked) / 1e6  # in the last core's digest, perhaps
@@ -149,8 +154,13 @@ class Herald(Actor):
         if did in notice.live or any(is_new(earlier) for earlier in unread):
             return
         hasty = notice.due - notice.asked <= DIGEST_FROM or self.patience(did) <= DIGEST_FROM
-        if hasty or notice.accepted:
+        if hasty or notice.accepted or self.reminded_at_once(notice):
             self.post(did, (notice,))
+
+    def reminded_at_once(self, notice: Notice) -> bool:
+        """Whether the task's last hour had begun when its person was reminded of it."""
+        last_hour = notice.due - DIGEST_FROM
+        return self.clock() >= last_hour and self.account.reminded_since(notice.task, last_hour)
 
     def still(self, did: str, notices: Iterable[Notice]) -> tuple[Notice, ...]:
         """Those of the notices that their person has to be told of even now."""
@@ -199,7 +209,11 @@ class Herald(Actor):
         title = letters.title(notices)
         text = letters.text(notices, self.limits.inbox_url, self.question)
         if not self.messengers.send(
-            channel, title, text, lambda took: me.tell(Sent(did, channel, box, took))
+            channel,
+            title,
+            text,
+            lambda took: me.tell(Sent(did, channel, box, took)),
+            configured=channel in self.configured,
         ):
             self.failed(did, channel)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from covend.patterns.spec import MAX_LATENCY_SECS
 from covend.patterns.state import MAX_EXTENSIONS, SECOND, Call, K
 from covend.patterns.understanding import Raw, understood
 from covend.questions import ActOnTask
@@ -100,7 +101,8 @@ def word(
     if call.status != "open" or call.deadline <= now:
         state = "expired" if call.status == "open" else state
         return None, refused(409, state, f"this task is over: it is {state}")
-    if order.eta_secs is not None and call.extensions >= MAX_EXTENSIONS:
+    longer = "eta" in made and min(made["eta"], k.plan.ends) != call.deadline
+    if longer and call.extensions >= MAX_EXTENSIONS:
         text = f"the wait was extended {MAX_EXTENSIONS} times already: submit or decline"
         return None, refused(409, "extended", text)
     if made["status"] == "invalid":
@@ -111,14 +113,17 @@ def word(
 
 def said_already(call: Call, order: ActOnTask, made: dict[str, Any]) -> bool:
     """Whether this very word was heard before: whoever asks twice is not refused."""
+    if order.act == "accept":
+        return call.extensions > 0 and made.get("eta") == call.deadline
     if order.act == "decline":
         return call.status == "declined" and call.problem == made["problem"]
     return order.act == "submit" and call.hash is not None and made.get("hash") == call.hash
 
 
 def _misspoken(order: ActOnTask) -> dict[str, str] | None:
-    if order.eta_secs is not None and not 0 < order.eta_secs < 1e9:
-        return {"path": "$.eta_secs", "problem": "must be more than 0 seconds"}
+    if order.eta_secs is not None and not 0 < order.eta_secs <= MAX_LATENCY_SECS:
+        problem = f"must be more than 0 and at most {MAX_LATENCY_SECS:.9g} seconds"
+        return {"path": "$.eta_secs", "problem": problem}
     if order.act == "decline" and order.reason not in (None, *DECLINE_REASONS):
         return {"path": "$.reason", "problem": f"must be one of {', '.join(DECLINE_REASONS)}"}
     if order.confidence is not None and not 0 <= order.confidence <= 1:
@@ -134,7 +139,7 @@ def _made(k: K, body: dict[str, Any], order: ActOnTask, now: int) -> dict[str, A
         case "accept":
             made: dict[str, Any] = {**place, "status": "accepted", "by": order.did}
             if order.eta_secs is not None:
-                made["eta"] = now + round(order.eta_secs * SECOND)
+                made["eta"] = (order.said or now) + round(order.eta_secs * SECOND)
             return made
         case "decline":
             made = {**place, "status": "declined", "problem": order.reason or "other"}
