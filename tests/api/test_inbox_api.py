@@ -43,7 +43,9 @@ def test_accepting_says_when(desk):
     """P18: with an eta."""
     response = desk.client.post("/api/inbox/t-1/accept", json={"did": "did:ada", "eta_secs": 60})
     assert response.json()["state"] == "accepted"
-    assert word(desk) == ActOnTask("t-1", "accept", "did:ada", eta_secs=60)
+    heard = word(desk)
+    assert heard == ActOnTask("t-1", "accept", "did:ada", eta_secs=60, said=heard.said)
+    assert heard.said
     response = desk.client.post("/api/inbox/t-1/accept", json={"did": "did:ada", "eta_secs": 0})
     assert response.status_code == 400 and "$.eta_secs" in response.text
 

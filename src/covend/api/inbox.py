@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from litestar import Response
@@ -76,9 +77,9 @@ async def show(call: Call[Nothing, Nothing]) -> Response[Any]:
 async def accept(call: Call[Nothing, Accept]) -> Response[Any]:
     """Accept with an eta, which extends the wait."""
     word = call.body
-    return await _act(
-        call, ActOnTask(call.part("task"), "accept", word.did, eta_secs=word.eta_secs)
-    )
+    said = time.time_ns() // 1000
+    message = ActOnTask(call.part("task"), "accept", word.did, eta_secs=word.eta_secs, said=said)
+    return await _act(call, message)
 
 
 @operation("POST", "/api/inbox/{task}/decline", "Decline a task for good",
