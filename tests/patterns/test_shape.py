@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from covend.patterns.shape import nested_deeper, problems, schema_problem
+from covend.patterns.shape import nested_deeper, problems, problems_told, schema_problem
 from covend.patterns.spec import AnswerShape
 
 PRICE = {
@@ -134,6 +134,38 @@ def test_a_schema_that_takes_for_ever_is_refused(schema: Any) -> None:
 def test_a_schema_may_refer_to_its_parts_and_to_itself(schema: Any) -> None:
     """P7."""
     assert schema_problem(schema) is None
+
+
+def operation(name: str) -> Any:
+    both = {"l": {"$ref": "#"}, "r": {"$ref": "#"}}
+    members = {"op": {"const": name}, **both}
+    return {"type": "object", "properties": members, "required": ["op", "l"]}
+
+
+TERM = {"anyOf": [operation("add"), operation("mul"), {"type": "number"}]}
+
+
+def term(levels: int, leaf: Any) -> Any:
+    for _ in range(levels):
+        leaf = {"op": "mul", "l": leaf, "r": 1}
+    return leaf
+
+
+def test_a_deep_answer_to_a_recursive_schema_is_soon_judged() -> None:
+    """P11: what is wrong with it would be told in millions of ways."""
+    shape = AnswerShape(kind="json", schema=TERM, required_fields=("op", "z"))
+    told = "$: does not match its schema, somewhere in more than 4 levels"
+    assert problems_told(shape, term(60, "x")) == ["$.z: is required", told]
+    assert problems_told(shape, term(60, 1)) == ["$.z: is required"]
+    assert problems_told(shape, term(2, "x")) == problems(shape, term(2, "x")) != []
+
+
+def test_a_deep_answer_to_a_plain_schema_is_told_all() -> None:
+    """P11."""
+    shape = AnswerShape(kind="json", schema={"$defs": {"n": {}}, "$ref": "#/$defs/n", "maximum": 1})
+    assert problems_told(shape, term(9, 1)) == []
+    shape = AnswerShape(kind="json", schema={"properties": {"r": {"type": "string"}}})
+    assert problems_told(shape, term(9, 1)) == ['$.r: 1 is not of type "string"']
 
 
 def test_a_chain_of_references_has_an_end() -> None:

@@ -41,6 +41,13 @@ def expansion_problem(schema: Node) -> str | None:
     )
 
 
+def is_recursive(schema: Node) -> bool:
+    """Whether a reference of a schema leads back to where it is used."""
+    expansion = _Expansion(schema)
+    expansion.count(schema, "")
+    return expansion.recursive
+
+
 class _Expansion:
     """Counts references, each subschema once.
 
@@ -51,6 +58,8 @@ class _Expansion:
     def __init__(self, schema: Node) -> None:
         self.places: dict[str, list[Place]] = {"": [(schema, "")]}
         self.counts: dict[int, int] = {}
+        self.entered: set[int] = set()
+        self.recursive = False
         self._name(schema, "")
 
     def _name(self, value: Any, base: str) -> None:
@@ -69,17 +78,20 @@ class _Expansion:
         """How many references there are in a part of the schema and in all that they lead to."""
         if not isinstance(value, dict | list):
             return 0
-        known = self.counts.get(id(cast(Any, value)))
-        if known is not None:
-            return known
-        self.counts[id(cast(Any, value))] = 0
+        name = id(cast(Any, value))
+        if name in self.counts:
+            return self.counts[name]
+        if name in self.entered:
+            self.recursive = True
+            return 0
+        self.entered.add(name)
         base = _base(value, base)
         total = sum(self.count(part, base) for part in _parts(value))
         for key in REFERENCES if isinstance(value, dict) else ():
             if isinstance(reference := cast(Node, value).get(key), str):
                 meant = [self.count(*place) for place in self._targets(reference, base)]
                 total += 1 + max(meant, default=0)
-        self.counts[id(cast(Any, value))] = total
+        self.counts[name] = total
         return total
 
     def _targets(self, reference: str, base: str) -> list[Place]:

@@ -12,13 +12,16 @@ from typing import Any, NoReturn, cast
 
 import jsonschema_rs
 
-from covend.patterns.expansion import expansion_problem
+from covend.patterns.expansion import expansion_problem, is_recursive
 from covend.patterns.spec import AnswerShape
 from covend.phylactery.canonical import canonical, parse
 
 MAX_PROBLEMS = 20
 MAX_NESTED = 64
 """Levels of lists and objects in what is asked about and answered; records put more around it."""
+
+MAX_TOLD = 4
+"""Levels of an answer to a recursive schema up to which it is said what is wrong where."""
 
 
 def problems(shape: AnswerShape, value: Any, schemas: Mapping[str, Any] | None = None) -> list[str]:
@@ -34,6 +37,21 @@ def problems(shape: AnswerShape, value: Any, schemas: Mapping[str, Any] | None =
         case "json":
             missing = _missing(shape, value)
             return missing + _by_schema(shape, value, schemas or {})
+
+
+def problems_told(shape: AnswerShape, value: Any) -> list[str]:
+    """``problems`` of what a responder sent, in a time that it cannot draw out (P11).
+
+    To find out whether an answer is valid is quick. To say what is wrong with it is not where a
+    schema has alternatives that lead back to it: each level of the answer multiplies the reasons.
+    """
+    validator = None if shape.schema is None else _validator(canonical(shape.schema))
+    if validator is None or isinstance(validator, str) or not nested_deeper(value, MAX_TOLD):
+        return problems(shape, value)
+    if validator.is_valid(value) or not _is_recursive(canonical(shape.schema)):
+        return problems(shape, value)
+    text = f"$: does not match its schema, somewhere in more than {MAX_TOLD} levels"
+    return [*_missing(shape, value), text]
 
 
 def schema_problem(schema: Any) -> str | None:
@@ -93,6 +111,8 @@ def _by_schema(shape: AnswerShape, value: Any, schemas: Mapping[str, Any]) -> li
     validator = _validator(canonical(schema))
     if isinstance(validator, str):
         return [f"$: the schema is not valid: {validator}"]
+    if validator.is_valid(value):  # many times faster than to find no error
+        return []
     found: list[str] = []
     for error in validator.iter_errors(value):
         found.append(f"{path(error.instance_path)}: {error.message}")
@@ -120,6 +140,11 @@ def _validator(schema: bytes) -> jsonschema_rs.Validator | str:
 @lru_cache(maxsize=256)
 def _expansion_problem(schema: bytes) -> str | None:
     return expansion_problem(cast("dict[str, Any]", parse(schema.decode())))
+
+
+@lru_cache(maxsize=256)
+def _is_recursive(schema: bytes) -> bool:
+    return is_recursive(cast("dict[str, Any]", parse(schema.decode())))
 
 
 def _refuse(uri: str) -> NoReturn:

@@ -16,7 +16,7 @@ import msgspec
 
 from covend.patterns.agreement import is_number
 from covend.patterns.responder import Responder
-from covend.patterns.shape import MAX_NESTED, nested_deeper, problems
+from covend.patterns.shape import MAX_NESTED, nested_deeper, problems_told
 from covend.patterns.spec import AnswerShape
 from covend.patterns.state import Plan
 from covend.phylactery.canonical import NotCanonical, canonical, parse
@@ -130,7 +130,7 @@ def _outcome(plan: Plan, call_body: dict[str, Any], raw: Raw) -> dict[str, Any]:
         beside = _beside(found)
         canonical(beside)
         _not_too_deep(value, beside)
-        wrong = problems(shape, value) + _unlike(responder, value)
+        wrong = problems_told(shape, value) + _unlike(responder, value)
     except (_Invalid, NotCanonical) as failed_to_read:
         return {**body, "status": "invalid", "problem": _shown(str(failed_to_read))}
     body |= {"value": value, "hash": hashlib.sha256(canonical(value)).hexdigest()}
@@ -149,7 +149,7 @@ def _unlike(responder: Responder, value: Any) -> list[str]:
     """What is wrong with an answer by the schema that its program declares, if it does."""
     if responder.schema is None:
         return []
-    own = problems(AnswerShape(kind="json", schema=responder.schema), value)
+    own = problems_told(AnswerShape(kind="json", schema=responder.schema), value)
     return [f"{one} (by the schema of {responder.id})" for one in own]
 
 
