@@ -15,6 +15,7 @@ from covend.patterns.reading import members
 from covend.patterns.responder import Hours, Responder
 from covend.patterns.spec import Query
 from covend.patterns.state import SECOND, Plan, begin
+from covend.patterns.step import start
 from covend.phylactery.canonical import canonical, parse
 
 PRICE = {
@@ -52,6 +53,13 @@ def escalate(*tiers: dict[str, Any]) -> dict[str, Any]:
 
 def stage(**more: Any) -> dict[str, Any]:
     return {"name": "one", "responders": [{}], **more}
+
+
+def nested(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return value
 
 
 # refusals
@@ -118,7 +126,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         "$.responders[0].trust_lt",
         "must be greater than trust_gte",
     ),
-    ({"responders": [{"budget_usd": -1}]}, "$.responders[0].budget_usd", "at least 0, not -1"),
+    ({"responders": [{"budget_usd": -1}]}, "$.responders[0].budget_usd", "at least 0 and"),
     ({"responders": [{"latency_secs": 0}]}, "$.responders[0].latency_secs", "greater than 0"),
     (
         {"responders": [{"expression": "answer == 1"}]},
@@ -243,6 +251,45 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"side_effects": {"max_latency_secs": 0}}, "$.side_effects.max_latency_secs", "greater than"),
     ({"dial": {"max_tokens": 0}}, "$.dial.max_tokens", "at least 1"),
     ({"dial": {"extra": {"model": "x"}}}, "$.dial.extra.model", "filled in by the box"),
+    ({"dial": {"extra": {"max_tokens": 9}}}, "$.dial.extra.max_tokens", "say dial.max_tokens"),
+    (
+        {"dial": {"extra": {"max_completion_tokens": 9}}},
+        "$.dial.extra.max_completion_tokens",
+        "cost more than is reserved",
+    ),
+    ({"dial": {"extra": {"n": 8}}}, "$.dial.extra.n", "cost more than is reserved"),
+    ({"dial": {"extra": {"best_of": 8}}}, "$.dial.extra.best_of", "cost more than is reserved"),
+    (
+        {"answer_shape": {"kind": "json", "required_fields": ["a", "_confidence"]}},
+        "$.answer_shape.required_fields",
+        "_confidence is a note beside the answer",
+    ),
+    (
+        {"answer_shape": {"kind": "json", "schema": {"required": ["_rationale"]}}},
+        "$.answer_shape.schema.required",
+        "_rationale is a note beside the answer",
+    ),
+    ({"input": {"inline": nested(65)}}, "$.input.inline", "deeper than 64 levels"),
+    ({"input": {"inline": nested(150)}}, "$.input.inline" + "[0]" * 99, "deeper than 100"),
+    ({"metadata": {"a": nested(64)}}, "$.metadata", "deeper than 64 levels"),
+    ({"dial": {"extra": {"a": nested(64)}}}, "$.dial.extra", "deeper than 64 levels"),
+    (
+        {"answer_shape": {"kind": "json", "schema": {"const": nested(64)}}},
+        "$.answer_shape.schema",
+        "deeper than 64 levels",
+    ),
+    (
+        {
+            "triggers": [
+                {
+                    "name": "next",
+                    "query": {"question": "?", "responders": [{}], "input": {"inline": nested(65)}},
+                }
+            ]
+        },
+        "$.triggers[0].query.input.inline",
+        "deeper than 64 levels",
+    ),
     ({"klass": "royal"}, "$.klass", "must be "),
     ({"metadata": {"n": 2**60}}, "$.metadata.n", "write it as a string"),
     ({"metadata": {"n": float("nan")}}, "$.metadata.n", "not a JSON number"),
@@ -495,7 +542,7 @@ def test_a_triggered_query_takes_input_causes_and_money_from_its_trigger() -> No
                     "adjustments": [{"responders": [{"id": "a"}]}],
                 },
             },
-            60 + 300 + 60,
+            60 + 300 + 300,
         ),
         (
             {
@@ -521,6 +568,64 @@ def test_a_triggered_query_takes_input_causes_and_money_from_its_trigger() -> No
 def test_a_run_ends_when_its_rounds_must_have(members: dict[str, Any], secs: float) -> None:
     """P10: defaults by kind, in a row where rounds are; what is stated goes before."""
     assert admitted(**members)["ends"] == NOON + round(secs * SECOND)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"input": {"inline": nested(64)}, "metadata": {"a": nested(63)}},
+        {"dial": {"max_tokens": 9, "extra": {"top_p": 0.5}}},
+        {"answer_shape": {"kind": "json", "required_fields": ["_id"]}},
+    ],
+)
+def test_a_query_may_go_up_to_its_limits(members: dict[str, Any]) -> None:
+    """P7; what begins with ``_`` and is no note is a member like others."""
+    _, drafts = start("q-1", admitted(**members), NOON)
+    assert {draft.kind for draft in drafts} == {"call"}
+    assert all(canonical(draft.body) for draft in drafts)
+
+
+def test_queries_in_queries_may_come_to_more_levels_than_a_record_holds() -> None:
+    """P7: each keeps its own limits, and the whole is refused with its path."""
+    query = asked(input={"inline": nested(64)})
+    for _ in range(12):
+        query = asked(triggers=[{"name": "next", "query": query}])
+    (path,) = refused(query)
+    assert path.startswith("$.triggers[0].query.triggers[0].query")
+
+
+def test_what_a_plan_adds_to_its_query_may_be_a_level_too_many() -> None:
+    """P7: so deep is the query that it is plain JSON still, and its plan is not."""
+    query = asked(input={"inline": nested(63)})
+    for _ in range(12):
+        query = asked(triggers=[{"name": "next", "query": query}])
+    assert canonical(query)
+    (path,) = refused(query)
+    assert path.startswith("$.triggers[0]")
+
+
+@pytest.mark.parametrize(
+    ("given", "more"),
+    [
+        ({"record_id": "r"}, {"records": {"r": nested(65)}}),
+        ({"ref": "know.answer"}, {"trigger": {"input": nested(65), "parent": "q-0"}}),
+    ],
+)
+def test_an_input_that_is_too_deep_is_refused_wherever_it_comes_from(
+    given: dict[str, Any], more: dict[str, Any]
+) -> None:
+    """P7, P19."""
+    (problem,) = refused(asked(input=given), **more).values()
+    assert problem == "leads to what is nested deeper than 64 levels"
+
+
+def test_a_named_schema_must_be_an_object() -> None:
+    """P7: a plan with ``true`` in its place could not begin."""
+    query = asked(answer_shape={"kind": "json", "schema_ref": "any"})
+    for schema in (True, False):
+        assert (
+            "must be an object" in refused(query, schemas={"any": schema})["$.answer_shape.schema"]
+        )
 
 
 def test_nobody_to_ask_is_no_reason_to_refuse() -> None:

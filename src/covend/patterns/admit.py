@@ -17,6 +17,7 @@ from covend.patterns.choosing import lacking
 from covend.patterns.nesting import MAX_DEPTH
 from covend.patterns.reading import Problem, members, read
 from covend.patterns.responder import Responder
+from covend.patterns.shape import MAX_NESTED, nested_deeper
 from covend.patterns.spec import (
     MAX_LATENCY,
     MAX_LATENCY_SECS,
@@ -83,7 +84,7 @@ def admit(
         raise InvalidQuery([{"path": "$", "problem": f"{thread} would be its own cause"}])
     asked = _pinned(asked, schemas or {})
     snapshot = _snapshot(asked, responders)
-    data = canonical(
+    data = _recorded(
         {
             "query": msgspec.to_builtins(asked),
             "responders": [msgspec.to_builtins(one) for one in snapshot],
@@ -107,6 +108,15 @@ def admit(
         if cause.get(name):
             body[name] = cause[name]
     return body
+
+
+def _recorded(plan: dict[str, Any]) -> bytes:
+    """The bytes of a plan; what each part may be can be too much where queries lie in queries."""
+    try:
+        return canonical(plan)
+    except NotCanonical as failed:
+        path = failed.path.replace("$.query", "$", 1)
+        raise InvalidQuery([{"path": path, "problem": failed.problem}]) from None
 
 
 def _read(query: Any, schemas: Mapping[str, Any], cause: Mapping[str, Any]) -> Query:
@@ -174,14 +184,17 @@ def _member(problem: Problem) -> str:
 def _given(query: Query, cause: Mapping[str, Any], records: Mapping[str, Any]) -> Any:
     """What the question is about, as plain data."""
     asked = query.input
-    if asked.ref is not None:
-        return cause.get("input")
-    if asked.record_id is None:
+    if asked.ref is None and asked.record_id is None:
         return asked.inline
-    if asked.record_id not in records:
+    path = "$.input.ref" if asked.record_id is None else "$.input.record_id"
+    if asked.record_id is not None and asked.record_id not in records:
         problem = f"there is no record {asked.record_id}"
-        raise InvalidQuery([{"path": "$.input.record_id", "problem": problem}])
-    return records[asked.record_id]
+        raise InvalidQuery([{"path": path, "problem": problem}])
+    given = cause.get("input") if asked.record_id is None else records[asked.record_id]
+    if nested_deeper(given, MAX_NESTED):
+        problem = f"leads to what is nested deeper than {MAX_NESTED} levels"
+        raise InvalidQuery([{"path": path, "problem": problem}])
+    return given
 
 
 def _pinned(query: Query, schemas: Mapping[str, Any]) -> Query:
@@ -253,7 +266,8 @@ def max_latency_secs(query: Query, responders: Sequence[Responder]) -> float:
             secs = sum(stage.timeout_secs or longest(stage.responders) for stage in stages)
         case Retry(max_attempts=attempts, adjustments=adjustments):
             changed = [longest(one.responders) if one.responders else first for one in adjustments]
-            secs = first * max(1, attempts - len(changed)) + sum(changed)
+            rest = attempts - 1 - len(changed)
+            secs = first + sum(changed) + rest * (changed[-1] if changed else first)
         case Escalate(tiers=tiers):
             secs = sum(tier.timeout_secs or longest(tier.responders) for tier in tiers)
         case Ensemble(auditor=auditor, backup_auditor=backup, audit_timeout_secs=timeout):

@@ -10,7 +10,7 @@ from typing import Any, cast
 from covend.patterns import cel
 from covend.patterns.nesting import MAX_DEPTH
 from covend.patterns.reading import Problem
-from covend.patterns.shape import schema_of, schema_problem
+from covend.patterns.shape import MAX_NESTED, nested_deeper, schema_of, schema_problem
 from covend.patterns.spec import (
     MAX_AGE_DAYS,
     MAX_LATENCY_SECS,
@@ -39,6 +39,10 @@ WEIGHED = frozenset({"best_of", "consensus", "ensemble_weighted"})
 COMPARED = frozenset({"consensus", "majority", "ensemble_weighted"})
 REFS = ("know.answer", "know.answers")
 RESERVED_IN_REQUESTS = frozenset({"messages", "model", "stream"})
+PAID_BY_REQUESTS = frozenset({"max_tokens", "max_completion_tokens", "n", "best_of"})
+"""Members of a request that say how much is bought, which what is reserved for it must know."""
+NOTES = frozenset({"_confidence", "_rationale", "_obligations"})
+"""Members that are taken out of an answer before it is checked."""
 
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*\Z", re.ASCII)
 _NAME = re.compile(r"[^/#\s][^/#]{0,63}\Z")
@@ -110,6 +114,7 @@ def check_query(
     found = Findings()
     found.unless(bool(query.question.strip()), f"{path}.question", "must not be empty")
     _input(found, query.input, f"{path}.input", caused)
+    _depth(found, query.metadata, f"{path}.metadata")
     _shape(found, query.answer_shape, schemas, f"{path}.answer_shape")
     _wants(found, query.responders, f"{path}.responders")
     _fold(found, query, query.fold, schemas, f"{path}.fold")
@@ -129,12 +134,19 @@ def _input(found: Findings, given: Input, path: str, caused: bool) -> None:
     named = [name for name in ("inline", "record_id", "ref") if getattr(given, name) is not None]
     if len(named) > 1:
         found.add(path, f"has {' and '.join(named)}; exactly one is allowed")
+    _depth(found, given.inline, f"{path}.inline")
     if given.ref is None:
         return
     if given.ref not in REFS:
         found.add(f"{path}.ref", f"must be one of {', '.join(REFS)}, not {given.ref}")
     elif not caused:
         found.add(f"{path}.ref", "refers to the query that triggers this one, and none does")
+
+
+def _depth(found: Findings, value: Any, path: str) -> None:
+    """The records of a run put more around what it is given, and hold only so many levels."""
+    fine = not nested_deeper(value, MAX_NESTED)
+    found.unless(fine, path, f"must not be nested deeper than {MAX_NESTED} levels")
 
 
 def _shape(found: Findings, shape: AnswerShape, schemas: Mapping[str, Any], path: str) -> None:
@@ -152,6 +164,7 @@ def _shape(found: Findings, shape: AnswerShape, schemas: Mapping[str, Any], path
         if getattr(shape, name) and shape.kind != "json":
             found.add(f"{path}.{name}", f"means something for kind json only, not {shape.kind}")
     found.distinct(f"{path}.required_fields", shape.required_fields)
+    _required(found, shape.required_fields, f"{path}.required_fields")
     if shape.schema is not None and shape.schema_ref is not None:
         found.add(f"{path}.schema_ref", "is there beside schema; only one is allowed")
     elif shape.schema_ref is not None and shape.schema_ref not in schemas:
@@ -160,6 +173,15 @@ def _shape(found: Findings, shape: AnswerShape, schemas: Mapping[str, Any], path
     elif (schema := schema_of(shape, schemas)) is not None:
         problem = schema_problem(schema)
         found.unless(problem is None, f"{path}.schema", f"is no valid JSON Schema: {problem}")
+        _depth(found, schema, f"{path}.schema")
+        if problem is None:
+            _required(found, schema.get("required", ()), f"{path}.schema.required")
+
+
+def _required(found: Findings, names: Iterable[str], path: str) -> None:
+    """What is taken out of every answer can be in none."""
+    for name in sorted(NOTES.intersection(names)):
+        found.add(path, f"{name} is a note beside the answer, never a member of it")
 
 
 def _wants(found: Findings, wants: Sequence[Want], path: str) -> None:
@@ -348,6 +370,9 @@ def _dial(found: Findings, dial: Dial, path: str) -> None:
     found.between(f"{path}.max_tokens", dial.max_tokens, 1, MAX_TOKENS)
     for name in sorted(RESERVED_IN_REQUESTS & dial.extra.keys()):
         found.add(f"{path}.extra.{name}", "is filled in by the box and cannot be given")
+    for name in sorted(PAID_BY_REQUESTS & dial.extra.keys()):
+        found.add(f"{path}.extra.{name}", "would cost more than is reserved: say dial.max_tokens")
+    _depth(found, dial.extra, f"{path}.extra")
 
 
 def _trigger(
