@@ -396,7 +396,9 @@ def test_pages_of_elsewhere_cannot_use_a_box_without_keys(api, headers, code):
 def test_an_image_on_a_page_of_elsewhere_keeps_nobody_live(api):
     """P18: it sends no Origin; the stream would silence a person's notifications."""
     image = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
-    refused = api.client.get("/api/inbox/events?did=did:ada", headers=image)
+    with api.client.stream("GET", "/api/inbox/events?did=did:ada", headers=image) as refused:
+        assert refused.status_code == 403
+        refused.read()
     assert problem(refused).code == "foreign_origin"
     assert api.actor.heard == []
 

@@ -30,11 +30,11 @@ function become([shape, typed]) {
   const form = answerForm(shape);
   const controls = form.nodes.flatMap((node) => node.all())
     .filter((one) => one.tag === "input" || one.tag === "textarea");
-  typed.forEach((given, index) => {
-    if (given === true) controls[index].checked = true;
-    else if (given !== null) controls[index].value = given;
-  });
   try {
+    typed.forEach((given, index) => {
+      if (given === true) controls[index].checked = true;
+      else if (given !== null) controls[index].value = given;
+    });
     return { value: form.value() };
   } catch (error) {
     return { refused: error.message };
