@@ -129,6 +129,16 @@ def test_the_same_eta_again_changes_nothing(world):
         assert refusal(core.ask(word)) == (409, "extended")
 
 
+def test_a_promise_without_an_eta_is_recorded_once(world):
+    """P18: the same word again changes nothing."""
+    world.person("ann")
+    with world.core() as core:
+        thread, task = asked(core, "ann")
+        for _ in range(3):
+            assert core.act(task, "accept")["state"] == "accepted"
+        assert len(core.records(thread, "do")) == 1
+
+
 @pytest.mark.parametrize("eta_secs", [0, -1, 366 * 86_400 + 1, 1e300])
 def test_an_eta_out_of_bounds_is_refused_with_what_would_be_right(world, eta_secs):
     """P18, X6."""

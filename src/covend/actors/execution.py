@@ -270,7 +270,8 @@ class Execution(Actor):
         if body is None or body["responder"]["kind"] != "actor":
             word.promise.reply(inbox.refused(404, "not_found", "there is no such task"))
             return
-        done, refusal = inbox.word(k, body, word.order, self.clock())
+        accepted = word.call in self.effects.accepted
+        done, refusal = inbox.word(k, body, word.order, self.clock(), accepted)
         if refusal is not None:
             word.promise.reply(refusal)
             return

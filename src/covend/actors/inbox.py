@@ -83,11 +83,12 @@ def may_speak(k: K, call: Call) -> frozenset[str]:
 
 
 def word(
-    k: K, body: dict[str, Any], order: ActOnTask, now: int
+    k: K, body: dict[str, Any], order: ActOnTask, now: int, accepted: bool
 ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """What a person's word amounts to: the ``do`` body to record, or the refusal, or neither.
 
-    Neither is for a word that changes nothing: the same answer again.
+    Neither is for a word that changes nothing: the same answer again, or the same promise of one
+    that was ``accepted``.
     """
     call = k.calls[f"{body['slot']}#{body['attempt']}"]
     if order.did not in may_speak(k, call):
@@ -96,7 +97,7 @@ def word(
         return None, refused(422, "invalid_word", problem["problem"], [problem])
     made = _made(k, body, order, now)
     state = STATES.get(call.status, call.status)
-    if said_already(call, order, made):
+    if said_already(call, order, made, accepted):
         return None, None
     if call.status != "open" or call.deadline <= now:
         state = "expired" if call.status == "open" else state
@@ -111,10 +112,12 @@ def word(
     return made, None
 
 
-def said_already(call: Call, order: ActOnTask, made: dict[str, Any]) -> bool:
+def said_already(call: Call, order: ActOnTask, made: dict[str, Any], accepted: bool) -> bool:
     """Whether this very word was heard before: whoever asks twice is not refused."""
     if order.act == "accept":
-        return call.extensions > 0 and made.get("eta") == call.deadline
+        if "eta" not in made:
+            return accepted and call.status == "open"
+        return call.extensions > 0 and made["eta"] == call.deadline
     if order.act == "decline":
         return call.status == "declined" and call.problem == made["problem"]
     return order.act == "submit" and call.hash is not None and made.get("hash") == call.hash
