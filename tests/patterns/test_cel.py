@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -193,6 +194,25 @@ def test_no_value_raises(value: object) -> None:
 
 def test_tuples_are_lists() -> None:
     assert cel.evaluate("answer", {"answer": ({"a": (1, 2)},)}) == [{"a": [1, 2]}]
+
+
+@pytest.mark.parametrize("source", ["null", "[null]", "{'a': null}", "answer", "[answer, answer]"])
+def test_a_null_that_comes_out_takes_nothing_away(source: str) -> None:
+    """P15, P20: each took a reference from ``None``; after some thousands the process died."""
+    values = {"answer": {"a": [None]}}
+    cel.evaluate(source, values)
+    before = sys.getrefcount(None)
+    for _ in range(500):
+        cel.evaluate(source, values)
+    assert sys.getrefcount(None) > before - 250
+
+
+def test_of_two_errors_in_a_map_the_first_by_name_is_told() -> None:
+    """P2: what a run records of them is the same wherever it is replayed."""
+    members = ", ".join(f"'{name}': b'{name}'" for name in "hgfedcba")
+    found = cel.evaluate(f"{{{members}}}", {})
+    assert isinstance(found, cel.CelError)
+    assert "b'a'" in found.message
 
 
 def test_many_threads_may_evaluate_at_once() -> None:

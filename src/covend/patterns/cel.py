@@ -97,7 +97,7 @@ def evaluate(source: str, values: Mapping[str, Any]) -> Any | CelError:
     # Errors come back as values, and truthy ones: only their type tells.
     if found.type() in (cel.Type.ERROR, cel.Type.UNKNOWN):
         return CelError(str(found.value()))
-    return _json(found.plain_value())
+    return _json(found)
 
 
 def holds(source: str, values: Mapping[str, Any]) -> bool | CelError:
@@ -168,21 +168,30 @@ def _given(name: str, value: Any) -> Any:
             return value
 
 
-def _json(value: Any) -> Any | CelError:
-    """The result, if it is JSON."""
+def _json(found: cel.Value) -> Any | CelError:
+    """The result, if it is JSON.
+
+    It is taken apart here: where a null is made a Python value by the evaluator, ``None`` loses a
+    reference that it never had, and without any the process dies (Python before 3.12).
+    """
+    if found.type() == cel.Type.NULL:
+        return None
+    value = found.value()
     match value:
-        case None | bool() | int() | float() | str():
+        case bool() | int() | float() | str():
             return value
         case list():
-            items = [_json(item) for item in cast("list[Any]", value)]
+            items = [_json(item) for item in cast("list[cel.Value]", value)]
             return next((item for item in items if isinstance(item, CelError)), items)
         case dict():
             members: dict[str, Any] = {}
-            for key, member in cast("dict[object, Any]", value).items():
-                found = _json(member)
-                if isinstance(found, CelError) or not isinstance(key, str):
-                    return found if isinstance(found, CelError) else CelError(_not_json(key))
-                members[key] = found
+            # The evaluator's own order is another in each process, and so was the first error.
+            entries = cast("dict[object, cel.Value]", value)
+            for key, member in sorted(entries.items(), key=lambda entry: str(entry[0])):
+                item = _json(member)
+                if isinstance(item, CelError) or not isinstance(key, str):
+                    return item if isinstance(item, CelError) else CelError(_not_json(key))
+                members[key] = item
             return members
         case _:
             return CelError(_not_json(value))
