@@ -85,6 +85,10 @@ class SettleCall(Message, frozen=True):
     how: Literal["again", "failed"]
 
 
+WAITING = ("open", "accepted")
+"""The states of a task that waits for its person's answer."""
+
+
 @message("desk.tasks")
 class ListTasks(Message, frozen=True):
     """Answered with ``{"tasks": [...], "next": …}``: the inbox of one person, or of all (P18)."""

@@ -9,10 +9,10 @@ import pytest
 import typer
 from tools.golden.stories import STORIES
 
-from covend.actors.story import ACTS
 from covend.cli import records
 from covend.cli.replaying import SHARE
 from covend.phylactery.records import record
+from covend.phylactery.schema import RUN_ACTS
 from covend.phylactery.store import open_store
 
 
@@ -26,7 +26,7 @@ def told_by(name, other=False, thread="q-play"):
             entry.kind,
             entry.body | answer,
             actor="execution",
-            act=ACTS[entry.kind],
+            act=RUN_ACTS[entry.kind],
             clock=max(entry.clock, last.clock + 1 if last else 0),
             parents=[last] if last else [],
         )

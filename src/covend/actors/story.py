@@ -11,19 +11,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from covend.patterns.step import Draft, Entry
-from covend.phylactery.records import Act, Record, record
-
-ACTS: dict[str, Act] = {
-    "intend": "INTEND",
-    "call": "CALL",
-    "do": "DO",
-    "learn": "LEARN",
-    "know": "KNOW",
-    "tick": "GET",
-    "cancel": "PUT",
-    "trigger": "PUT",
-}
-"""The kinds of record a run consists of, with their acts; others in its thread are beside it."""
+from covend.phylactery.records import Record, record
+from covend.phylactery.schema import RUN_ACTS
 
 
 def wall_clock() -> int:
@@ -44,7 +33,7 @@ class Story:
         """The run's own records among these, oldest first, for a replay; goes on after the last."""
         found: list[Entry] = []
         for entry in records:
-            if entry["kind"] in ACTS:
+            if entry["kind"] in RUN_ACTS:
                 found.append(Entry(entry["kind"], entry["body"], entry["clock"]))
                 self.last, self.clock = entry["id"], max(self.clock, entry["clock"])
         return found
@@ -57,7 +46,7 @@ class Story:
             kind,
             body,
             actor="execution",
-            act=ACTS[kind],
+            act=RUN_ACTS[kind],
             clock=clock,
             parents=[self.last] if self.last else [],
         )

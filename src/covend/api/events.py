@@ -20,7 +20,7 @@ from covend.api.desk import Desk
 from covend.api.problems import Problem
 from covend.api.shapes import task_of, tasks_of
 from covend.client.models import Event, Task
-from covend.questions import ListTasks, RecordsOf, ShowTask
+from covend.questions import WAITING, ListTasks, RecordsOf, ShowTask
 from covend.resolving import resolved
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,6 @@ MAX_TASKS = 2000
 """Of one state in one inbox: the oldest, of which a person can hardly see the end."""
 COMMENT = b":\n\n"
 LAST_KIND = "know"
-WAITING = ("open", "accepted")
 Key: TypeAlias = tuple[str, str | None]
 """A task and its person: where a delegate was asked as well, two people have one task."""
 NOTHING_YET: dict[str, Any] = {"records": [], "ended": False}

@@ -20,7 +20,6 @@ from covend.cli.shared import (
 )
 
 ENV_DID = "COVEND_DID"
-WAITING = ("open", "accepted")
 SHOWN = 200
 REASONS = ("out_of_domain", "overbooked", "conflict_of_interest", "other")
 
@@ -68,7 +67,7 @@ def inbox(
     """List what waits for you; without --did, what waits for anybody."""
     if context.invoked_subcommand is not None:
         return
-    from covend.questions import ListTasks
+    from covend.questions import WAITING, ListTasks
 
     states = (None,) if every else WAITING
     with connected(config, run_dir) as box:

@@ -13,9 +13,9 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from covend.actors.story import ACTS
 from covend.patterns.step import Quarantined, replay
 from covend.phylactery.errors import StoreError
+from covend.phylactery.schema import RUN_ACTS
 from covend.phylactery.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def replayed(store: Store, name: str) -> Told:
     """Where a query stands by its records, or where these differ from what follows from them."""
     every = list(store.entries(name))
     # What others wrote into the thread, such as who takes part in a join, is no part of the run.
-    entries = [entry for entry in every if entry.record.kind in ACTS]
+    entries = [entry for entry in every if entry.record.kind in RUN_ACTS]
     told: Told = {"id": name, "records": len(every), "differs": False}
     if not every:
         return told | {"stands": "there is no such thread", "differs": True}

@@ -18,7 +18,15 @@ from mcp.server.mcpserver.exceptions import ToolError
 
 from covend.patterns.draft import drafted
 from covend.protocol import StatusQuery
-from covend.questions import ActOnTask, ListTasks, RecordsOf, ShowQuery, ShowTask, SubmitQuery
+from covend.questions import (
+    WAITING,
+    ActOnTask,
+    ListTasks,
+    RecordsOf,
+    ShowQuery,
+    ShowTask,
+    SubmitQuery,
+)
 
 Ask: TypeAlias = Callable[[str, object, float], Awaitable[Any]]
 """Asks an address of the box and gives its answer, or raises what went wrong.
@@ -33,7 +41,6 @@ POLL_SECONDS = 5.0
 RETRY_SECONDS = 0.3
 SUBMIT_SECONDS = 30.0
 """How long a core that is away is waited for with a new query."""
-WAITING = ("open", "accepted")
 PAGE_TASKS = 200
 MAX_TASKS = 500
 """So many tasks of each state are shown at most."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from covend.phylactery.records import Act
+
 SCHEMA_VERSION = 2
 """Version 1 had the ``record`` table alone."""
 
@@ -109,8 +111,17 @@ PROJECTIONS = {
 }
 """The columns of each projection, to compare what is stored with what follows from the records."""
 
-RUN_KINDS = ("intend", "call", "do", "learn", "know", "tick", "cancel", "trigger")
-"""The kinds of record that a run consists of; others in its thread are beside it."""
+RUN_ACTS: dict[str, Act] = {
+    "intend": "INTEND",
+    "call": "CALL",
+    "do": "DO",
+    "learn": "LEARN",
+    "know": "KNOW",
+    "tick": "GET",
+    "cancel": "PUT",
+    "trigger": "PUT",
+}
+"""The kinds of record a run consists of, with their acts; others in its thread are beside it."""
 
 WORKING_KINDS = ("call", "do", "learn", "tick")
 """The kinds of record that belong to a run while it lives and are emptied after it (D4)."""

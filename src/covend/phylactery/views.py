@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from covend.phylactery.database import Database, Value
-from covend.phylactery.schema import RUN_KINDS
+from covend.phylactery.schema import RUN_ACTS
 
 NO_LIMIT = 2**62
 
@@ -42,12 +42,12 @@ class Views:
 
         Of their own records: a join's other members may come after its ``intend``.
         """
-        marks, own = (", ".join("?" * len(names)) for names in (kinds, RUN_KINDS))
+        marks, own = (", ".join("?" * len(names)) for names in (kinds, RUN_ACTS))
         rows = self._db.rows(
             "SELECT id FROM thread WHERE state = 'open' AND (SELECT kind FROM record"
             f" WHERE record.thread = thread.id AND record.kind IN ({own})"
             f" ORDER BY seq DESC LIMIT 1) IN ({marks}) ORDER BY seq",
-            [*RUN_KINDS, *kinds],
+            [*RUN_ACTS, *kinds],
         )
         return [str(row[0]) for row in rows]
 
