@@ -60,10 +60,9 @@ class Timekeeper(Actor):
         now, mono = self.clock(), self.ctx.now()
         self.ctx.timer("look", REPEAT_SECONDS, Look())  # should the store not be readable now
         due = self.ctx.ask("phylactery", Due(now, PAGE + len(self.told)), timeout=STORE_SECONDS)
-        still = {(row["thread"], row["name"], row["due"]) for row in due}
-        self.told = {timer: at for timer, at in self.told.items() if timer in still}
-        for row in due:
-            timer = (row["thread"], row["name"], row["due"])
+        timers = dict.fromkeys((row["thread"], row["name"], row["due"]) for row in due)
+        self.told = {timer: at for timer, at in self.told.items() if timer in timers}
+        for timer in timers:
             if mono - self.told.get(timer, -math.inf) >= REPEAT_SECONDS:
                 self.told[timer] = mono
                 self.ctx.tell("desk", Ticked(*timer))

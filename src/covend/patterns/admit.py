@@ -184,13 +184,15 @@ def _member(problem: Problem) -> str:
 def _given(query: Query, cause: Mapping[str, Any], records: Mapping[str, Any]) -> Any:
     """What the question is about, as plain data."""
     asked = query.input
-    if asked.ref is None and asked.record_id is None:
+    if asked.ref is not None:
+        path, given = "$.input.ref", cause.get("input")
+    elif asked.record_id is None:
         return asked.inline
-    path = "$.input.ref" if asked.record_id is None else "$.input.record_id"
-    if asked.record_id is not None and asked.record_id not in records:
+    elif asked.record_id in records:
+        path, given = "$.input.record_id", records[asked.record_id]
+    else:
         problem = f"there is no record {asked.record_id}"
-        raise InvalidQuery([{"path": path, "problem": problem}])
-    given = cause.get("input") if asked.record_id is None else records[asked.record_id]
+        raise InvalidQuery([{"path": "$.input.record_id", "problem": problem}])
     if nested_deeper(given, MAX_NESTED):
         problem = f"leads to what is nested deeper than {MAX_NESTED} levels"
         raise InvalidQuery([{"path": path, "problem": problem}])

@@ -45,10 +45,11 @@ def problems_told(shape: AnswerShape, value: Any) -> list[str]:
     To find out whether an answer is valid is quick. To say what is wrong with it is not where a
     schema has alternatives that lead back to it: each level of the answer multiplies the reasons.
     """
-    validator = None if shape.schema is None else _validator(canonical(shape.schema))
-    if validator is None or isinstance(validator, str) or not nested_deeper(value, MAX_TOLD):
+    if shape.schema is None or not nested_deeper(value, MAX_TOLD):
         return problems(shape, value)
-    if validator.is_valid(value) or not _is_recursive(canonical(shape.schema)):
+    schema = canonical(shape.schema)
+    validator = _validator(schema)
+    if isinstance(validator, str) or validator.is_valid(value) or not _is_recursive(schema):
         return problems(shape, value)
     text = f"$: does not match its schema, somewhere in more than {MAX_TOLD} levels"
     return [*_missing(shape, value), text]

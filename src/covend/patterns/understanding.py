@@ -126,14 +126,15 @@ def _outcome(plan: Plan, call_body: dict[str, Any], raw: Raw) -> dict[str, Any]:
         if responder.kind == "system" and shape.kind != "json":
             raw = msgspec.structs.replace(raw, body=_as_text(raw.body))
         found = _completion(shape, raw) if responder.kind == "llm" else _direct(shape, raw)
-        value = parse(canonical(found.value).decode())
+        text = canonical(found.value)
+        value = parse(text.decode())
         beside = _beside(found)
         canonical(beside)
         _not_too_deep(value, beside)
         wrong = problems_told(shape, value) + _unlike(responder, value)
     except (_Invalid, NotCanonical) as failed_to_read:
         return {**body, "status": "invalid", "problem": _shown(str(failed_to_read))}
-    body |= {"value": value, "hash": hashlib.sha256(canonical(value)).hexdigest()}
+    body |= {"value": value, "hash": hashlib.sha256(text).hexdigest()}
     if wrong:
         return {**body, "status": "invalid", "problem": "; ".join(_shown(one) for one in wrong)}
     return {**body, "status": "ok", **beside}

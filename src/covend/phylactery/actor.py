@@ -140,8 +140,10 @@ class Phylactery(Actor):
         The runs take turns at one processor core, so whoever is about to append has to be let go
         first. Alone, that is over at once.
         """
+        if not self._group.waiting:
+            return  # somebody read meanwhile, or the group was full
         os.sched_yield()
-        if turns < PATIENCE and self._group.waiting and self.ctx.waiting():
+        if turns < PATIENCE and self.ctx.waiting():
             self.ctx.tell(self.ctx.me, _Commit(turns + 1))
         else:
             self._group.commit()
