@@ -88,14 +88,19 @@ def test_a_task_of_somebody_else_is_refused(world):
         assert core.refuses(wrong)["status"] == 404
 
 
+def asked_for_a_minute(core, who):
+    """A task for a minute, of a query that lasts ten hours."""
+    tiers = [{"name": who, "responders": [{"id": who}], "timeout_secs": 60}]
+    pattern = {"pattern": "escalate", "tiers": tiers}
+    limit = {"max_latency_secs": 10 * HOUR}
+    return asked(core, who, orchestration=pattern, side_effects=limit)
+
+
 def test_an_eta_extends_the_wait_at_most_twice(world):
     """P18: never past the query's own end; accepting is no answer."""
     world.person("ann")
-    tiers = [{"name": "ann", "responders": [{"id": "ann"}], "timeout_secs": 60}]
-    pattern = {"pattern": "escalate", "tiers": tiers}
-    limit = {"max_latency_secs": 10 * HOUR}
     with world.core() as core:
-        thread, task = asked(core, "ann", orchestration=pattern, side_effects=limit)
+        thread, task = asked_for_a_minute(core, "ann")
         first = core.act(task, "accept", eta_secs=HOUR)
         assert first["state"] == "accepted"
         assert first["due"] - task["due"] == pytest.approx((HOUR - 60) * 1e6, abs=30e6)
@@ -112,11 +117,8 @@ def test_an_eta_extends_the_wait_at_most_twice(world):
 def test_the_same_eta_again_changes_nothing(world):
     """P18: whoever repeats a word says when it was said; it never uses up another extension."""
     world.person("ann")
-    tiers = [{"name": "ann", "responders": [{"id": "ann"}], "timeout_secs": 60}]
-    pattern = {"pattern": "escalate", "tiers": tiers}
-    limit = {"max_latency_secs": 10 * HOUR}
     with world.core() as core:
-        thread, task = asked(core, "ann", orchestration=pattern, side_effects=limit)
+        thread, task = asked_for_a_minute(core, "ann")
         for eta_secs in (HOUR, 99 * HOUR):
             word = ActOnTask(
                 task["id"], "accept", "did:ann", eta_secs=eta_secs, said=task["opened"]

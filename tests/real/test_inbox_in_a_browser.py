@@ -207,6 +207,15 @@ def rows(browser):
     )
 
 
+def end_while_cut_off(page, browser, how):
+    """The page loses its box; when that is there again its first task has ended."""
+    state = page.core_dies()
+    state.tasks["t-1", "did:ada"]["state"] = how
+    page.cut()
+    browser.until("document.querySelector('#live').dataset.state === 'wait'")
+    page.core_starts(state)
+
+
 def test_what_ended_while_the_page_was_cut_off_is_gone_from_it(page, browser):
     """P18: what is open in front of its person stays as it is, half filled in."""
     for id in ("t-2", "t-3"):
@@ -214,11 +223,7 @@ def test_what_ended_while_the_page_was_cut_off_is_gone_from_it(page, browser):
     browser.until("document.querySelectorAll('#tasks button').length === 3")
     show(browser, "t-2")
     browser.fill("#fields textarea", "half an ans")
-    state = page.core_dies()
-    state.tasks["t-1", "did:ada"]["state"] = "submitted"
-    page.cut()
-    browser.until("document.querySelector('#live').dataset.state === 'wait'")
-    page.core_starts(state)
+    end_while_cut_off(page, browser, "submitted")
     browser.until("document.querySelectorAll('#tasks button').length === 2", 30)
     assert rows(browser) == ["t-2", "t-3"]
     assert browser.look("document.querySelector('#fields textarea').value") == "half an ans"
@@ -229,11 +234,7 @@ def test_what_ended_while_the_page_was_cut_off_is_gone_from_it(page, browser):
 def test_a_chosen_task_that_ended_while_the_page_was_cut_off_says_so(page, browser):
     """P18: nobody goes on answering what is over."""
     show(browser, "t-1")
-    state = page.core_dies()
-    state.tasks["t-1", "did:ada"]["state"] = "expired"
-    page.cut()
-    browser.until("document.querySelector('#live').dataset.state === 'wait'")
-    page.core_starts(state)
+    end_while_cut_off(page, browser, "expired")
     browser.until("document.querySelector('#state').textContent === 'expired'", 30)
     assert browser.look("document.querySelector('#answer').hidden")
     browser.complaints.clear()  # the console notes the lost connection
