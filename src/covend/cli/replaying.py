@@ -38,15 +38,16 @@ def cores() -> int:
 def replayed_all(
     where: str | Path, names: Sequence[str], jobs: int | None = None
 ) -> Iterator[Told]:
-    """Where each of these queries stands, in their order; see ``replayed``.
+    """Where each of these queries of a store that was opened before stands; see ``replayed``.
 
-    ``jobs`` is how many processes share the work; None: one a core where there are many queries.
+    In their order. ``jobs`` is how many processes share the work; None: one a core where there are
+    many queries.
     Raises ``StoreError`` where the store cannot be read.
     """
     shares = [names[at : at + SHARE] for at in range(0, len(names), SHARE)]
     jobs = min(jobs or (cores() if len(names) >= MANY else 1), len(shares))
     if jobs <= 1:
-        store = open_store(where, read_only=True)
+        store = open_store(where, read_only=True, checked=True)
         try:
             yield from (replayed(store, name) for name in names)
         finally:
@@ -95,7 +96,7 @@ _stores: list[Store] = []
 
 
 def _open(where: str | Path) -> None:
-    _stores.append(open_store(where, read_only=True))
+    _stores.append(open_store(where, read_only=True, checked=True))
 
 
 def _replayed_share(names: Sequence[str]) -> list[Told]:

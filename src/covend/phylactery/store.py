@@ -37,18 +37,24 @@ Chain = Sequence[Sequence[Record]]
 
 
 def open_store(
-    where: str | Path, *, max_pages: int | None = None, read_only: bool = False
+    where: str | Path,
+    *,
+    max_pages: int | None = None,
+    read_only: bool = False,
+    checked: bool = False,
 ) -> Store:
     """Open or create the store at a path, or at a ``postgresql://`` address (D3).
 
     Recovers what a crash left (D2). Raises ``StoreCorrupt`` for a damaged one (never replaced,
     never repaired behind your back) and ``StoreError`` for one that cannot be opened, belongs to
     something else or to a newer covend, or, on PostgreSQL, has another writer. Use the store from
-    one thread at a time. ``max_pages`` bounds the size of a SQLite file.
+    one thread at a time. ``max_pages`` bounds the size of a SQLite file. ``checked``: this
+    program opened it just before, so its structure is not looked at once more.
     """
     db = _connect(where, max_pages, read_only)
     try:
-        _prepare(db, read_only)
+        if not checked:
+            _prepare(db, read_only)
     except BaseException:
         db.close()
         raise
