@@ -115,16 +115,16 @@ class ShowTask(Message, frozen=True):
 class ActOnTask(Message, frozen=True):
     """A person's word on a task: ``accept`` with an eta, ``decline`` with a reason, or ``submit``.
 
-    ``eta_secs`` counts from the clock ``said``, or from now: whoever may have to repeat a word says
-    when it was said, so that the same eta never counts twice. A second word after a terminal one
-    is refused with 409.
+    ``eta_secs`` counts from now. Whoever may have to repeat an ``accept`` gives it a ``key``: under
+    the same one it is the same word, and never moves the deadline twice. A second word after a
+    terminal one is refused with 409.
     """
 
     id: str
     act: Literal["accept", "decline", "submit"]
     did: str
     eta_secs: float | None = None
-    said: int | None = None
+    key: str | None = None
     reason: str | None = None
     value: Any = None
     confidence: float | None = None

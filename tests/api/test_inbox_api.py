@@ -44,10 +44,22 @@ def test_accepting_says_when(desk):
     response = desk.client.post("/api/inbox/t-1/accept", json={"did": "did:ada", "eta_secs": 60})
     assert response.json()["state"] == "accepted"
     heard = word(desk)
-    assert heard == ActOnTask("t-1", "accept", "did:ada", eta_secs=60, said=heard.said)
-    assert heard.said
+    assert heard == ActOnTask("t-1", "accept", "did:ada", eta_secs=60, key=heard.key)
+    assert heard.key  # of ours, for a core that has to be asked twice
     response = desk.client.post("/api/inbox/t-1/accept", json={"did": "did:ada", "eta_secs": 0})
     assert response.status_code == 400 and "$.eta_secs" in response.text
+
+
+def test_accepting_again_under_one_key_is_the_same_word(desk):
+    """P18: the key is the sender's own."""
+    keys: list[str | None] = []
+    for key in ("a", "a", "b"):
+        body, headers = {"did": "did:ada", "eta_secs": 60}, {"Idempotency-Key": key}
+        desk.client.post("/api/inbox/t-1/accept", json=body, headers=headers)
+        keys.append(word(desk).key)
+    assert keys[0] == keys[1] != keys[2]
+    body, headers = {"did": "did:ada", "eta_secs": 60}, {"Idempotency-Key": "x" * 999}
+    assert desk.client.post("/api/inbox/t-1/accept", json=body, headers=headers).status_code == 400
 
 
 def test_declining_is_terminal(desk):

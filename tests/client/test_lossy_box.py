@@ -128,6 +128,24 @@ def test_what_may_be_said_twice_is_said_again_when_its_answer_is_lost(through, w
     assert len(box.heard) == 2 and box.heard[0] == box.heard[1]
 
 
+def test_an_acceptance_is_said_again_under_the_same_key(through):
+    """P18: so that its eta counts once; another acceptance has a key of its own."""
+    keys: list[str] = []
+
+    def noting(answer):
+        def noted(exchange):
+            keys.append(exchange.headers["Idempotency-Key"])
+            answer(exchange)
+
+        return noted
+
+    told = says({"id": "t-1", "state": "accepted"})
+    for answers in ((lost, told), (told,)):
+        with LossyBox(*map(noting, answers)) as box:
+            through(box, lambda call: call("accept", "t-1", "did:ada", 60.0))
+    assert keys[0] == keys[1] != keys[2]
+
+
 def test_what_may_not_be_said_twice_is_said_once(through):
     """P4: an unclear call is clear once it is settled, and a second word is refused."""
     with LossyBox(lost) as box, pytest.raises(Unavailable):

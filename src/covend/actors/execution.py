@@ -270,8 +270,8 @@ class Execution(Actor):
         if body is None or body["responder"]["kind"] != "actor":
             word.promise.reply(inbox.refused(404, "not_found", "there is no such task"))
             return
-        accepted = word.call in self.effects.accepted
-        done, refusal = inbox.word(k, body, word.order, self.clock(), accepted)
+        promise = self.effects.promises.get(word.call)
+        done, refusal = inbox.word(k, body, word.order, self.clock(), promise)
         if refusal is not None:
             word.promise.reply(refusal)
             return
@@ -284,7 +284,7 @@ class Execution(Actor):
         assert self.k is not None
         call, body = self.k.calls[name], self.effects.asked[name]
         state = inbox.STATES.get(call.status, call.status)
-        if call.status == "open" and name in self.effects.accepted:
+        if call.status == "open" and name in self.effects.promises:
             state = "accepted"
         return inbox.shown(
             self.ctx.name, body, state=state, due=call.deadline, opened=call.called, seq=0

@@ -83,12 +83,12 @@ def may_speak(k: K, call: Call) -> frozenset[str]:
 
 
 def word(
-    k: K, body: dict[str, Any], order: ActOnTask, now: int, accepted: bool
+    k: K, body: dict[str, Any], order: ActOnTask, now: int, promise: dict[str, Any] | None
 ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """What a person's word amounts to: the ``do`` body to record, or the refusal, or neither.
 
-    Neither is for a word that changes nothing: the same answer again, or the same promise of one
-    that was ``accepted``.
+    Neither is for a word that changes nothing: the same answer again, or the same promise of one.
+    ``promise`` is the last one that was recorded.
     """
     call = k.calls[f"{body['slot']}#{body['attempt']}"]
     if order.did not in may_speak(k, call):
@@ -97,7 +97,7 @@ def word(
         return None, refused(422, "invalid_word", problem["problem"], [problem])
     made = _made(k, body, order, now)
     state = STATES.get(call.status, call.status)
-    if said_already(call, order, made, accepted):
+    if said_already(call, order, made, promise):
         return None, None
     if call.status != "open" or call.deadline <= now:
         state = "expired" if call.status == "open" else state
@@ -112,12 +112,16 @@ def word(
     return made, None
 
 
-def said_already(call: Call, order: ActOnTask, made: dict[str, Any], accepted: bool) -> bool:
+def said_already(
+    call: Call, order: ActOnTask, made: dict[str, Any], promise: dict[str, Any] | None
+) -> bool:
     """Whether this very word was heard before: whoever asks twice is not refused."""
     if order.act == "accept":
-        if "eta" not in made:
-            return accepted and call.status == "open"
-        return call.extensions > 0 and made["eta"] == call.deadline
+        if promise is None:
+            return False
+        if order.key is not None and order.key == promise.get("key"):
+            return True
+        return "eta" not in made and call.status == "open"
     if order.act == "decline":
         return call.status == "declined" and call.problem == made["problem"]
     return order.act == "submit" and call.hash is not None and made.get("hash") == call.hash
@@ -142,7 +146,9 @@ def _made(k: K, body: dict[str, Any], order: ActOnTask, now: int) -> dict[str, A
         case "accept":
             made: dict[str, Any] = {**place, "status": "accepted", "by": order.did}
             if order.eta_secs is not None:
-                made["eta"] = (order.said or now) + round(order.eta_secs * SECOND)
+                made["eta"] = now + round(order.eta_secs * SECOND)
+            if order.key is not None:
+                made["key"] = order.key
             return made
         case "decline":
             made = {**place, "status": "declined", "problem": order.reason or "other"}

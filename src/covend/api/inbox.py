@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import secrets
 from typing import Any
 
 from litestar import Response
@@ -73,12 +73,20 @@ async def show(call: Call[Nothing, Nothing]) -> Response[Any]:
     return reply(task_of(await call.desk.ask(question)))
 
 
-@operation("POST", "/api/inbox/{task}/accept", "Take a task on", body=Accept, answers=WORD)
+@operation(
+    "POST",
+    "/api/inbox/{task}/accept",
+    "Take a task on",
+    body=Accept,
+    answers=WORD,
+    headers={"Idempotency-Key": "The same key is the same word: its eta counts once."},
+)
 async def accept(call: Call[Nothing, Accept]) -> Response[Any]:
     """Accept with an eta, which extends the wait."""
     word = call.body
-    said = time.time_ns() // 1000
-    message = ActOnTask(call.part("task"), "accept", word.did, eta_secs=word.eta_secs, said=said)
+    # Without a key of the client's it gets one of ours: the core may have to be asked twice.
+    key = call.idempotency_key() or secrets.token_hex(32)
+    message = ActOnTask(call.part("task"), "accept", word.did, eta_secs=word.eta_secs, key=key)
     return await _act(call, message)
 
 

@@ -183,8 +183,9 @@ def task(id: str) -> Request[Task]:
 
 
 def accept(id: str, did: str, eta_secs: float) -> Request[Task]:
-    """A person takes a task on."""
-    return _word(id, "accept", Accept(did=did, eta_secs=eta_secs))
+    """A person takes a task on; with a key, so that the same eta never counts twice (P18)."""
+    headers = {"Idempotency-Key": secrets.token_hex(16)}
+    return _word(id, "accept", Accept(did=did, eta_secs=eta_secs), headers)
 
 
 def decline(id: str, did: str, reason: Decline, note: str | None) -> Request[Task]:
@@ -220,11 +221,13 @@ def remove_responder(id: str) -> Request[None]:
     return Request("DELETE", f"/api/responders/{_part(id)}", lambda _: None)
 
 
-def _word(id: str, act: str, word: msgspec.Struct) -> Request[Task]:
-    """A person's word; said again it is taken for the first, an eta at worst for another (P18)."""
+def _word(
+    id: str, act: str, word: msgspec.Struct, headers: Mapping[str, str] | None = None
+) -> Request[Task]:
+    """A person's word; said again it is taken for the first (P18)."""
     path = f"/api/inbox/{_part(id)}/{act}"
     body = msgspec.json.encode(word)
-    return Request("POST", path, _reader(Task), body=body)
+    return Request("POST", path, _reader(Task), body=body, headers=headers or {})
 
 
 def _reader(kind: type[T]) -> Callable[[bytes], T]:
