@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +129,8 @@ class Store(Views):
     def find(self, name: str) -> dict[str, Any] | None:
         """The record with this id, or None."""
         sql = f"SELECT {COLUMNS} FROM record WHERE id = ?"
-        return next((entry.as_dict() for entry in self._entries(sql, [name])), None)
+        found = self._entries(sql, [name])
+        return found[0].as_dict() if found else None
 
     def clock_of(self, name: str) -> int | None:
         """The clock of the record with this id, or None if it is not here."""
@@ -146,7 +147,7 @@ class Store(Views):
             values = (thread,)
         sql = f"SELECT {COLUMNS} FROM record WHERE {which} ORDER BY seq LIMIT {PAGE}"
         while True:
-            page = list(self._entries(sql, (*values, after)))
+            page = self._entries(sql, (*values, after))
             yield from page
             if len(page) < PAGE:
                 return
@@ -161,8 +162,10 @@ class Store(Views):
         for order in ("ASC", "DESC"):
             sql = f"SELECT {COLUMNS} FROM record ORDER BY seq {order}"
             try:
-                for entry in self._entries(sql, (), skip=True):
-                    found[entry.seq] = entry
+                for row in self._db.rows(sql):
+                    with suppress(ValueError):
+                        entry = from_row(row)
+                        found[entry.seq] = entry
             except StoreError:
                 continue  # this end stops at the damage; the other one may reach further
         return [found[seq] for seq in sorted(found)]
@@ -290,14 +293,15 @@ class Store(Views):
                     raise
         return seq
 
-    def _entries(self, sql: str, values: Sequence[Value], *, skip: bool = False) -> Iterator[Entry]:
-        """The records of a query, each compared with its id; ``skip`` passes over damaged ones."""
+    def _entries(self, sql: str, values: Sequence[Value]) -> list[Entry]:
+        """The records of a query, each compared with its id."""
+        found: list[Entry] = []
         for row in self._db.rows(sql, values):
             try:
-                yield from_row(row)
+                found.append(from_row(row))
             except ValueError as error:
-                if not skip:
-                    raise StoreCorrupt(self.where, f"record {row[0]}: {error}") from error
+                raise StoreCorrupt(self.where, f"record {row[0]}: {error}") from error
+        return found
 
 
 def salvage(damaged: str | Path, into: str | Path) -> tuple[int, str | None]:
