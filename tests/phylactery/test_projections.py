@@ -195,7 +195,7 @@ def test_timers_are_set_replaced_cancelled_fired_and_end_with_the_run(store: Sto
     assert store.next_due() is None
     store.append([intend("a", timers=[timer("x", 50), timer("y", 30)]), intend("b")])
     store.append([call("b", timers=[timer("x", 40)])])
-    assert store.next_due() == 30
+    assert store.next_due() == 30 and store.next_due(after=30) == 40
     assert picked(store.due(45), "thread", "name", "due") == [("a", "y", 30), ("b", "x", 40)]
     assert picked(store.due(45, limit=1), "name") == [("y",)]
     store.append([made("a", "tick", name="y"), made("a", "learn", timers=[timer("x", 90)])])

@@ -22,6 +22,8 @@ LONGEST_SECONDS = 30.0
 REPEAT_SECONDS = 10.0
 PAGE = 500
 """New timers told of at once: the rest of a flood follows, and what stays holds up nothing."""
+FLOOD_SECONDS = 0.25
+"""After a whole page of them, the next one comes after this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Timekeeper(Actor):
     def __init__(self, clock: Callable[[], int] = wall_clock) -> None:
         self.clock = clock
         self.next: int | None = None
+        """When the next timer is due that was not told of."""
         self.told: dict[tuple[str, str, int], float] = {}
 
     def on_start(self) -> None:
@@ -59,22 +62,26 @@ class Timekeeper(Actor):
         """Tell the desk of everything that is due, and wait for the next."""
         now, mono = self.clock(), self.ctx.now()
         self.ctx.timer("look", REPEAT_SECONDS, Look())  # should the store not be readable now
-        due = self.ctx.ask("phylactery", Due(now, PAGE + len(self.told)), timeout=STORE_SECONDS)
+        limit = PAGE + len(self.told)
+        due = self.ctx.ask("phylactery", Due(now, limit), timeout=STORE_SECONDS)
         timers = dict.fromkeys((row["thread"], row["name"], row["due"]) for row in due)
         self.told = {timer: at for timer, at in self.told.items() if timer in timers}
         for timer in timers:
             if mono - self.told.get(timer, -math.inf) >= REPEAT_SECONDS:
                 self.told[timer] = mono
                 self.ctx.tell("desk", Ticked(*timer))
-        self.next = self.ctx.ask("phylactery", NextDue(), timeout=STORE_SECONDS)
+        if len(due) == limit:
+            self.next = now + round(FLOOD_SECONDS * 1e6)
+        else:
+            self.next = self.ctx.ask("phylactery", NextDue(after=now), timeout=STORE_SECONDS)
         self.arm()
 
     def arm(self) -> None:
-        if self.next is None:
-            seconds = LONGEST_SECONDS
-        elif self.next <= self.clock():
-            # What is due was told and is under way; or only just became due.
-            seconds = 0.0 if not self.told else REPEAT_SECONDS / 40
-        else:
-            seconds = (self.next - self.clock()) / 1e6
-        self.ctx.timer("look", min(seconds, LONGEST_SECONDS), Look())
+        """Look again when a timer is due, and when one that was told of has to be repeated."""
+        seconds = LONGEST_SECONDS
+        if self.next is not None:
+            seconds = min(seconds, max(0.0, (self.next - self.clock()) / 1e6))
+        if self.told:
+            repeated = min(self.told.values()) + REPEAT_SECONDS
+            seconds = min(seconds, max(0.0, repeated - self.ctx.now()))
+        self.ctx.timer("look", seconds, Look())

@@ -232,8 +232,8 @@ def _read(store: Store, message: object) -> object:
             return store.open_calls(thread=thread, after=after, limit=limit)
         case Due(now=now, limit=limit):
             return store.due(now, limit)
-        case NextDue():
-            return store.next_due()
+        case NextDue(after=after):
+            return store.next_due(after)
         case _:
             raise ReplyError(f"the phylactery does not know {type(message).__name__}")
 

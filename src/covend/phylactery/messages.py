@@ -113,7 +113,9 @@ class Due(Message, frozen=True):
 
 
 class NextDue(Message, frozen=True):
-    """Answered with the clock of the earliest timer, or None."""
+    """Answered with the clock of the earliest timer that is due after this one, or None."""
+
+    after: int = 0
 
 
 class Purge(Message, frozen=True):

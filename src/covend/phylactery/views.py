@@ -89,9 +89,9 @@ class Views:
         )
         return [dict(zip(_TIMER, row, strict=True)) for row in rows]
 
-    def next_due(self) -> int | None:
-        """When the earliest timer is due, or None if none is set."""
-        row = self._db.first("SELECT min(due) FROM timer")
+    def next_due(self, after: int = 0) -> int | None:
+        """When the earliest timer is due that is due after this clock, or None."""
+        row = self._db.first("SELECT min(due) FROM timer WHERE due > ?", (after,))
         return row[0] if row else None
 
     def _page(
