@@ -9,7 +9,15 @@ import covend
 from covend.actors.desk import RUNS
 from covend.actors.effects import Effects
 from covend.actors.execution import Execution
-from covend.actors.run_messages import OpenPages, Recover, Resting, Returned, Routed, Ticked
+from covend.actors.run_messages import (
+    Cancelling,
+    OpenPages,
+    Recover,
+    Resting,
+    Returned,
+    Routed,
+    Ticked,
+)
 from covend.patterns.state import INPUTS
 from covend.patterns.understanding import Raw
 from covend.phylactery.actor import Phylactery
@@ -17,7 +25,7 @@ from covend.phylactery.messages import Append, Query
 from covend.phylactery.records import record
 from covend.phylactery.store import Store
 from covend.questions import ActOnTask, CancelQuery, EndOf, SettleCall
-from covend.runtime import KILLED, MailboxSpec, ThreadSystem
+from covend.runtime import KILLED, ActorDead, MailboxSpec, ThreadSystem
 from covend.testing import eventually
 
 JSON = {"kind": "json"}
@@ -168,6 +176,36 @@ def test_an_answer_that_comes_before_a_new_execution_has_begun_is_not_lost(world
         assert core.ended(thread)["answer"] == "of the courier"
         world.held.set()
     assert len(world.called) == 1
+
+
+def test_who_asked_a_new_execution_that_dies_before_it_has_begun_is_told(world, monkeypatch):
+    """P18: a word that came in before the records were read is not left without an answer."""
+    world.scripted("one", "an answer")
+    world.held.clear()
+    start, read_back = Execution.on_start, Execution.restore
+    asked = []
+
+    def on_start(self):
+        if not asked:
+            order = Routed(2, Cancelling(self.ctx.name, "enough", object()))
+            asked.append(core.system.address(self.ctx.name).ask_later(order, timeout=20.0))
+        start(self)
+
+    def restore(self):
+        monkeypatch.setattr(Execution, "restore", read_back)
+        raise RuntimeError("the store is away")
+
+    with world.core() as core:
+        thread = core.submit(query("one"))["id"]
+        eventually(lambda: world.called, what="the call")
+        monkeypatch.setattr(Execution, "on_start", on_start)
+        monkeypatch.setattr(Execution, "restore", restore)
+        core.system.address(thread).tell(Routed(1, Returned(thread, "primary/0#1", None)))
+        eventually(lambda: asked, what="the next execution")
+        with pytest.raises(ActorDead):
+            asked[0].get()
+        world.held.set()
+        assert core.ended(thread)["answer"] == "an answer"
 
 
 def test_who_waits_for_an_end_hears_it_although_the_run_died_when_it_had_stored_it(

@@ -93,6 +93,8 @@ class Execution(Actor):
         self.clock = clock
         self.k: K | None = None
         self.begun = False
+        self.early: list[tuple[Routed, Promise]] = []
+        """What came in before this began; who asked hears of it if this dies before."""
         self.aside = False
 
     def on_start(self) -> None:
@@ -103,28 +105,37 @@ class Execution(Actor):
 
     def on_receive(self, message: object) -> object:
         try:
-            self.handle(message)
+            return self.handle(message)
         except ReplyError as error:
             raise Unstored(f"run {self.ctx.name}: {error}") from error
-        return None
 
-    def handle(self, message: object) -> None:
+    def handle(self, message: object) -> Promise | None:
         match message:
             case Begin():
                 self.begun = True
                 self.begin()
+                for routed, promise in self.early:
+                    self.heard(routed)
+                    promise.reply(None)
+                self.early.clear()
             case Routed() if not self.begun:
-                self.ctx.tell(self.ctx.me, message)  # it came in before what we told ourselves
-                return
-            case Routed(number=number, message=inner):
-                self.number = number
-                self.hear(inner)
+                promise = self.ctx.later()
+                self.early.append((message, promise))
+                return promise
+            case Routed():
+                self.heard(message)
             case Idle():
                 self.ctx.tell("desk", Resting(self.ctx.name, self.number))
-                return
+                return None
             case _:
-                return
+                return None
         self.rest()
+        return None
+
+    def heard(self, routed: Routed) -> None:
+        """One message of the desk, which counts them."""
+        self.number = routed.number
+        self.hear(routed.message)
 
     def hear(self, message: object) -> None:
         """One message that the desk passed on."""
