@@ -17,8 +17,8 @@ class Payee(ThreadingHTTPServer):
 
     ``asked`` are the (path, key) of every request, ``paid`` the keys for which work was done once
     each. ``resets`` is how many answers are lost after the work was done, ``refusals`` how many
-    requests are refused before it, ``conflicts`` how many for a key are, since its work is not done
-    yet. ``left`` counts clients that hung up while it worked.
+    requests are refused before it, ``busy`` how many are after it, ``conflicts`` how many for a
+    key are, since its work is not done yet. ``left`` counts clients that hung up while it worked.
     """
 
     daemon_threads = True
@@ -27,7 +27,7 @@ class Payee(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Work)
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self.asked, self.paid = [], []
-        self.resets = self.refusals = self.conflicts = self.left = 0
+        self.resets = self.refusals = self.busy = self.conflicts = self.left = 0
         self.held = {}
         self.lock = threading.Lock()
 
@@ -53,6 +53,10 @@ class Work(BaseHTTPRequestHandler):
             if payee.refusals:
                 payee.refusals -= 1
                 self.reply(503, "busy")
+                return
+            if key in payee.paid and payee.busy:
+                payee.busy -= 1
+                self.reply(429, "slow down")
                 return
             if key in payee.paid and payee.conflicts:
                 payee.conflicts -= 1

@@ -83,6 +83,25 @@ def test_work_that_was_refused_is_called_anew(world, provider):
     assert len(provider.paid) == 1
 
 
+def test_a_provider_that_is_busy_when_asked_again_leaves_the_work_its_key(world, provider):
+    """P4, P13: it may have been done, so nothing is asked for under another key, nor is it free."""
+    provider.resets, provider.busy = 1, 1
+    with world.core() as core:
+        thread = core.submit(query("svc", side_effects={"max_cost_usd": 0.4}))["id"]
+        assert core.ended(thread)["cost"] == {"settled": PRICE, "reserved": 0, "overrun": 0}
+        second = core.records(thread, "do")[1]["body"]
+    assert provider.keys("svc") == 3 * provider.paid == 3 * [f"{thread}/primary/0#1"]
+    assert (second["transport"], second["indeterminate"]) == (True, True)
+
+
+def test_a_provider_that_stays_busy_leaves_what_the_work_may_cost_reserved(world, provider):
+    """P13."""
+    provider.resets, provider.busy = 1, 2
+    with world.core() as core:
+        know = core.run(query("svc", side_effects={"max_cost_usd": 0.4}))
+    assert (know["code"], know["cost"]["reserved"]) == ("responder_unavailable", PRICE)
+
+
 def test_an_execution_that_dies_between_two_attempts_sends_the_second_one(
     world, provider, monkeypatch
 ):

@@ -194,6 +194,9 @@ class World:
     failures: dict[str, Data] = field(default_factory=dict)
 
     def dispatch(self, call: Data) -> None:
+        before = self.sent.get(f"{call['slot']}#{call['attempt'] - 1}")
+        if before is not None and before["key"] in self.replies:
+            assert call["key"] == before["key"], "work that was done is asked for, not done again"
         self.sent.setdefault(named(call), call)
 
     def reply(self, call: Data, body: Data) -> Data:
@@ -203,8 +206,14 @@ class World:
         return self.replies.setdefault(call["key"], body)
 
     def fail(self, call: Data, body: Data) -> Data:
-        """A failure, unless the work was done: then that is the answer, if any gets through."""
-        if call["key"] in self.replies and "indeterminate" not in body:
+        """A failure, unless the work was done: then that is the answer, if any gets through.
+
+        Who is busy or away says nothing of the work that was asked for under this key before.
+        """
+        done = call["key"] in self.replies
+        if body["transport"] and (done or not call["key"].endswith(f"/{named(call)}")):
+            body = {**body, "indeterminate": True}
+        if done and "indeterminate" not in body:
             return self.reply(call, body)
         return self.failures.setdefault(named(call), body)
 

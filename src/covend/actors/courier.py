@@ -9,8 +9,9 @@
 
 A call that may have been carried out before, be it that a crash or a broken connection hides it,
 goes out again under the same key, unless its query says otherwise or its responder heeds no keys
-(P4); a provider that is still working for that key is asked until it is done. Nothing is said of a
-call whose deadline passes here: the run's own timer says it.
+(P4); a provider that is still working for that key is asked until it is done, and one that is busy
+or away has said nothing of the work. Nothing is said of a call whose deadline passes here: the
+run's own timer says it.
 
 When nobody waits for a call any more (its round has closed, its deadline passed, its run ended)
 
@@ -293,7 +294,9 @@ class Courier(Actor):
         if at_it and not errand.withdrawn:
             self.pause(errand)
             return
-        raw = msgspec.structs.replace(raw, indeterminate=raw.indeterminate or at_it)
+        # Who is busy or away says nothing of the work that was asked for under this key before.
+        unsaid = at_it or (errand.repeated and raw.passing)
+        raw = msgspec.structs.replace(raw, indeterminate=raw.indeterminate or unsaid)
         if raw.unknown and not errand.repeatable:
             self.unclear(errand, raw.failure or f"HTTP status {raw.status}")
         else:

@@ -74,6 +74,13 @@ class Raw(msgspec.Struct, frozen=True, kw_only=True):
         """
         return self.indeterminate or (self.failure is None and self.status in GATEWAY)
 
+    @property
+    def passing(self) -> bool:
+        """Whether it failed on the way, or the responder was busy: asking again may help."""
+        if self.failure is not None:
+            return self.transport
+        return self.status is not None and (self.status in TRY_AGAIN or self.status >= 500)
+
 
 class _Invalid(Exception):
     """There is no valid answer in the reply; the argument says why."""
@@ -169,11 +176,10 @@ def _beside(found: _Answer) -> dict[str, Any]:
 def _failure(raw: Raw) -> tuple[str, bool] | None:
     """Why there is no reply to understand, and whether asking again may help."""
     if raw.failure is not None:
-        return _recordable(raw.failure), raw.transport
+        return _recordable(raw.failure), raw.passing
     if raw.status is None or 200 <= raw.status < 300:
         return None
-    again = raw.status in TRY_AGAIN or raw.status >= 500
-    return f"HTTP status {raw.status}: {_shown(raw.body)}", again
+    return f"HTTP status {raw.status}: {_shown(raw.body)}", raw.passing
 
 
 def _completion(shape: AnswerShape, raw: Raw) -> _Answer:
