@@ -523,6 +523,33 @@ TABLE: dict[str, Ends] = {
         "fulfilled", None, 4, "primary/0 backup/0", "primary/0", learned=({}, {})
     ),
     "nested_overrun_is_not_handed_down": Ends("fulfilled", None, 1, "primary/0", "primary/0"),
+    # what the fourth reducer changed
+    "ensemble_delegate_does_not_audit_himself": Ends(
+        "fulfilled", None, "mine", "primary/0 backup/0", "primary/0", learned=({}, {}, {})
+    ),
+    "verify_one_person_under_two_names_is_asked_once": Ends(
+        "fulfilled", None, 1, "primary/0 verifier/0", "primary/0 verifier/0"
+    ),
+    "escalate_out_of_money_finds_who_is_free": Ends(
+        "fulfilled",
+        None,
+        "by hand",
+        "tier:1/0",
+        "tier:1/0",
+        learned=({"trigger": "cost_budget_exceeded"},),
+    ),
+    "retry_overrun_of_an_attempt_counts_in_its_limit": Ends(
+        "fulfilled",
+        None,
+        2,
+        "attempt:0/0 attempt:0/1 attempt:1/0 attempt:1/1",
+        "attempt:1/0",
+        learned=(UNSURE,),
+    ),
+    "single_shot_all_of_a_request_is_reserved_for": Ends(
+        "fulfilled", None, {"x": 1}, "primary/0", "primary/0"
+    ),
+    "single_shot_answer_that_a_fold_made_is_too_deep": failed("fold_failed", "primary/0"),
 }
 
 

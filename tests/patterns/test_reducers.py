@@ -1,9 +1,10 @@
-"""What the third reducer changed, beside what runs of the second go on to do (P5)."""
+"""What the third and fourth reducer changed, beside what runs of the ones before do (P5)."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from tools.golden.play import Data, Play, ids, intend, llm, paid, person, query, state
 from tools.golden.stories.retry import again, retry
@@ -218,3 +219,76 @@ def test_of_an_answer_that_was_not_committed_nothing_is_owed() -> None:
     play.reply("attempt:1/0", 2, confidence=0.5)
     assert play.end["answer"] == 2
     assert "obligations" not in play.end
+
+
+@pytest.mark.parametrize(("reducer", "auditor"), [(3, "did:b"), (4, "did:c")])
+def test_a_delegate_does_not_audit_what_he_answered(reducer: int, auditor: str) -> None:
+    """SEMANTICS §6: nobody audits himself, in whatever place he answered."""
+    pattern = {"pattern": "ensemble_with_audit", "auditor": ids("b", "c")}
+    who = [person("a", sla_secs=10, delegates=["did:b"]), person("b", trust=0.95), person("c")]
+    play = Play(intend(query("a", pattern=pattern), *who, reducer=reducer)).passes(11)
+    play.reply("primary/0", "mine", by="did:b")
+    assert play.called("audit/0#1")["responder"]["did"] == auditor
+
+
+@pytest.mark.parametrize(("reducer", "verifier"), [(3, "ann too"), (4, "v")])
+def test_one_person_under_two_names_does_not_verify_herself(reducer: int, verifier: str) -> None:
+    """SEMANTICS §6: the verifier is another one."""
+    pattern = {"pattern": "verify", "verifier": ids("ann too", "v"), "tiebreaker": []}
+    who = [person("ann"), person("ann too", did="did:ann", trust=0.99), llm("v")]
+    play = Play(intend(query("ann", pattern=pattern), *who, reducer=reducer))
+    assert play.called("verifier/0#1")["responder"]["id"] == verifier
+
+
+@pytest.mark.parametrize(("reducer", "tools", "schema"), [(3, 0, 0), (4, 1, 1)])
+def test_a_worst_case_counts_all_that_is_sent_with_the_messages(
+    reducer: int, tools: int, schema: int
+) -> None:
+    """P13: tools and an answer's schema are input that is billed."""
+    priced = llm("a", cost={"per_1k_input": 1000.0})
+
+    def reserved(**members: Any) -> float:
+        play = Play(intend(query("a", **members), priced, reducer=reducer))
+        ask = play.called("primary/0#1")["ask"]
+        return play.k.reserved / 1e9 - len(msgspec.json.encode(ask["messages"]))
+
+    assert reserved() == 0
+    extra = {"tools": [{"name": "look", "description": "x" * 1000}]}
+    assert reserved(dial={"extra": extra}) == tools * len(msgspec.json.encode(extra))
+    shape = {"kind": "json", "schema": {"type": "object"}}
+    assert reserved(answer_shape=shape) == schema * len(msgspec.json.encode(shape["schema"]))
+
+
+@pytest.mark.parametrize(("reducer", "again_too"), [(3, True), (4, False)])
+def test_an_overrun_counts_in_the_limit_of_its_round(reducer: int, again_too: bool) -> None:
+    """P13: where five dollars were billed of an attempt's one, nothing more is asked in it."""
+    pattern = again("confidence < 0.9", adjustments=[{"max_cost_usd": 1.0}], max_attempts=2)
+    who = [paid("a", 0.4), paid("b", 0.4)]
+    play = Play(intend(query("a", "b", pattern=pattern), *who, budget=100.0, reducer=reducer))
+    play.reply("attempt:0/0", 1, confidence=0.1).reply("attempt:0/1", 1, confidence=0.1)
+    play.reply("attempt:1/0", 2, confidence=0.1, cost=5.0).lose("attempt:1/1")
+    assert ("attempt:1/1#2" in play.asked) is again_too
+
+
+@pytest.mark.parametrize(("reducer", "asked"), [(3, []), (4, ["tier:1/0"])])
+def test_a_free_tier_finds_who_is_free_behind_who_is_better(reducer: int, asked: list[str]) -> None:
+    """P13: escalate goes to a free tier."""
+    tiers = [{"name": "t", "responders": ids("a")}, {"name": "u", "responders": ids("b", "p")}]
+    who = [paid("a", 5.0), paid("b", 5.0, trust=0.99), person("p")]
+    pattern = {"pattern": "escalate", "tiers": tiers}
+    play = Play(intend(query("a", pattern=pattern), *who, budget=1.0, reducer=reducer))
+    assert play.open == asked
+
+
+def test_what_a_fold_makes_is_no_deeper_than_what_is_given() -> None:
+    """P17: it has to be recorded, as a candidate or in advice too."""
+    source = "responses[0].answer" + ".map(x, [[[[[[[[[[x]]]]]]]]]])" * 4
+    tiers = [{"name": name, "responders": ids(name), "expression": "true"} for name in "ab"]
+    fold = {"kind": "expression", "expression": source}
+    value: Any = 1
+    for _ in range(60):
+        value = [value]
+    body = query("a", fold=fold, pattern={"pattern": "escalate", "tiers": tiers})
+    play = Play(intend(body, llm("a"), llm("b"), reducer=4)).reply("tier:0/0", value)
+    assert play.bodies("learn")[0]["trigger"] == "fold_failed"
+    assert play.open == ["tier:1/0"]

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -26,7 +26,7 @@ import msgspec
 from covend.patterns import cel
 from covend.patterns.responder import Responder, as_data
 from covend.patterns.spec import Ensemble, Escalate, Query, Want, Waterfall
-from covend.patterns.state import SECOND, K
+from covend.patterns.state import SECOND, Call, K
 from covend.phylactery.canonical import canonical
 
 DAY = 86_400 * SECOND
@@ -38,6 +38,12 @@ PLACE_DECIDES = 3
 """The reducer since which a round is final by its place among the others (P9).
 
 Before it, that was told by its wants alone (``looks_final``).
+"""
+
+ONE_PART_EACH = 4
+"""The reducer since which nobody has two parts of a query, under whatever responder's name.
+
+Before it, only the responders were told apart, not the people: a delegate could audit himself.
 """
 
 _WORD = re.compile(r"\w{2,}")
@@ -118,7 +124,8 @@ def choose(
 def judge(k: K, wants: Sequence[Want], exclude: frozenset[str], responder: Responder) -> Judged:
     """The filters that each responder meets alone: predicates, excluded, too slow, threshold."""
     problem = unmet(responder, wants, k.plan.input, k.now)
-    if problem is None and responder.id in exclude:
+    same_person = k.plan.reducer >= ONE_PART_EACH and responder.did in exclude
+    if problem is None and (same_person or responder.id in exclude):
         problem = "has a part in this query already"
     if problem is not None:
         return Judged(responder, None, problem)
@@ -137,6 +144,20 @@ def unmet(responder: Responder, wants: Sequence[Want], given: Any, now: int) -> 
             return None
         problems.append(problem)
     return "; or ".join(dict.fromkeys(problems)) or "nobody is wanted"
+
+
+def parts(k: K, calls: Iterable[Call]) -> frozenset[str]:
+    """Who must not be asked beside these calls: their responders, and the people behind them.
+
+    A person is told by did: of the responder, and of the delegate who answered in its place.
+    """
+    names: set[str | None] = set()
+    for call in calls:
+        names.add(call.responder)
+        if k.plan.reducer >= ONE_PART_EACH and call.kind == "actor":
+            names.add(k.responder(call.responder).did)
+            names.add(call.response.by if call.response is not None else None)
+    return frozenset(name for name in names if name is not None)
 
 
 def lacking(responder: Responder, want: Want) -> str | None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from covend.patterns.choosing import parts
 from covend.patterns.decision import Batch, Decision, Done, Status, Wait
 from covend.patterns.folding import Folded, FoldProblem
 from covend.patterns.rounds import Ask, Closed, NotAsked, closing, stand
@@ -96,13 +97,13 @@ def audited(k: K, spec: Ensemble, noted: list[dict[str, Any]]) -> Decision:
 def ask(k: K, spec: Ensemble, answer: dict[str, Any], name: str) -> Ask:
     """An audit: nobody audits an answer to which he contributed, or for which he was silent."""
     wants = spec.auditor if name == AUDIT else spec.backup_auditor
-    others = {call.responder for call in k.calls.values() if not call.slot.startswith(name + "/")}
+    others = [call for call in k.calls.values() if not call.slot.startswith(name + "/")]
     return Ask(
         name,
         wants,
         role="audit",
         timeout_secs=spec.audit_timeout_secs,
-        exclude=frozenset(others),
+        exclude=parts(k, others),
         show=answer["answer"],
         final=name == BACKUP or not spec.backup_auditor,
     )

@@ -27,10 +27,16 @@ from typing import Any
 import msgspec
 
 from covend.patterns import agreement, cel
-from covend.patterns.shape import problems
+from covend.patterns.shape import MAX_NESTED, nested_deeper, problems
 from covend.patterns.spec import Fold
 from covend.patterns.state import K, Response
 from covend.phylactery.canonical import NotCanonical, canonical, parse
+
+MADE_LIKE_GIVEN = 4
+"""The reducer since which an answer that a fold makes is kept to the depth of one that is given.
+
+Before it, one too deep to be recorded set its run aside.
+"""
 
 UNSTATED = 0.5
 """What a confidence counts that was not stated."""
@@ -82,6 +88,8 @@ def fold_responses(k: K, fold: Fold, responses: Sequence[Response]) -> Folded | 
         wrong: list[str] = []
         if fold.kind in MAKERS:
             answer = parse(canonical(answer).decode())
+            if k.plan.reducer >= MADE_LIKE_GIVEN and nested_deeper(answer, MAX_NESTED):
+                raise _Unfoldable(f"the answer is nested deeper than {MAX_NESTED} levels")
             wrong = problems(k.query.answer_shape, answer)
     except _Unfoldable as failed:
         return FoldProblem("fold_failed", f"{fold.kind}: {failed}")

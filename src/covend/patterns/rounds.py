@@ -37,6 +37,21 @@ LATE_ERRORS_UNCOUNTED = 3
 Before it, it was one of those that a run may make good.
 """
 
+ROUND_OVERRUN_IS_SPENT = 4
+"""The reducer since which a round's own limit counts what was billed above the reserve (P13)."""
+
+REQUEST_IS_COUNTED = 4
+"""The reducer since which a worst case counts all that may be billed as input (P13).
+
+Before it, that was the messages alone, without the answer's schema and the dial's ``extra``.
+"""
+
+FREE_ARE_FOUND = 4
+"""The reducer since which a free round takes the best of those that are free (P13).
+
+Before it, it took those of the best that are free, and came to nothing where none was.
+"""
+
 REMIND_AT = (0.5, 0.8)
 """Parts of a person's SLA after which a silent one is reminded (P18)."""
 
@@ -171,14 +186,15 @@ def affordable(
     """
     left = room(k, ask)
     able: list[tuple[Responder, float | None, int]] = []
-    for one in choice.chosen:
-        worst = worst_cost(question, one.responder)
+    further = ask.free and k.plan.reducer >= FREE_ARE_FOUND
+    for one in choice.ranked if further else choice.chosen:
+        worst = worst_cost(k, question, one.responder)
         if left is not None:
             if worst > left:
                 continue
             left -= worst
         able.append((one.responder, one.relevance, worst))
-    return able
+    return able[: ask.top_k]
 
 
 def round_limit(ask: Ask) -> int | None:
@@ -192,8 +208,11 @@ def room(k: K, ask: Ask) -> int | None:
     """Nano-dollars that may yet be reserved for a round; None without any limit (P13)."""
     limits = [] if (left := k.left()) is None else [left]
     if (own := round_limit(ask)) is not None:
-        spent = (c.reserved + c.settled for c in k.calls.values() if c.round == ask.round)
-        limits.append(own - sum(spent))
+        calls = [call for call in k.calls.values() if call.round == ask.round]
+        spent = sum(call.reserved + call.settled for call in calls)
+        if k.plan.reducer >= ROUND_OVERRUN_IS_SPENT:
+            spent += sum(call.overrun for call in calls)
+        limits.append(own - spent)
     return min(limits, default=None)
 
 
@@ -206,13 +225,17 @@ def unaffordable(k: K, ask: Ask, choice: Choice) -> str:
     return f"may spend {left}{only}; each of {len(choice.chosen)} responders may cost more"
 
 
-def worst_cost(question: dict[str, Any], responder: Responder) -> int:
+def worst_cost(k: K, question: dict[str, Any], responder: Responder) -> int:
     """Nano-dollars one call may cost at most: no tokenizer makes more tokens than bytes."""
     cost = responder.cost
     if not (cost.per_1k_input or cost.per_1k_output):
         return nano(cost.per_call)
+    dial, shape = question["dial"], question["shape"]
     prompt_tokens = len(size(question["messages"]))
-    answer_tokens: int = question["dial"].get("max_tokens") or ANSWER_TOKENS
+    if k.plan.reducer >= REQUEST_IS_COUNTED:
+        beside = (dial.get("extra"), shape.get("schema"))
+        prompt_tokens += sum(len(size(part)) for part in beside if part)
+    answer_tokens: int = dial.get("max_tokens") or ANSWER_TOKENS
     return nano(cost.of(prompt_tokens, answer_tokens))
 
 
@@ -317,7 +340,7 @@ def resends(k: K, ask: Ask, lost: list[Call]) -> tuple[dict[str, Any], ...]:
     again: list[dict[str, Any]] = []
     for before in lost:
         responder = k.responder(before.responder)
-        worst = worst_cost(question, responder)
+        worst = worst_cost(k, question, responder)
         spent = (
             before.attempt >= TRANSPORT_ATTEMPTS if ask.resends is None else errors > ask.resends
         )

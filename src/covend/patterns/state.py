@@ -86,7 +86,10 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Response(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """One response as it was folded in: the value, how sure its giver was, and who that is."""
+    """One response as it was folded in: the value, how sure its giver was, and who that is.
+
+    ``by`` is the did of the person who gave it, be it in another's place.
+    """
 
     call: str
     responder: str
@@ -97,6 +100,7 @@ class Response(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     confidence: float | None = None
     rationale: str | None = None
     obligations: tuple[dict[str, Any], ...] = ()
+    by: str | None = None
 
 
 class Call(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -104,6 +108,7 @@ class Call(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     ``id`` is ``SLOT#ATTEMPT``, unique in the run; ``round`` is what its slot is a place of.
     ``answered`` says that a response has come, be it too late; ``hash`` is that first response's.
+    ``overrun`` is what was billed above the reserve.
     ``indeterminate`` says that the transport failed when the work may have been done: what it may
     cost stays ``reserved`` until the same work, under the same ``key``, is called again (P4, P13).
     ``delegate_due`` is when the next delegate of a silent person is asked. ``told`` counts the
@@ -120,6 +125,7 @@ class Call(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     deadline: int
     reserved: int = 0
     settled: int = 0
+    overrun: int = 0
     status: CallStatus = "open"
     problem: str | None = None
     key: str = ""
@@ -299,6 +305,7 @@ def _answered(k: K, call: Call, body: dict[str, Any]) -> None:
         status=status,
         reserved=kept,
         settled=paid,
+        overrun=cost - paid,
         answered=True,
         hash=body.get("hash"),
         response=_response(k, call, body) if status == "ok" else None,
@@ -320,6 +327,7 @@ def _response(k: K, call: Call, body: dict[str, Any]) -> Response:
         confidence=body.get("confidence"),
         rationale=body.get("rationale"),
         obligations=tuple(body.get("obligations") or ()),
+        by=body.get("by"),
     )
 
 

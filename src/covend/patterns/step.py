@@ -25,7 +25,7 @@ Select: TypeAlias = Callable[[K], Decision]
 
 encoded = msgspec.json.Encoder(order="deterministic").encode
 
-CURRENT = 3
+CURRENT = 4
 """The reducer that new runs are pinned to (P5)."""
 
 PATTERNS: dict[str, Select] = {
@@ -38,7 +38,7 @@ PATTERNS: dict[str, Select] = {
 }
 """The six, and only six."""
 
-SELECTS: dict[int, dict[str, Select]] = {1: PATTERNS, 2: PATTERNS, 3: PATTERNS}
+SELECTS: dict[int, dict[str, Select]] = dict.fromkeys(range(1, CURRENT + 1), PATTERNS)
 """By reducer, then by pattern. An old reducer stays as long as runs may.
 
 The second one differs in the keys of work that is asked for again (``state.WORK_KEEPS_ITS_KEY``)
@@ -49,6 +49,11 @@ own limit (``rounds.ROUND_LIMIT_HOLDS``), in failures that come late
 (``rounds.LATE_ERRORS_UNCOUNTED``), in when a verifier is asked again
 (``verify.LOST_IS_SENT_AGAIN_AT_ONCE``), in which round is the last (``choosing.PLACE_DECIDES``),
 and in the obligations of an answer that did not stand (``waterfall.PROMISES_ARE_KEPT``).
+
+The fourth one differs in who may have a second part of a query (``choosing.ONE_PART_EACH``), in
+what a worst case counts (``rounds.REQUEST_IS_COUNTED``), in a round's overrun
+(``rounds.ROUND_OVERRUN_IS_SPENT``), in whom a free round finds (``rounds.FREE_ARE_FOUND``), and in
+how deep a fold's answer may be (``folding.MADE_LIKE_GIVEN``).
 """
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from covend.patterns.agreement import agreement
+from covend.patterns.choosing import parts
 from covend.patterns.decision import Batch, Decision, Done, Wait
 from covend.patterns.folding import Folded, FoldProblem, obligations
 from covend.patterns.rounds import Ask, Closed, NotAsked, closing, progress, stand, start
@@ -81,7 +82,7 @@ def asks(k: K, spec: Verify) -> tuple[Ask, Ask]:
     A tiebreaker comes after them only where one of them was asked: without a primary the verifier
     is the last (P9).
     """
-    primary = frozenset(call.responder for call in k.round(PRIMARY))
+    primary = parts(k, k.round(PRIMARY))
     alone = not spec.tiebreaker
     return (
         Ask(PRIMARY, k.query.responders, final=alone),
@@ -152,7 +153,7 @@ def third(k: K, spec: Verify, answers: list[Response]) -> Decision:
     alone = len(answers) == 1
     if not k.noted("verify"):
         return Batch(learn=(compared(k, answers),))
-    pair = frozenset(c.responder for c in (*k.round(PRIMARY), *k.round(VERIFIER)))
+    pair = parts(k, (*k.round(PRIMARY), *k.round(VERIFIER)))
     ask = Ask(
         THIRD,
         spec.tiebreaker,

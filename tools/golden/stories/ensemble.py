@@ -102,3 +102,12 @@ def ensemble_absent_people_answer_though_they_might_audit() -> Play:
     who = [person("p", available=False), llm("u")]
     play = Play(intend(query("p", pattern=pattern), *who, reducer=3))
     return play.reply("primary/0", 4).reply("backup/0", {"approved": True})
+
+
+@story
+def ensemble_delegate_does_not_audit_himself() -> Play:
+    pattern = {"pattern": "ensemble_with_audit", "auditor": ids("b"), "backup_auditor": ids("u")}
+    who = [person("a", sla_secs=10, delegates=["did:b"]), person("b"), llm("u")]
+    play = Play(intend(query("a", pattern=pattern), *who, reducer=4)).passes(11)
+    play.reply("primary/0", "mine", by="did:b")
+    return play.reply("backup/0", {"approved": True})

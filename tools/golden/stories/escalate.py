@@ -78,3 +78,12 @@ def escalate_absent_people_are_asked_in_the_last_tier_only() -> Play:
     pattern = up(("p", {"timeout_secs": 60}), ("a", UNSURE), ("p", {}))
     play = Play(intend(query("a", pattern=pattern), *who, reducer=3))
     return play.reply("tier:1/0", 1, confidence=0.1).reply("tier:2/0", 2)
+
+
+@story
+def escalate_out_of_money_finds_who_is_free() -> Play:
+    who = [paid("a", 5.0), paid("b", 5.0, trust=0.99), person("p")]
+    pattern = up(("a", {}), ("b", {"responders": ids("b", "p")}))
+    return Play(intend(query("a", pattern=pattern), *who, budget=1.0, reducer=4)).reply(
+        "tier:1/0", "by hand", by="did:p"
+    )

@@ -118,3 +118,13 @@ def retry_exhausted_keeps_what_was_promised() -> Play:
     play = retry(reducer=3).reply("attempt:0/0", 1, confidence=0.3, obligations=[{"id": "x"}])
     play.reply("attempt:1/0", 2, confidence=0.6, obligations=[{"id": "y"}])
     return play.reply("attempt:2/0", 3, confidence=0.5)
+
+
+@story
+def retry_overrun_of_an_attempt_counts_in_its_limit() -> Play:
+    pattern = again(adjustments=[{"max_cost_usd": 1.0}], max_attempts=2)
+    who = [paid("a", 0.4), paid("b", 0.4)]
+    play = Play(intend(query("a", "b", pattern=pattern), *who, reducer=4))
+    play.reply("attempt:0/0", 1, confidence=0.1).reply("attempt:0/1", 1, confidence=0.1)
+    play.reply("attempt:1/0", 2, confidence=0.9, cost=5.0)
+    return play.lose("attempt:1/1")

@@ -146,3 +146,22 @@ def single_shot_cancelled() -> Play:
 @story
 def single_shot_cancelled_too_late() -> Play:
     return Play(intend(query("a"), llm("a"))).reply("primary/0", "yes").cancel()
+
+
+@story
+def single_shot_all_of_a_request_is_reserved_for() -> Play:
+    shape = {"kind": "json", "schema": {"type": "object", "required": ["x"]}}
+    dial = {"max_tokens": 10, "extra": {"tools": [{"name": "look"}]}}
+    priced = llm("a", cost={"per_1k_input": 1.0, "per_1k_output": 1.0})
+    body = query("a", answer_shape=shape, dial=dial)
+    return Play(intend(body, priced, budget=5.0, reducer=4)).reply("primary/0", {"x": 1}, cost=0.1)
+
+
+@story
+def single_shot_answer_that_a_fold_made_is_too_deep() -> Play:
+    source = "responses[0].answer" + ".map(x, [[[[x]]]])" * 2
+    fold = {"kind": "expression", "expression": source}
+    value: Any = 1
+    for _ in range(60):
+        value = [value]
+    return Play(intend(query("a", fold=fold), llm("a"), reducer=4)).reply("primary/0", value)

@@ -143,3 +143,11 @@ def verify_absent_primary_leaves_it_to_the_others() -> Play:
     who = [person("p", available=False), llm("b"), llm("c")]
     play = Play(intend(query("p", pattern=pattern), *who, reducer=3))
     return play.reply("verifier/0", 1).reply("tiebreaker/0", 1)
+
+
+@story
+def verify_one_person_under_two_names_is_asked_once() -> Play:
+    pattern = {"pattern": "verify", "verifier": ids("p2", "v"), "tiebreaker": []}
+    who = [person("p1", did="did:p"), person("p2", did="did:p", trust=0.99), llm("v")]
+    play = Play(intend(query("p1", pattern=pattern), *who, reducer=4))
+    return play.reply("primary/0", 1, by="did:p").reply("verifier/0", 1)
