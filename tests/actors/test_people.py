@@ -109,7 +109,7 @@ def test_an_eta_extends_the_wait_at_most_twice(world):
         core.parked()
         assert core.row(thread)["state"] == "open"
         assert core.act(task, "accept", eta_secs=99 * HOUR)["due"] == core.ends(thread)
-        assert refusal(core.act(task, "accept", eta_secs=HOUR)) == (409, "extended")
+        assert core.act(task, "accept", eta_secs=HOUR)["due"] == core.ends(thread)
         core.act(task, "submit", value="at last")
         assert core.ended(thread)["answer"] == "at last"
 
@@ -125,6 +125,8 @@ def test_the_same_word_under_the_same_key_changes_nothing(world):
             core.forward(5)
             assert (first["state"], core.ask(word)["due"]) == ("accepted", first["due"])
             assert len(core.records(thread, "do")) == count
+        first = ActOnTask(task["id"], "accept", "did:ann", eta_secs=HOUR, key="k1")
+        assert core.ask(first)["state"] == "accepted"
         other = ActOnTask(task["id"], "accept", "did:ann", eta_secs=3 * HOUR, key="k3")
         assert refusal(core.ask(other)) == (409, "extended")
 
@@ -292,3 +294,62 @@ def test_who_was_not_told_for_certain_is_told_by_the_next_core(world):
     with world.core(digest_seconds=0.01) as core:
         eventually(lambda: told(world, "ann"), what="ann is told")
         assert task["id"] in told(world, "ann")[0][1]
+
+
+def test_a_delegates_decline_leaves_the_task_to_who_was_asked_first(world):
+    """P18: it would end it for everybody; so would hers, where he promised an answer."""
+    world.person("ann", sla_seconds=100, delegates=["did:bob"])
+    with world.core() as core:
+        thread, task = asked(core, "ann", side_effects={"max_latency_secs": 1000.0})
+        core.forward(101)
+        eventually(lambda: core.records(thread, "learn"), what="bob is asked for ann")
+        assert refusal(core.act(task, "decline", "did:bob")) == (409, "others_asked")
+        assert core.act(task, "accept", "did:bob")["state"] == "accepted"
+        assert refusal(core.act(task, "decline", "did:ann")) == (409, "others_asked")
+        assert core.act(task, "submit", "did:bob", value="yes")["state"] == "submitted"
+        assert core.ended(thread)["answer"] == "yes"
+
+
+def test_who_was_asked_first_may_decline_for_good_where_nobody_promised_anything(world):
+    """P18."""
+    world.person("ann", sla_seconds=100, delegates=["did:bob"])
+    with world.core() as core:
+        thread, task = asked(core, "ann", side_effects={"max_latency_secs": 1000.0})
+        core.forward(101)
+        eventually(lambda: core.records(thread, "learn"), what="bob is asked for ann")
+        assert core.act(task, "decline", "did:ann")["state"] == "declined"
+        assert core.ended(thread)["code"] == "responder_unavailable"
+
+
+def test_a_shorter_eta_is_no_extension(world):
+    """P18: it is heard, though nothing is left to be extended."""
+    world.person("ann")
+    with world.core() as core:
+        _, task = asked_for_a_minute(core, "ann")
+        for eta_secs in (HOUR, 2 * HOUR):
+            due = core.act(task, "accept", eta_secs=eta_secs)["due"]
+        assert core.act(task, "accept", eta_secs=60)["due"] == due
+        assert refusal(core.act(task, "accept", eta_secs=3 * HOUR)) == (409, "extended")
+
+
+def test_nobody_answers_what_is_to_check_his_own_answer(world):
+    """SEMANTICS §6: bob verifies, and is asked in ann's place as well."""
+    world.person("ann", sla_seconds=100, delegates=["did:bob"])
+    world.person("bob")
+    pattern = {"pattern": "verify", "verifier": [{"id": "bob"}], "tiebreaker": []}
+    with world.core() as core:
+        body = query("ann", orchestration=pattern, side_effects={"max_latency_secs": 1000.0})
+        thread = core.submit(body)["id"]
+        core.parked()
+        mine, anns = (core.task(did) for did in ("did:bob", "did:ann"))
+        core.act(mine, "submit", value="yes")
+        core.forward(101)
+        eventually(lambda: core.records(thread, "learn"), what="bob is asked for ann")
+        word = ActOnTask(anns["id"], "submit", "did:bob", value="yes")
+        assert refusal(core.ask(word)) == (403, "one_part_each")
+        assert refusal(core.ask(ActOnTask(anns["id"], "accept", "did:bob"))) == (
+            403,
+            "one_part_each",
+        )
+        core.act(anns, "submit", value="yes")
+        assert core.ended(thread)["status"] == "fulfilled"

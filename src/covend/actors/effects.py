@@ -31,8 +31,8 @@ class Effects:
         """The body of every call, by its id."""
         self.delays: dict[str, float] = {}
         """How long the answers took, in seconds."""
-        self.promises: dict[str, dict[str, Any]] = {}
-        """The last ``do`` by which a person promised an answer, by its call."""
+        self.promises: dict[str, list[dict[str, Any]]] = {}
+        """Each ``do`` by which a person promised an answer, by its call."""
         self.recorded: list[str] = []
         """The calls whose answers the courier need not keep any longer."""
 
@@ -41,7 +41,7 @@ class Effects:
         if kind == "call":
             self.asked[name_of(body)] = body
         elif kind == "do" and body["status"] == "accepted":
-            self.promises[name_of(body)] = body
+            self.promises.setdefault(name_of(body), []).append(body)
         elif kind == "do" and "delay_secs" in body:
             self.delays.setdefault(name_of(body), float(body["delay_secs"]))
 

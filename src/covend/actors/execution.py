@@ -281,8 +281,8 @@ class Execution(Actor):
         if body is None or body["responder"]["kind"] != "actor":
             word.promise.reply(inbox.refused(404, "not_found", "there is no such task"))
             return
-        promise = self.effects.promises.get(word.call)
-        done, refusal = inbox.word(k, body, word.order, self.clock(), promise)
+        promises = self.effects.promises.get(word.call, ())
+        done, refusal = inbox.word(k, body, word.order, self.clock(), promises)
         if refusal is not None:
             word.promise.reply(refusal)
             return

@@ -3,7 +3,7 @@
 | word | accepted while | becomes |
 |---|---|---|
 | accept | the task is open; twice at most with an eta | ``do`` accepted |
-| decline | the task is open | ``do`` declined, for good |
+| decline | the task is open, and is nobody else's beside | ``do`` declined, for good |
 | submit | the task is open and the answer has its shape | ``do`` ok |
 
 The same word again is accepted and changes nothing; everything else is refused with 409.
@@ -11,11 +11,13 @@ The same word again is accepted and changes nothing; everything else is refused 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from covend.patterns.spec import MAX_LATENCY_SECS
+from covend.patterns.spec import MAX_LATENCY_SECS, Ensemble, Verify
 from covend.patterns.state import MAX_EXTENSIONS, SECOND, Call, K
 from covend.patterns.understanding import Raw, understood
+from covend.patterns.verify import JUDGE
 from covend.questions import ActOnTask
 
 DECLINE_REASONS = ("out_of_domain", "overbooked", "conflict_of_interest", "other")
@@ -83,26 +85,31 @@ def may_speak(k: K, call: Call) -> frozenset[str]:
 
 
 def word(
-    k: K, body: dict[str, Any], order: ActOnTask, now: int, promise: dict[str, Any] | None
+    k: K, body: dict[str, Any], order: ActOnTask, now: int, promises: Sequence[dict[str, Any]]
 ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """What a person's word amounts to: the ``do`` body to record, or the refusal, or neither.
 
     Neither is for a word that changes nothing: the same answer again, or the same promise of one.
-    ``promise`` is the last one that was recorded.
+    ``promises`` are those that were recorded.
     """
     call = k.calls[f"{body['slot']}#{body['attempt']}"]
     if order.did not in may_speak(k, call):
         return None, refused(403, "not_yours", f"this task is not for {order.did}")
+    if order.act != "decline" and has_another_part(k, call, order.did):
+        text = f"{order.did} answered another part of this query: this one is for somebody else"
+        return None, refused(403, "one_part_each", text)
     if problem := _misspoken(order):
         return None, refused(422, "invalid_word", problem["problem"], [problem])
     made = _made(k, body, order, now)
     state = STATES.get(call.status, call.status)
-    if said_already(call, order, made, promise):
+    if said_already(call, order, made, promises):
         return None, None
     if call.status != "open" or call.deadline <= now:
         state = "expired" if call.status == "open" else state
         return None, refused(409, state, f"this task is over: it is {state}")
-    longer = "eta" in made and min(made["eta"], k.plan.ends) != call.deadline
+    if order.act == "decline" and (others := still_asked(k, call, order.did, promises)):
+        return None, refused(409, "others_asked", f"{others}: leave it, and nothing is lost")
+    longer = "eta" in made and min(made["eta"], k.plan.ends) > call.deadline
     if longer and call.extensions >= MAX_EXTENSIONS:
         text = f"the wait was extended {MAX_EXTENSIONS} times already: submit or decline"
         return None, refused(409, "extended", text)
@@ -112,16 +119,37 @@ def word(
     return made, None
 
 
+def has_another_part(k: K, call: Call, did: str) -> bool:
+    """Whether somebody gave an answer that this call is to check, or is checked by (SEMANTICS §6).
+
+    Who answers in another's place may have been asked for the check as well, under another name.
+    """
+    if not isinstance(k.query.orchestration, Verify | Ensemble) or call.round == JUDGE:
+        return False
+    others = (other for other in k.calls.values() if other.round not in (call.round, JUDGE))
+    return any(other.response is not None and other.response.by == did for other in others)
+
+
+def still_asked(k: K, call: Call, did: str, promises: Sequence[dict[str, Any]]) -> str | None:
+    """Who is asked still, so that this decline must not end the task for everybody, and why.
+
+    That is the person for whom a delegate stands in, or the delegate who promised an answer.
+    """
+    own = k.responder(call.responder).did
+    if did != own:
+        return f"{own} is asked as well"
+    standing_in = [each["by"] for each in promises if each["by"] != own]
+    return f"{standing_in[-1]} promised an answer" if standing_in else None
+
+
 def said_already(
-    call: Call, order: ActOnTask, made: dict[str, Any], promise: dict[str, Any] | None
+    call: Call, order: ActOnTask, made: dict[str, Any], promises: Sequence[dict[str, Any]]
 ) -> bool:
     """Whether this very word was heard before: whoever asks twice is not refused."""
     if order.act == "accept":
-        if promise is None:
-            return False
-        if order.key is not None and order.key == promise.get("key"):
+        if order.key is not None and any(order.key == each.get("key") for each in promises):
             return True
-        return "eta" not in made and call.status == "open"
+        return bool(promises) and "eta" not in made and call.status == "open"
     if order.act == "decline":
         return call.status == "declined" and call.problem == made["problem"]
     return order.act == "submit" and call.hash is not None and made.get("hash") == call.hash
