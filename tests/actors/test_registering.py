@@ -6,7 +6,7 @@ from tests.actors.running import World, query
 
 from covend.actors.messages import NewConfig
 from covend.actors.run_messages import Learned
-from covend.actors.standing import MAX_FAILURES, Outcome
+from covend.actors.standing import ABSENT_SECONDS, MAX_FAILURES, Outcome
 from covend.actors.story import wall_clock
 from covend.questions import ListResponders, PutResponder, RemoveResponder
 
@@ -123,6 +123,20 @@ def test_a_responder_keeps_the_bounds_of_the_box_file_and_what_records_can_hold(
             assert problem in answer["refused"]["message"]
         assert shown(core, "ann") is None
         assert registry in core.system.actors()
+
+
+def test_who_failed_a_while_ago_can_be_switched_off(world):
+    """P8: it is shown as available again, so who says that it is not means it."""
+    with world.core() as core:
+        core.ask(PutResponder(ANN))
+        ago = wall_clock() - round(2 * ABSENT_SECONDS * 1e6)
+        for number, verdict in enumerate(["good", *["unreachable"] * MAX_FAILURES]):
+            news = Learned(f"q-{number}", (Outcome("ann", verdict, ago + number),))
+            core.system.address("registry").tell(news)
+        ann = shown(core, "ann")
+        assert ann["seen"] and ann.get("available", True)
+        core.ask(PutResponder({**ann, "available": False}))
+        assert shown(core, "ann")["available"] is False
 
 
 def test_what_was_learned_and_sent_back_is_not_taken_for_a_change(world):

@@ -21,7 +21,7 @@ from covend.actors.legible import legible
 from covend.actors.messages import NewConfig
 from covend.actors.relearning import outcomes_of, uncounted
 from covend.actors.run_messages import Known, Learned
-from covend.actors.standing import MAX_FAILURES, Outcome, Standing, as_body, from_body
+from covend.actors.standing import Outcome, Standing, as_body, from_body
 from covend.config import Box
 from covend.config.convert import problems_of
 from covend.config.structs import ResponderEntry
@@ -202,7 +202,7 @@ class Registry(Actor):
         if not responder.seen or before is None or standing is None:
             return responder
         shown = self.as_learned(before, time.time_ns() // 1000)
-        absent = before.available and standing.failures >= MAX_FAILURES
+        absent = before.available and not shown.available
         same_trust = math.isclose(responder.trust, shown.trust, abs_tol=SAME_TRUST)
         same_delay = responder.typical_delay_secs == shown.typical_delay_secs
         return msgspec.structs.replace(
