@@ -150,7 +150,7 @@ def plans(draw: st.DrawFn) -> Data:
     quorum = draw(st.sampled_from([None, None, 1, 2]))
     if quorum is not None:
         body["min_quorum"] = quorum
-    more: Data = {"seed": draw(st.integers(0, 9)), "reducer": draw(st.sampled_from([1, 2, 3, 4, 4]))}
+    more: Data = {"seed": draw(st.integers(0, 9)), "reducer": draw(st.sampled_from([1, 2, 3, 4]))}
     budget = draw(st.sampled_from([None, 0.0, 0.4, 0.9, 2.0]))
     if budget is not None:
         more["budget"] = budget
