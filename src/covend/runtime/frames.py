@@ -27,8 +27,11 @@ from covend.runtime.messages import Message, decode, encode
 
 VERSION = 1
 MARK = b"cvd" + bytes([VERSION])
-MAX_BODY = 8 * 1024 * 1024
-"""Bytes of one message's body, both ways; larger things belong on HTTP or in the store."""
+MAX_BODY = 32 * 1024 * 1024
+"""Bytes of one message's body, both ways; larger things belong on HTTP or in the store.
+
+One record of a run fits in: its input, and what it is shown, as data and as text for a model.
+"""
 MAX_HEADER = 4096
 MAX_TEXT = 4096
 """Characters of an error's text that cross the wire."""
