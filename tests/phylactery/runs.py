@@ -35,5 +35,19 @@ def do(
     return made(thread, "do", slot=slot, attempt=attempt, status=status, **body)
 
 
+def job(
+    name: str, run: str | None = "q", ended: bool = True, end_clock: int | None = None, **body: Any
+) -> list[Record]:
+    """A job of one step, as the broker writes it: what was asked, what came of it, its end."""
+
+    def entry(act: Any, body: dict[str, Any], clock: int | None = None) -> Record:
+        at = next(_clock) if clock is None else clock
+        return record(f"job:{name}", "job", body, actor="broker", act=act, clock=at)
+
+    out = [entry("INTEND", {"job": {"id": name, **body}, "run": run})]
+    out += [entry("PUT", {"begun": True}), entry("DO", {"index": 0, "result": body})]
+    return [*out, entry("KNOW", {"error": None}, end_clock)] if ended else out
+
+
 def timer(name: str, due: int) -> dict[str, Any]:
     return {"name": name, "due": due}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from runs import call, do, intend, made, timer
+from runs import call, do, intend, job, made, timer
 
 from covend.phylactery.errors import Conflict, StoreError
 from covend.phylactery.records import BadRecord, record
@@ -158,6 +158,20 @@ def test_a_purged_run_travels_as_it_is(store: Store, other: Store) -> None:
     ]
     assert other.verify() == []
     assert list(other.export("q")) == lines
+
+
+def test_a_purged_job_travels_as_it_is(store: Store, other: Store) -> None:
+    """D4, D5: with its end, without which nothing of it can have been purged."""
+    store.append([intend("q"), made("q", "know"), *job("j", "q")])
+    store.purge(10**12)
+    lines = list(store.export("job:j"))
+    with pytest.raises(BadRecord, match="line 1: a purged record, but 'job:j' has not ended"):
+        other.import_(lines[:-1])
+    with pytest.raises(BadRecord, match="line 4: a 'job' record with this body cannot have been"):
+        other.import_([*lines[:-1], changed(lines[-1], body={}, purged=True)])
+    assert other.import_(lines) == 4
+    assert other.verify() == []
+    assert list(other.export("job:j")) == lines
 
 
 def test_a_thread_that_is_not_there_cannot_be_exported(store: Store) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from runs import call, do, human, intend, made, timer
+from runs import call, do, human, intend, job, made, timer
 
 from covend.phylactery.errors import Conflict
 from covend.phylactery.records import BadRecord, Record
@@ -271,6 +271,7 @@ TAMPERED = {
     "attempt": "UPDATE attempt SET open = 0 WHERE open = 1",
     "task": "DELETE FROM task",
     "timer": "INSERT INTO timer VALUES ('q', 'forged', 1)",
+    "job": "UPDATE job SET ended = 1",
 }
 
 
@@ -279,7 +280,7 @@ def test_a_projection_that_does_not_follow_is_found_and_rebuilt(place: Any, tabl
     """D5: every projection is compared."""
     assert TAMPERED.keys() == PROJECTIONS.keys()
     store = place.open()
-    store.append([intend("q", timers=[timer("t", 5)]), human("q")])
+    store.append([intend("q", timers=[timer("t", 5)]), human("q"), *job("j", "q")])
     store.close()
     place.tamper(TAMPERED[table])
     store = place.open()

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from runs import call, do, human, intend, made, timer
+from runs import call, do, human, intend, job, made, timer
 
 from covend.phylactery.records import Record
 from covend.phylactery.store import Store, open_store
@@ -93,19 +93,92 @@ def test_nothing_of_k_is_left_in_the_store_after_the_purge(place: Any) -> None:
     store.close()
 
 
+# ── the jobs of a run ────────────────────────────────────────────────────────────────────────
+
+
+def bodies(store: Store, name: str) -> list[bool]:
+    """Of each record of a job, in their order, whether its body is there."""
+    rows = store.query(thread=f"job:{name}", newest_first=False)
+    return ["purged" not in row for row in rows]
+
+
+def test_what_a_local_model_was_asked_and_answered_goes_with_its_run(place: Any) -> None:
+    """D4: prompt and reply stand in the job's records; that it ended, and how, stays."""
+    store = place.open()
+    store.append([*run("q"), *job("j", "q", secret="K-prompt")])
+    assert store.purge(LATER) == 7
+    assert store.purge(LATER) == 0
+    assert bodies(store, "j") == [False, False, False, True]
+    assert "K-" not in repr(list(store._db.rows("SELECT * FROM record")))
+    assert store.verify() == []
+    store.rebuild()
+    assert store.verify() == []
+    assert store.purge(LATER) == 0
+    store.close()
+
+
+def test_a_job_is_kept_until_it_and_its_run_have_ended_before_the_time(store: Store) -> None:
+    """D4, P4: a run that goes on may ask for its answer again, and one at work is left alone."""
+    first, second = run("first"), run("second", ended=False)
+    store.append([*first, *second])
+    store.append([*job("of-first"), *job("of-second", "second"), *job("early", "first")])
+    at_work = job("at-work", "first", ended=False)
+    store.append(at_work)
+    end = made("second", "know")
+    store.append([end])
+    store.append(job("gone", "nowhere", end_clock=end.clock - 1))
+    store.purge(end.clock)
+    assert bodies(store, "early") == bodies(store, "gone") == [False] * 3 + [True]
+    assert bodies(store, "of-second") == [True] * 4
+    assert bodies(store, "at-work") == [True] * 3
+    store.purge(LATER)
+    assert bodies(store, "of-second") == [False] * 3 + [True]
+    assert bodies(store, "at-work") == [True] * 3
+    assert store.verify() == []
+
+
+def test_a_late_end_of_a_job_is_what_its_retention_counts_from(store: Store) -> None:
+    """D4: it may end after its run, which did not wait for it any more (P12)."""
+    store.append(run("q"))
+    store.append(job("j"))
+    end = store.query(thread="job:j", limit=1)[0]["clock"]
+    assert store.purge(end) == 4
+    assert bodies(store, "j") == [True] * 4
+    assert store.purge(end + 1) == 3
+
+
+def test_a_job_that_a_person_submitted_is_kept(store: Store) -> None:
+    """D4: it belongs to no run; it is a question and an answer of its own."""
+    store.append(job("mine", run=None))
+    assert store.purge(LATER) == 0
+    assert bodies(store, "mine") == [True] * 4
+
+
+def test_a_purge_of_jobs_goes_in_bounded_batches(store: Store) -> None:
+    """D4."""
+    store.append(run("q"))
+    for number in range(5):
+        store.append(job(f"j{number}"))
+    emptied: list[int] = []
+    while got := store.purge(LATER, limit=4):
+        emptied.append(got)
+    assert emptied == [4, 6, 6, 3]
+
+
 @settings(max_examples=60)
 @given(
-    st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=6),
+    st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.booleans()), max_size=6),
     st.integers(1, 9),
     st.integers(0, 7),
 )
 def test_a_purge_at_any_moment_leaves_a_sound_store(
-    shapes: list[tuple[int, bool]], limit: int, rounds: int
+    shapes: list[tuple[int, bool, bool]], limit: int, rounds: int
 ) -> None:
     """D4, D5: between any two of its batches as well."""
     store = open_store(":memory:")
-    for number, (answers, ended) in enumerate(shapes):
+    for number, (answers, ended, done) in enumerate(shapes):
         store.append(run(f"r{number}", answers, ended))
+        store.append(job(f"j{number}", f"r{number}", done))
     for _ in range(rounds):
         store.purge(LATER, limit=limit)
         assert store.verify() == []

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from covend.phylactery.errors import StoreCorrupt, StoreError, StoreFull
 from covend.phylactery.records import Record, record
-from covend.phylactery.schema import RECORD_TABLES
+from covend.phylactery.schema import RECORD_TABLES, SCHEMA_VERSION
 from covend.phylactery.sqlite import APPLICATION_ID, version_problem
 from covend.phylactery.store import Store, open_store, salvage
 
@@ -264,7 +264,7 @@ def test_a_store_of_version_one_gets_its_projections(tmp_path: Path) -> None:
     store.close()
     with sqlite3.connect(path) as db:
         assert db.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
-        assert db.execute("PRAGMA user_version").fetchone() == (2,)
+        assert db.execute("PRAGMA user_version").fetchone() == (SCHEMA_VERSION,)
     db.close()
 
 

@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 import pytest
-from runs import intend
+from runs import intend, job, made
 
 from covend.phylactery import check
 from covend.phylactery.errors import StoreCorrupt, StoreError
@@ -148,8 +148,32 @@ def test_a_store_of_another_version_is_refused(place: Any) -> None:
         if place.engine == "sqlite"
         else "UPDATE covend_store SET version = 99"
     )
-    with pytest.raises(StoreError, match="store version 99; this covend knows 2"):
+    with pytest.raises(StoreError, match="store version 99; this covend knows 3"):
         place.open()
+
+
+def test_a_store_of_version_two_gets_what_it_lacks(place: Any) -> None:
+    """D4, D5: its records stay as they are, and its jobs, which name no run, are kept."""
+    store = place.open()
+    store.append([intend("q"), made("q", "know"), *job("old", run=None)])
+    store.close()
+    place.tamper("DROP TABLE job")
+    place.tamper(
+        "PRAGMA user_version=2"
+        if place.engine == "sqlite"
+        else "UPDATE covend_store SET version = 2"
+    )
+    with pytest.raises(StoreError, match="store version 2; this covend knows 3"):
+        place.read()
+    for _ in range(2):
+        store = place.open()
+        assert len(store.query()) == 6
+        assert store.verify() == []
+        store.close()
+    store = place.open()
+    store.append(job("new", "q"))
+    assert store.purge(10**15) == 3
+    store.close()
 
 
 def test_every_record_is_seen_when_there_are_more_than_a_page(store: Store) -> None:

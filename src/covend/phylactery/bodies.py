@@ -86,6 +86,12 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None = None
 
 
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """The beginning of a job: the ``run`` that it works for, if it does."""
+
+    run: str | None = None
+
+
 Body = TypeVar("Body", bound=msgspec.Struct)
 
 

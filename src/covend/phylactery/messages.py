@@ -12,6 +12,9 @@ import msgspec
 from covend.phylactery.records import Record
 from covend.runtime import Message
 
+NOT_NOW = ("not stored:", "not read:")
+"""So a refusal begins that may be over when the same is asked again, as of a full disk."""
+
 
 class Append(Message, frozen=True):
     """Store these records, all or none, and in the same commit those that follow from them.

@@ -13,7 +13,7 @@ from covend.phylactery.canonical import canonical, parse
 from covend.phylactery.errors import StoreError
 from covend.phylactery.records import Act, BadRecord, Record, is_intact
 from covend.phylactery.rows import PURGED_BODY, Entry
-from covend.phylactery.schema import WORKING_KINDS
+from covend.phylactery.schema import is_end, is_working
 from covend.resolving import resolved
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def read(store: Store, lines: Iterable[str]) -> list[Entry]:
         if entry.purged:
             purged.setdefault(entry.record.thread, number)
     for entry in found:
-        if entry.record.kind == "know":
+        if is_end(entry.record.kind, entry.record.act):
             purged.pop(entry.record.thread, None)
     for thread, number in purged.items():
         raise BadRecord(f"line {number}: a purged record, but {thread!r} has not ended")
@@ -106,7 +106,7 @@ def _parsed(line: str) -> Entry:
         parents=given.parents,
     )
     if given.purged:
-        if record.kind not in WORKING_KINDS or given.body:
+        if not is_working(record.kind, record.act) or given.body:
             raise BadRecord(f"a {record.kind!r} record with this body cannot have been purged")
     elif not is_intact(record):
         raise BadRecord(f"the content of record {record.id} is not what its id names")

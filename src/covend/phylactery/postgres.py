@@ -124,7 +124,8 @@ class PostgresDatabase:
         """See ``Database``."""
         for statement in tables.values():
             self.change(_translated(statement))
-        self.change("CREATE TABLE covend_store (version BIGINT NOT NULL)")
+        self.change("CREATE TABLE IF NOT EXISTS covend_store (version BIGINT NOT NULL)")
+        self.change("DELETE FROM covend_store")
         self.change("INSERT INTO covend_store VALUES (?)", (version,))
 
     def check(self, tables: Mapping[str, str]) -> None:

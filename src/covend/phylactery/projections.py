@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from covend.phylactery.bodies import Call, Do, Intend, Learn, Tick, Timers, read
+from covend.phylactery.bodies import Call, Do, Intend, Job, Learn, Tick, Timers, read
 from covend.phylactery.database import Database
 from covend.phylactery.errors import Conflict
 from covend.phylactery.records import Record
-from covend.phylactery.schema import PROJECTION_TABLES, WORKING_KINDS
+from covend.phylactery.schema import JOB, PROJECTION_TABLES, WORKING_KINDS
 
 ACCEPTED = "accepted"
 TASK_ENDS = {"ok": "submitted", "declined": "declined", "timeout": "expired"}
@@ -24,11 +24,14 @@ _NOT_AFTER_KNOW = frozenset({"call", "learn", "know"})
 def project(db: Database, seq: int, entry: Record) -> None:
     """Change the projections as a newly stored record says; inside its transaction (D5).
 
-    A record of no run's kind changes nothing. Raises ``Conflict`` for one that contradicts what is
-    stored and ``BadRecord`` for a body without what the projections need.
+    A record of neither a run's kind nor a job's changes nothing. Raises ``Conflict`` for one that
+    contradicts what is stored and ``BadRecord`` for a body without what the projections need.
     """
     if entry.kind == "intend":
         _open(db, seq, entry)
+        return
+    if entry.kind == JOB:
+        _job(db, entry)
         return
     step = _STEPS.get(entry.kind)
     if step is None or (entry.kind == "do" and _answers(db, entry)):
@@ -60,7 +63,7 @@ def clear(db: Database) -> None:
 
 def forget(db: Database, thread: str) -> None:
     """Remove what followed from the working records of a thread that are purged (D4)."""
-    for table in ("attempt", "task"):
+    for table in ("attempt", "task", "job"):
         db.change(f"DELETE FROM {table} WHERE thread = ?", (thread,))
     db.change("UPDATE thread SET kept = 0 WHERE id = ?", (thread,))
 
@@ -180,6 +183,19 @@ def _know(db: Database, seq: int, entry: Record) -> None:
     db.change("DELETE FROM timer WHERE thread = ?", (entry.thread,))
     db.change("UPDATE attempt SET open = 0 WHERE thread = ? AND open = 1", (entry.thread,))
     _withdraw_tasks(db, seq, entry)
+
+
+def _job(db: Database, entry: Record) -> None:
+    """A run's own job has bodies for the purge, once it has ended; others are nobody's (D4)."""
+    if entry.act == "INTEND":
+        run = read(entry, Job).run
+        if run is not None:
+            db.change(
+                "INSERT INTO job (thread, run) VALUES (?, ?) ON CONFLICT (thread) DO NOTHING",
+                (entry.thread, run),
+            )
+    elif entry.act == "KNOW":
+        db.change("UPDATE job SET ended = ? WHERE thread = ?", (entry.clock, entry.thread))
 
 
 def _move_task(db: Database, place: tuple[str, str, int], state: str) -> None:

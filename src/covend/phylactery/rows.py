@@ -8,7 +8,7 @@ import msgspec
 
 from covend.phylactery.database import Row
 from covend.phylactery.records import BadRecord, Record, as_dict, content_id, is_intact
-from covend.phylactery.schema import WORKING_KINDS
+from covend.phylactery.schema import is_working
 
 COLUMNS = "seq, id, thread, actor, act, kind, clock, body, parents"
 INSERT = (
@@ -61,7 +61,7 @@ def from_row(row: Row) -> Entry:
     parents = _parents(parents_text)
     purged = body == PURGED_BODY
     if purged:
-        if kind not in WORKING_KINDS:
+        if not is_working(kind, act):
             raise BadRecord(f"a {kind!r} record has no body, and its kind is never purged")
     elif content_id(thread, actor, act, kind, body, clock, parents) != id_:
         raise BadRecord("its content is not what its id names")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from covend.phylactery.records import Act
 
-SCHEMA_VERSION = 2
-"""Version 1 had the ``record`` table alone."""
+SCHEMA_VERSION = 3
+"""Version 1 had the ``record`` table alone, version 2 no ``job``."""
 
 # Invariants of ``record``:
 # - a row is never deleted, and never changed but by the purge, which empties its body (D4);
@@ -46,7 +46,17 @@ PURGE_TABLES = {
 # - attempt: one try of a slot: the call and the answer that claimed it, each at most once (P3);
 #   ``open`` is 1 while the call waits for its answer;
 # - task: what a human is asked to do, and each delegate in his place; timer: what is to fire,
-#   and when.
+#   and when;
+# - job: a call of the ``run`` that this box's own workers make, while it has records that the
+#   purge has not emptied; ``ended`` is when it was over.
+JOB_TABLES = {
+    "job": """CREATE TABLE job (
+  thread TEXT PRIMARY KEY,
+  run TEXT NOT NULL,
+  ended INTEGER
+) STRICT, WITHOUT ROWID""",
+    "job_ended": "CREATE INDEX job_ended ON job (ended)",
+}
 PROJECTION_TABLES = {
     "thread": """CREATE TABLE thread (
   id TEXT PRIMARY KEY,
@@ -99,6 +109,7 @@ PROJECTION_TABLES = {
   PRIMARY KEY (thread, name)
 ) STRICT, WITHOUT ROWID""",
     "timer_due": "CREATE INDEX timer_due ON timer (due, thread, name)",
+    **JOB_TABLES,
 }
 
 TABLES = {**RECORD_TABLES, **PURGE_TABLES, **PROJECTION_TABLES}
@@ -108,6 +119,7 @@ PROJECTIONS = {
     "attempt": "thread, slot, attempt, seq, call, answer, responder, due, key, open",
     "task": "thread, slot, attempt, seq, did, state, due, opened",
     "timer": "thread, name, due",
+    "job": "thread, run, ended",
 }
 """The columns of each projection, to compare what is stored with what follows from the records."""
 
@@ -125,3 +137,16 @@ RUN_ACTS: dict[str, Act] = {
 
 WORKING_KINDS = ("call", "do", "learn", "tick")
 """The kinds of record that belong to a run while it lives and are emptied after it (D4)."""
+
+JOB = "job"
+"""The kind of all records of a job, which their acts tell apart."""
+
+
+def is_working(kind: str, act: str) -> bool:
+    """Whether the purge may empty such a record (D4)."""
+    return kind in WORKING_KINDS or (kind == JOB and act != "KNOW")
+
+
+def is_end(kind: str, act: str) -> bool:
+    """Whether such a record is the end of its thread."""
+    return kind == "know" or (kind == JOB and act == "KNOW")

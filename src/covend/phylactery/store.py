@@ -16,6 +16,7 @@ from covend.phylactery.projections import Orphan, project
 from covend.phylactery.records import BadRecord, Record
 from covend.phylactery.rows import COLUMNS, INSERT, Entry, NewRow, from_row, to_purged_row, to_row
 from covend.phylactery.schema import (
+    JOB_TABLES,
     PROJECTION_TABLES,
     PURGE_TABLES,
     RECORD_TABLES,
@@ -184,11 +185,11 @@ class Store(Views):
             check.rebuild(self._db, self.entries())
 
     def purge(self, before: int, limit: int = purge.BATCH) -> int:
-        """Empty the working records of runs that ended before this clock; returns how many (D4).
+        """Empty the working records of runs that ended before this clock, and of their jobs (D4).
 
-        One durable transaction of about ``limit`` records; 0 means that none is left.
+        Returns how many: one durable transaction of about ``limit``; 0 means that none is left.
         """
-        if not purge.is_due(self._db, before):
+        if not purge.due(self._db, before, 1):
             return 0
         with self._db.transaction():
             emptied = purge.batch(self._db, before, time.time_ns() // 1000, limit)
@@ -346,9 +347,9 @@ def _connect(where: str | Path, max_pages: int | None, read_only: bool) -> Datab
 
 
 def _prepare(db: Database, read_only: bool) -> None:
-    """Create the tables of an empty store, check those of another, add what version 1 lacks."""
+    """Create the tables of an empty store, check those of another, add what an older one lacks."""
     version = db.version()
-    if version not in (None, 1, SCHEMA_VERSION) or (read_only and version != SCHEMA_VERSION):
+    if version not in (None, 1, 2, SCHEMA_VERSION) or (read_only and version != SCHEMA_VERSION):
         held = "no covend store" if version is None else f"store version {version}"
         raise StoreError(f"{db.where} has {held}; this covend knows {SCHEMA_VERSION}")
     if version is None:
@@ -359,5 +360,9 @@ def _prepare(db: Database, read_only: bool) -> None:
         with db.transaction():
             db.create({**PURGE_TABLES, **PROJECTION_TABLES}, SCHEMA_VERSION)
             check.rebuild(db, Store(db).entries())
+    elif version == 2:
+        db.check({name: table for name, table in TABLES.items() if name not in JOB_TABLES})
+        with db.transaction():
+            db.create(JOB_TABLES, SCHEMA_VERSION)  # empty: no job of then names its run
     else:
         db.check(TABLES)
