@@ -301,7 +301,8 @@ class SubmitJob(Message, frozen=True):
     """Queue a ghoul job; answered with its id once it is durable.
 
     ``tell`` is the address that hears its end (``JobFinished``), also where it has ended already.
-    ``once`` is as in ``Job``.
+    ``once`` is as in ``Job``. ``run`` is the run that it works for: what it was asked and what it
+    answered is purged with that run's working records (D4).
     """
 
     capability: str
@@ -310,6 +311,7 @@ class SubmitJob(Message, frozen=True):
     id: str | None = None
     tell: str | None = None
     once: bool = False
+    run: str | None = None
 
 
 @message("job.finished")

@@ -13,7 +13,13 @@ from covend.actors.broker import Broker
 from covend.actors.catalog import Catalog
 from covend.actors.ghoul import Ghoul, StepResult
 from covend.actors.jobs import UNCLEAR
-from covend.actors.messages import CapabilitiesOpen, DrainGhouls, Reopen, Snapshot
+from covend.actors.messages import (
+    BrokerStarted,
+    CapabilitiesOpen,
+    DrainGhouls,
+    Reopen,
+    Snapshot,
+)
 from covend.protocol import (
     CancelJob,
     Drained,
@@ -230,6 +236,21 @@ def test_a_new_broker_goes_on_where_the_last_one_was_and_no_recorded_step_is_mad
     stage.calls.end_all(stage.system)
     assert stage.show()["status"] == "done" and stage.show()["done"] == STEPS
     assert stage.calls.begun == ["j/0", "j/1", "j/2"]
+
+
+def test_a_new_broker_says_so_before_it_tells_of_its_jobs(stage):
+    """S8: so that the dispatcher takes these for all that wait, and says what is open."""
+    stage.broker.tell(CapabilitiesOpen(frozenset(), frozenset()))
+    stage.submit()
+    stage.system.advance(0.05)
+    stage.broker.stop()
+    stage.system.join(stage.broker)
+    stage.dispatcher.clear()
+    stage.system.spawn(Broker, Catalog(small_box()), name="broker")
+    stage.system.advance(1.5)
+    first, news = stage.dispatcher[:2]
+    assert isinstance(first, BrokerStarted)
+    assert [note.id for note in news.added] == ["job:j"]
 
 
 def test_a_step_the_gate_refuses_is_given_back_and_one_that_fails_ends_the_job(stage):

@@ -6,10 +6,13 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from tests.actors.running import World, completion, query
+from tests.actors import running
+from tests.actors.running import Broker, World, completion, query
 
 from covend.actors import errands
+from covend.protocol import SubmitJob
 from covend.questions import CancelQuery
+from covend.runtime import ReplyError
 from covend.testing import eventually
 
 
@@ -269,3 +272,41 @@ def test_a_program_may_answer_before_it_has_read_all_and_complain_at_length(worl
     with world.core() as core:
         know = core.run(query("cli", question="x" * 500_000))
     assert know["answer"] == "done"
+
+
+# ── models of this box ───────────────────────────────────────────────────────────────────────
+
+
+class Full(Broker):
+    """A broker whose store has no room for the first job that it is given."""
+
+    def on_receive(self, message):
+        if isinstance(message, SubmitJob) and not self.world.refused:
+            self.world.refused.append(message)
+            raise ReplyError(self.world.why)
+        return super().on_receive(message)
+
+
+@pytest.mark.parametrize(
+    ("why", "status"),
+    [
+        ("not stored: no room left", "fulfilled"),
+        ("not read: the disk does not answer", "fulfilled"),
+        ("no soulstone serves 'a'", "error"),
+    ],
+)
+def test_a_job_for_which_there_was_no_room_is_submitted_again(world, monkeypatch, why, status):
+    """P12: that was on the way; what the broker itself refuses it refuses for good."""
+    monkeypatch.setattr(running, "Broker", Full)
+    world.refused, world.why = [], why
+    with world.core() as core:
+        assert core.run(query("model:a"))["status"] == status
+    assert len(world.submitted) == (1 if status == "fulfilled" else 0)
+
+
+def test_a_job_names_the_run_that_it_works_for(world):
+    """D4: with which its prompt and its answer are purged."""
+    with world.core() as core:
+        thread = core.submit(query("model:a"))["id"]
+        core.ended(thread)
+    assert [job.run for job in world.submitted] == [thread]

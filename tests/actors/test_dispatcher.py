@@ -8,6 +8,7 @@ from tests.actors.stage import Ear, StubWire, heard, small_box
 from covend.actors.catalog import Catalog
 from covend.actors.dispatcher import Dispatcher
 from covend.actors.messages import (
+    BrokerStarted,
     CapabilitiesOpen,
     DemandChanged,
     DemandNow,
@@ -256,3 +257,29 @@ def test_two_gates_never_fill_more_slots_than_there_are(events):
                     stage.it = system.spawn(Dispatcher, Catalog(box), 7, name="dispatcher")
                     begin()
             assert sum(used.values()) <= 2
+
+
+# ── a new broker ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_new_broker_hears_what_is_open_and_the_jobs_of_the_last_one_wait_no_more(stage):
+    """S8: it knows nothing, and tells of its jobs anew; whoever waits at a gate still does."""
+    stage.tell(SetOpen(frozenset({"a"}), {}))
+    stage.announce(signals=[note("1", "b")])
+    stage.tell(SignalsChanged("broker", [note("job:x", "a", "ritual")], []))
+    assert stage.demand() == {"1", "job:x"}
+    known = heard(stage.broker, CapabilitiesOpen)
+    stage.tell(BrokerStarted())
+    assert heard(stage.broker, CapabilitiesOpen) == [*known, known[-1]]
+    assert known[-1].open == frozenset({"a", "small"})
+    assert stage.demand() == {"1"}
+    stage.tell(SignalsChanged("broker", [note("job:x", "a", "ritual")], []))
+    assert stage.demand() == {"1", "job:x"}
+
+
+def test_the_arbiter_hears_that_the_jobs_of_a_dead_broker_wait_no_more(stage):
+    """W9: what it was told counts until it is taken back."""
+    stage.announce()
+    stage.tell(SignalsChanged("broker", [note("job:x", "b", "ritual")], []))
+    stage.tell(BrokerStarted())
+    assert heard(stage.arbiter, DemandChanged)[-1].removed == ("job:x",)

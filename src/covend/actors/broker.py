@@ -16,8 +16,9 @@ import msgspec
 
 from covend.actors.catalog import Catalog
 from covend.actors.job_records import JobRecords
-from covend.actors.jobs import UNCLEAR, JobEntry
+from covend.actors.jobs import UNCLEAR, Assignment, JobEntry, step_body
 from covend.actors.messages import (
+    BrokerStarted,
     CapabilitiesOpen,
     DrainGhouls,
     Event,
@@ -26,6 +27,7 @@ from covend.actors.messages import (
     Snapshot,
 )
 from covend.actors.modelling import model_of
+from covend.phylactery.canonical import NotCanonical
 from covend.protocol import (
     CancelJob,
     Drained,
@@ -42,12 +44,14 @@ from covend.protocol import (
     SubmitJob,
 )
 from covend.runtime import Actor, MailboxSpec, ReplyError
+from covend.runtime.frames import FrameError
 from covend.will.interrupt import Running, cheapest
 
 GHOUL_SILENCE_SECONDS = 5.0
 """A ghoul says hello every second; one silent for this long has lost its job."""
 CHECKPOINT = 500
 """So many ends after the last one, the broker stores from where the next one has to read."""
+PURGED = "what it answered was purged, since the run that it worked for has ended long ago"
 REJOIN_SECONDS = 2.5
 """After a restart no job is handed out before every living ghoul has said what it works on."""
 
@@ -89,6 +93,7 @@ class Broker(Actor):
         self.book = self.records.restore()
         self.assign_from = self.ctx.now() + REJOIN_SECONDS
         self.ctx.timer("sweep", 1.0, Sweep())
+        self.ctx.tell("dispatcher", BrokerStarted())
 
     def on_receive(self, message: object) -> object:
         answer: object = None
@@ -140,7 +145,10 @@ class Broker(Actor):
     # ── jobs ────────────────────────────────────────────────────────────────────────────────
 
     def submit(self, order: SubmitJob) -> str:
-        """Make a job durable and queue it; the same id again is the same job."""
+        """Make a job durable and queue it; the same id again is the same job.
+
+        Raises ``ReplyError`` for one that cannot be served or that no record can hold.
+        """
         if order.capability not in self.catalog.serving:
             known = ", ".join(sorted(self.catalog.serving))
             raise ReplyError(f"no soulstone serves {order.capability!r}; this box serves: {known}")
@@ -154,7 +162,11 @@ class Broker(Actor):
             once=order.once,
         )
         if order.id is None or not self.records.recalled(job.id):
-            self.records.keep(job.id, "INTEND", {"job": msgspec.to_builtins(job)})
+            try:
+                body = {"job": msgspec.to_builtins(job), "run": order.run}
+                self.records.keep(job.id, "INTEND", body)
+            except NotCanonical as error:
+                raise ReplyError(f"no record can hold this job: {error}") from error
             self.book.submit(job, self.ctx.now())
         if order.tell is not None:
             self.tell.setdefault(job.id, set()).add(order.tell)
@@ -185,7 +197,7 @@ class Broker(Actor):
         for address in self.tell.pop(entry.job.id, ()):
             news = JobFinished(
                 id=entry.job.id,
-                error=entry.error,
+                error=entry.error or (PURGED if entry.purged else None),
                 results=entry.results,
                 unclear=entry.error == UNCLEAR,
             )
@@ -204,16 +216,25 @@ class Broker(Actor):
             "parked": entry.parked,
             "ghoul": entry.ghoul,
             "error": entry.error,
+            "purged": entry.purged,
             "results": entry.results,
         }
 
     def step_done(self, report: StepDone) -> bool:
-        """Record one step's result before it counts; a stale ghoul hears ``False``."""
+        """Record one step's result before it counts; a stale ghoul hears ``False``.
+
+        So does one whose result no record can hold: that is the end of its job.
+        """
         entry = self.book.owns(report.ghoul, report.epoch, report.job)
         if entry is None or report.index > len(entry.results):
             return False
         if report.index == len(entry.results):
-            self.records.keep(report.job, "DO", {"index": report.index, "result": report.result})
+            try:
+                self.records.keep(report.job, "DO", step_body(report.index, report.result))
+            except NotCanonical as error:
+                self.end(entry, f"step {report.index}: no record can hold the answer: {error}")
+                self.drained(report.ghoul, {})
+                return False
         self.book.step(entry, report.index, report.result)
         self.book.ghouls[report.ghoul].seen = self.ctx.now()
         return True
@@ -320,10 +341,7 @@ class Broker(Actor):
             for entry in self.book.doubtful():
                 self.end(entry, UNCLEAR)
         for order in self.book.assign(allowed, now):
-            self.records.mark(order.job, begun=True)
-            self.ctx.tell(
-                self.ctx.system.address(order.address), RunJob(epoch=order.epoch, job=order.job)
-            )
+            self.hand_out(order)
         waiting = self.book.waiting()
         added = [
             SignalNote(
@@ -339,6 +357,15 @@ class Broker(Actor):
         if added or removed:
             self.announced = set(waiting)
             self.ctx.tell("dispatcher", SignalsChanged(gate="broker", added=added, removed=removed))
+
+    def hand_out(self, order: Assignment) -> None:
+        """Give a job to its ghoul; one that is too large to get there has failed."""
+        self.records.mark(order.job, begun=True)
+        address = self.ctx.system.address(order.address)
+        try:
+            self.ctx.tell(address, RunJob(epoch=order.epoch, job=order.job))
+        except FrameError as error:
+            self.end(self.book.jobs[order.job.id], f"it reaches no ghoul: {error}")
 
     def event(self, text: str) -> None:
         self.ctx.tell("console", Event("job", self.ctx.now(), text))

@@ -54,6 +54,7 @@ from covend.actors.story import wall_clock
 from covend.config import Box
 from covend.patterns.spec import MAX_LATENCY
 from covend.patterns.understanding import Raw
+from covend.phylactery.messages import NOT_NOW
 from covend.protocol import CancelJob, JobFinished, Step, SubmitJob
 from covend.questions import SettleCall
 from covend.runtime import Actor, ActorError, Exit, MailboxSpec, ReplyError
@@ -258,12 +259,15 @@ class Courier(Actor):
             id=errand.job,
             tell="courier@core",
             once=not errand.repeatable,
+            run=order.thread,
         )
         me = self.ctx.me
 
         def heard(answer: Any) -> None:
             if isinstance(answer.error, ReplyError):
-                me.tell(Brought(name, Raw(failure=str(answer.error), transport=False)))
+                why = str(answer.error)
+                passing = why.startswith(NOT_NOW)  # a store that was full: no word of the broker's
+                me.tell(Brought(name, Raw(failure=why, transport=passing)))
             elif isinstance(answer.error, ActorError):
                 me.tell(Brought(name, errands.failed(answer.error, indeterminate=True)))
 

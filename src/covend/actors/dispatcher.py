@@ -14,6 +14,7 @@ from typing import ClassVar
 from covend.actors.catalog import Catalog
 from covend.actors.gates import GateDrain, GateEntry, Refusal, grants, usage
 from covend.actors.messages import (
+    BrokerStarted,
     CapabilitiesOpen,
     DemandChanged,
     DemandNow,
@@ -106,6 +107,9 @@ class Dispatcher(Actor):
             case NewConfig():
                 self.catalog = Catalog(message.box)
                 self.push()
+            case BrokerStarted():  # it tells of its jobs anew, and has to hear what is open
+                self.told_broker = None
+                self.signals_changed(SignalsChanged("broker", [], list(self.jobs)))
             case Down():
                 self.gate_down(message.monitor)
             case Tick(what="hello"):

@@ -15,10 +15,11 @@ import http.client
 import json
 import threading
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 from urllib.parse import urlsplit
 
-from covend.actors.jobs import UNCLEAR
+from covend.actors.jobs import UNCLEAR, step_body
+from covend.phylactery.canonical import canonical, parse
 from covend.protocol import (
     Drained,
     GhoulHello,
@@ -29,6 +30,7 @@ from covend.protocol import (
     StepDone,
 )
 from covend.runtime import Actor, ActorError, Exit, MailboxSpec, RemoteError, ReplyError
+from covend.runtime.frames import FrameError
 
 BROKER = "broker@core"
 STEP_WAIT_SECONDS = 2.0
@@ -159,7 +161,7 @@ class Ghoul(Actor):
         """Make the finished step durable before anything else is begun (P3's habit).
 
         The broker may be away with a restarting core, or its store full: the report is repeated
-        until it is accepted.
+        until it is accepted. One that is too large to get there never will be.
         """
         result, job = self.unacknowledged, self.job
         if result is None or job is None:
@@ -177,6 +179,10 @@ class Ghoul(Actor):
                 ),
                 timeout=5.0,
             )
+        except FrameError as error:
+            self.unacknowledged = None
+            self.end(f"step {result.index}: the answer cannot be kept: {error}")
+            return
         except (ActorError, ReplyError, RemoteError):
             self.ctx.timer("report", RETRY_SECONDS, Report("step"))
             return
@@ -248,6 +254,8 @@ def call_gate(
         connection.request("POST", path, body=body, headers=headers)
         response = connection.getresponse()
         raw = response.read()
+    except (ValueError, http.client.InvalidURL) as error:
+        return StepResult(epoch, index, error=f"step {index}: it cannot be sent: {error}")
     except (OSError, http.client.HTTPException) as error:
         return StepResult(epoch, index, refused=f"{type(error).__name__}: {error}", begun=begun)
     finally:
@@ -259,6 +267,19 @@ def call_gate(
         text = raw[:500].decode("utf-8", "replace")
         return StepResult(epoch, index, error=f"step {index}: HTTP {response.status}: {text}")
     try:
-        return StepResult(epoch, index, answer=json.loads(raw))
+        return StepResult(epoch, index, answer=kept(raw, index))
     except ValueError as error:
-        return StepResult(epoch, index, error=f"step {index}: the answer is not JSON: {error}")
+        return StepResult(epoch, index, error=f"step {index}: the answer cannot be kept: {error}")
+
+
+def kept(raw: bytes, index: int) -> dict[str, Any]:
+    """A step's answer as its record will hold it: an integer beyond ±(2⁵³-1) is a float there.
+
+    Raises ``ValueError`` for what is no JSON object, or one that no record can hold (D1).
+    """
+    answer = parse(raw.decode("utf-8-sig"))
+    if not isinstance(answer, dict):
+        raise ValueError(f"it is a {type(answer).__name__}, not an object")
+    found = cast("dict[str, Any]", answer)
+    canonical(step_body(index, found))
+    return found

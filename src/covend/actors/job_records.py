@@ -1,7 +1,8 @@
 """The jobs in the store: what is kept of each, and how the book of them is made again.
 
 A job is a thread of records, ``job:ID``: INTEND is the job, each DO one step's result, KNOW the
-end; of a job that says ``once``, each PUT whether somebody has begun it.
+end; of a job that says ``once``, each PUT whether somebody has begun it. INTEND names the ``run``
+that the job works for, if it does: of such a job only the end stays, once both are over (D4).
 """
 
 from __future__ import annotations
@@ -96,6 +97,10 @@ class JobRecords:
     def _restore_one(self, entry: dict[str, Any]) -> None:
         job_id, body = str(entry["thread"]).removeprefix("job:"), entry["body"]
         match entry["act"]:
+            case "INTEND" if entry.get("purged"):
+                self._restore_purged(job_id)
+            case _ if entry.get("purged"):
+                pass
             case "INTEND":
                 self.book.submit(msgspec.convert(body["job"], resolved(Job)), self.ctx.now())
             case "DO":
@@ -106,3 +111,10 @@ class JobRecords:
                 self.book.end(self.book.jobs[job_id], body["error"])
             case _:
                 pass
+
+    def _restore_purged(self, job: str) -> None:
+        """A job that has ended, and of which nobody knows what it was; its KNOW says how."""
+        nothing = Job(id=job, capability="", klass="", steps=[])
+        entry = self.book.submit(nothing, self.ctx.now())
+        entry.purged = True
+        self.book.end(entry, None)

@@ -36,11 +36,17 @@ UNCLEAR = "nobody knows whether its step was made: who made it died in the middl
 """The error of a ``once`` job that must not be handed out again (P4)."""
 
 
+def step_body(index: int, result: dict[str, Any]) -> dict[str, Any]:
+    """What the record of a step says; only a result that is canonical in it can be kept (D1)."""
+    return {"index": index, "result": result}
+
+
 @dataclass(slots=True)
 class JobEntry:
     """One job: its status, who has it under which epoch, and the results so far.
 
-    ``begun`` says of a ``once`` job that it was handed out and not put down since.
+    ``begun`` says of a ``once`` job that it was handed out and not put down since, ``purged`` that
+    only its end is known any more (D4).
     """
 
     job: Job
@@ -50,6 +56,7 @@ class JobEntry:
     ghoul: str | None = None
     epoch: int = 0
     begun: bool = False
+    purged: bool = False
     results: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     error: str | None = None
 

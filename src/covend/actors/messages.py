@@ -195,6 +195,13 @@ class CapabilitiesOpen:
     dominated: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True)
+class BrokerStarted:
+    """From a broker that has just begun: it knows nothing of what is open, and tells of every job
+    that waits; what one before it told counts no more.
+    """
+
+
 # ── events and configuration ─────────────────────────────────────────────────────────────────
 
 
