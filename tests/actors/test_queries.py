@@ -180,6 +180,17 @@ def test_a_key_is_one_query_and_another_query_under_it_is_refused(world):
     assert len(world.called) == 1
 
 
+@pytest.mark.parametrize("why", ["half a pair: \ud83d", "on and on " * 100_000])
+def test_a_function_may_decline_in_whatever_words(world, why):
+    """P2, P15: what it says is recorded as far as it can be, and its run ends."""
+    world.scripted("one", Declined(why))
+    with world.core() as core:
+        know = core.run(query("one"))
+        assert know["code"] == "responder_unavailable"
+        problem = know["partial"][0]["problem"]
+        assert problem[:9] == why[:9] and len(problem) <= 500
+
+
 def test_more_queries_than_may_run_at_once_are_refused(world):
     """Nothing grows without bound; a parked run counts for nothing."""
     world.scripted("one", "an answer")

@@ -37,7 +37,7 @@ from covend.actors.story import Story, wall_clock
 from covend.patterns import step
 from covend.patterns.state import K
 from covend.patterns.step import Draft, Entry, Quarantined
-from covend.patterns.understanding import understood
+from covend.patterns.understanding import declined, understood
 from covend.phylactery.messages import Query
 from covend.phylactery.records import Record, record
 from covend.runtime import Actor, MailboxSpec, Promise, ReplyError
@@ -242,8 +242,7 @@ class Execution(Actor):
             self.deaf(news)
             return
         if news.declined is not None:
-            place = {"slot": body["slot"], "attempt": body["attempt"]}
-            done = {**place, "status": "declined", "problem": news.declined, "cost": 0.0}
+            done = declined(body, news.declined)
         else:
             done = understood(k.plan, body, news.raw)
         self.effects.recorded.append(call_name(self.ctx.name, news.call))

@@ -119,6 +119,12 @@ def understood(plan: Plan, call_body: dict[str, Any], raw: Raw) -> dict[str, Any
     return found
 
 
+def declined(call_body: dict[str, Any], why: str) -> dict[str, Any]:
+    """The body of the ``do`` record for a call that a function has no answer to."""
+    place = {"slot": call_body["slot"], "attempt": call_body["attempt"]}
+    return {**place, "status": "declined", "problem": _shown(why), "cost": 0.0}
+
+
 def _outcome(plan: Plan, call_body: dict[str, Any], raw: Raw) -> dict[str, Any]:
     """What of a ``do`` depends on the reply; may raise for what no record can hold."""
     failed = _failure(raw)
