@@ -2,6 +2,7 @@
 
 import threading
 from contextlib import contextmanager
+from functools import partial
 
 import msgspec
 from tests.actors.stage import Ear, heard, small_box
@@ -17,17 +18,17 @@ from covend.actors.timekeeper import Look, Timekeeper
 from covend.config import Queries, ResponderEntry
 from covend.phylactery.actor import Phylactery
 from covend.phylactery.messages import Query, Tasks, Thread
+from covend.phylactery.store import open_store
 from covend.protocol import CancelJob, JobFinished, SubmitJob
 from covend.questions import ActOnTask, CancelQuery, ListTasks, RecordsOf, ShowQuery, SubmitQuery
 from covend.runtime import Actor, ReplyError, ThreadSystem
 from covend.supervisors import (
     ChildSpec,
-    DynamicSpec,
     DynamicSupervisor,
     Supervisor,
     SupervisorSpec,
 )
-from covend.supervisors.core_tree import RUN
+from covend.supervisors.core_tree import CORE_INTENSITY, CORE_PERIOD, RUNS_SPEC
 from covend.testing import eventually
 
 
@@ -83,6 +84,7 @@ class World:
 
     def __init__(self, path, monkeypatch):
         self.path = path
+        self.max_pages = None
         self.clock = Clock()
         self.answers = {}
         self.called = []
@@ -140,19 +142,19 @@ class Core:
         self.system, self.world = system, world
         self.console = []
         clock = world.clock
-        system.spawn(Phylactery, world.path, name="phylactery")
+        store = partial(open_store, max_pages=world.max_pages)
+        system.spawn(Phylactery, world.path, open_with=store, name="phylactery")
         system.spawn(Ear, self.console, name="console")
         system.spawn(Broker, world, name="broker")
-        spec = DynamicSpec(RUNS, RUN, intensity=1000, period=10_000.0)
         children = [
             ChildSpec("registry", (Registry, (box,))),
             ChildSpec("herald", (Herald, (box, clock, world.through))),
             ChildSpec("courier", (Courier, (box, clock))),
             ChildSpec("desk", (Desk, (box, clock))),
-            ChildSpec(RUNS, (DynamicSupervisor, (spec,)), kind="supervisor"),
+            ChildSpec(RUNS, (DynamicSupervisor, (RUNS_SPEC,)), kind="supervisor"),
             ChildSpec("timekeeper", (Timekeeper, (clock,))),
         ]
-        tree = SupervisorSpec("core", "rest_for_one", children, intensity=100, period=1000.0)
+        tree = SupervisorSpec("core", "rest_for_one", children, CORE_INTENSITY, CORE_PERIOD)
         system.spawn(Supervisor, tree, name="core")
         self.desk, self.timekeeper = system.address("desk"), system.address("timekeeper")
 

@@ -1,17 +1,27 @@
 """A store that refuses for a while: who needs it asks again, and goes on as if nothing had been."""
 
+import sqlite3
+from collections import Counter
+from contextlib import closing
+
 import pytest
 from tests.actors.running import World, query
 from tests.actors.test_crashes_of_runs import lay_down
 
-from covend.actors import courier, desk, timekeeper
+from covend.actors import courier, desk, execution, timekeeper
+from covend.actors.desk import RUNS
+from covend.actors.run_messages import Ticked
 from covend.patterns.state import INPUTS
 from covend.phylactery.errors import StoreError, StoreFull
 from covend.phylactery.store import Store, open_store
 from covend.phylactery.views import Views
-from covend.questions import ActOnTask, CancelQuery
+from covend.questions import ActOnTask, CancelQuery, ListQueries, SubmitQuery
+from covend.supervisors.backoff import Backoff
+from covend.supervisors.core_tree import RUNS_SPEC
 from covend.testing import eventually
 
+MANY = 24
+"""Runs whose answers come while the disk is full."""
 STEPS = 6
 """The batches of a run of two stages: the query, a call, an answer, what follows, twice."""
 RUN_KINDS = {*INPUTS, "call", "learn", "know"}
@@ -165,6 +175,167 @@ def test_who_speaks_when_there_is_no_room_is_told_so(tmp_path, monkeypatch, kind
         full.clear()
         assert "refused" not in eventually(lambda: again(core, said), what="room once more")
         core.ended(thread)
+
+
+def test_a_query_for_which_there_is_no_room_at_all_is_refused_and_may_come_again(
+    tmp_path, monkeypatch
+):
+    """D2, P7: what is acknowledged is stored; a real store that cannot grow by a page."""
+    world = World(tmp_path / "store.db", monkeypatch)
+    world.scripted("one", "done")
+    large = query("one", question="Why? " * 10_000)
+    with world.core() as core:
+        core.run(query("one"))
+    with closing(sqlite3.connect(world.path)) as db:
+        (world.max_pages,) = db.execute("PRAGMA page_count").fetchone()
+    with world.core() as core:
+        told = core.refuses(SubmitQuery(large, "k"))
+        assert (told["status"], told["code"]) == (503, "not_stored")
+        core.parked()
+    world.max_pages = None
+    with world.core() as core:
+        core.run(large, "k")
+        assert len(core.ask(ListQueries())["queries"]) == 2
+
+
+def test_a_disk_that_is_full_for_many_runs_ends_none_of_them_nor_the_core(tmp_path, monkeypatch):
+    """S2, S7: their answers are said again until there is room, and nobody is asked twice."""
+    monkeypatch.setattr(courier, "REPEAT_SECONDS", 0.05)
+    monkeypatch.setattr(execution, "AGAIN", Backoff(base=0.01, maximum=0.05))
+    world = World(tmp_path / "store.db", monkeypatch)
+    world.scripted("one", "done")
+    world.held.clear()
+    full, refused, store = [True], Counter(), Store._store
+
+    def refusing(self, batch, last):
+        if full and batch[0].kind == "do":
+            refused[batch[0].thread] += 1
+            raise StoreFull("no room left")
+        return store(self, batch, last)
+
+    monkeypatch.setattr(Store, "_store", refusing)
+    with world.core(max_calls=MANY) as core:
+        threads = [core.submit(query("one"))["id"] for _ in range(MANY)]
+        before = {name: core.system.find(name) for name in (RUNS, *threads)}
+        world.held.set()
+        often = 1 + RUNS_SPEC.intensity // MANY
+        eventually(
+            lambda: len(refused) == MANY and min(refused.values()) > often,
+            20,
+            "every run is refused more often than its supervisor takes deaths",
+        )
+        assert {name: core.system.find(name) for name in before} == before
+        full.clear()
+        assert {core.ended(thread, 20)["answer"] for thread in threads} == {"done"}
+    assert len(world.called) == len(set(world.called)) == MANY
+
+
+class Waits:
+    """In place of ``execution.AGAIN``: the same wait always, and which one of how many it was."""
+
+    def __init__(self, seconds):
+        self.seconds, self.times = seconds, []
+
+    def delay(self, times, _):
+        self.times.append(times)
+        return self.seconds
+
+
+def test_nothing_of_a_query_that_was_refused_is_left_behind(tmp_path, monkeypatch):
+    """P3: what comes for it later is nothing to go on from, nor anything to store."""
+    waits = Waits(0.01)
+    monkeypatch.setattr(execution, "AGAIN", waits)
+    world = World(tmp_path / "store.db", monkeypatch)
+    world.scripted("one", "done")
+    full, store = ["intend"], Store._store
+
+    def refusing(self, batch, last):
+        if batch[0].kind in full:
+            raise StoreFull("no room left")
+        return store(self, batch, last)
+
+    monkeypatch.setattr(Store, "_store", refusing)
+    with world.core() as core:
+        assert core.refuses(SubmitQuery(query("one"), "k"))["code"] == "not_stored"
+        full.clear()
+        thread = desk.named("k", 0)
+        core.desk.tell(Ticked(thread, "nothing", 1))
+        core.parked()
+        assert core.records(thread) == []
+    assert waits.times == world.called == []
+
+
+def test_a_run_is_read_back_ever_later_until_something_of_it_was_stored(tmp_path, monkeypatch):
+    """S7: what was refused long ago does not count."""
+    monkeypatch.setattr(courier, "REPEAT_SECONDS", 0.02)
+    waits = Waits(0.01)
+    monkeypatch.setattr(execution, "AGAIN", waits)
+    world = World(tmp_path / "store.db", monkeypatch)
+    world.scripted("one", "short")
+    world.scripted("two", "long enough")
+    stages = [
+        {"name": "a", "responders": [{"id": "one"}], "accept_expression": "size(answer) > 9"},
+        {"name": "b", "responders": [{"id": "two"}]},
+    ]
+    until, store = {"stage:0/0": 3, "stage:1/0": 5}, Store._store
+
+    def refusing(self, batch, last):
+        if batch[0].kind == "do" and len(waits.times) < until[batch[0].body["slot"]]:
+            raise StoreFull("no room left")
+        return store(self, batch, last)
+
+    monkeypatch.setattr(Store, "_store", refusing)
+    with world.core() as core:
+        core.run(query("one", orchestration={"pattern": "waterfall", "stages": stages}))
+    assert waits.times == [0, 1, 2, 0, 1]
+
+
+def test_a_run_that_is_to_be_read_back_refuses_what_it_hears_until_then(tmp_path, monkeypatch):
+    """P3, P18: nobody is kept waiting, and nothing is told of what is not known to be stored."""
+    waits = Waits(60.0)
+    monkeypatch.setattr(execution, "AGAIN", waits)
+    world = World(tmp_path / "store.db", monkeypatch)
+    world.person("ann")
+    full, store = ["do"], Store._store
+
+    def refusing(self, batch, last):
+        if batch[0].kind in full:
+            raise StoreFull("no room left")
+        return store(self, batch, last)
+
+    monkeypatch.setattr(Store, "_store", refusing)
+    with world.core() as core:
+        thread = core.submit(query("ann"))["id"]
+        said = ActOnTask(core.task("did:ann")["id"], "submit", "did:ann", value="mine")
+        assert core.refuses(said)["code"] == "not_stored"
+        full.clear()
+        assert core.refuses(said)["code"] == "not_stored"
+        assert core.refuses(CancelQuery(thread))["code"] == "not_stored"
+        assert core.executions() == [thread]
+        assert core.row(thread)["state"] == "open"
+    assert waits.times == [0]
+
+
+def test_a_run_that_is_to_be_read_back_is_not_put_to_rest_before(tmp_path, monkeypatch):
+    """P6: it was idle a moment ago, but nobody else knows that it has to go on."""
+    monkeypatch.setattr(courier, "REPEAT_SECONDS", 60.0)
+    monkeypatch.setattr(execution, "IDLE_SECONDS", 0.3)
+    waits = Waits(0.6)
+    monkeypatch.setattr(execution, "AGAIN", waits)
+    world = World(tmp_path / "store.db", monkeypatch)
+    world.scripted("one", "done")
+    store = Store._store
+
+    def refusing(self, batch, last):
+        if batch[0].kind == "do" and not waits.times:
+            raise StoreFull("no room left")
+        return store(self, batch, last)
+
+    monkeypatch.setattr(Store, "_store", refusing)
+    with world.core() as core:
+        thread = core.submit(query("one"))["id"]
+        assert core.ended(thread)["answer"] == "done"
+    assert waits.times == [0]
 
 
 def again(core, said):

@@ -39,8 +39,7 @@ class Commits:
         ``records`` are those of the drafts; ``due`` is when the first of the timers is due that
         what is given sets. Where only what follows is refused, what is given is stored.
         """
-        fired = [draft.body for draft in drafts if draft.kind == "trigger"]
-        fired = [body for body in fired if "refused" not in body]
+        fired = begun_by(drafts)
         if fired:
             self.store(given)  # whom it begins has to be asked for, which may fail
             begun = self.begin_others(records, fired)
@@ -76,13 +75,22 @@ class Commits:
 
     def find(self, name: str) -> dict[str, Any] | None:
         """The record of this id."""
-        return self.ctx.ask("phylactery", Find(name), timeout=STORE_SECONDS)
+        return self.ask_store(Find(name))
 
     def store(self, records: Sequence[Record], then: Sequence[Record] = ()) -> None:
         """Store these in one commit; those that follow only where the first ones are taken."""
         batches = [list(batch) for batch in (records, then) if batch]
         if batches:
-            self.ctx.ask("phylactery", Append(*batches), timeout=STORE_SECONDS)
+            self.ask_store(Append(*batches))
+
+    def ask_store(self, question: object) -> Any:
+        return self.ctx.ask("phylactery", question, timeout=STORE_SECONDS)
+
+
+def begun_by(written: Sequence[Draft]) -> list[dict[str, Any]]:
+    """The bodies of the triggers among these that begin a run, alone or with others."""
+    fired = [one.body for one in written if one.kind == "trigger"]
+    return [body for body in fired if "refused" not in body]
 
 
 def earliest(bodies: Iterable[dict[str, Any]]) -> int | None:

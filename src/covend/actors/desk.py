@@ -21,9 +21,10 @@ import msgspec
 import covend
 from covend.actors import inbox
 from covend.actors.children import begin_child, named_records
-from covend.actors.execution import Opening, Unstored
+from covend.actors.execution import Unstored
 from covend.actors.legible import legible
 from covend.actors.messages import NewConfig
+from covend.actors.opening import Opening, opened_before
 from covend.actors.reading import Question, Reader, ended, is_news, unknown
 from covend.actors.run_messages import (
     Cancelling,
@@ -53,7 +54,6 @@ from covend.patterns.spec import Join
 from covend.patterns.state import INPUTS
 from covend.phylactery.messages import (
     Append,
-    Latest,
     OpenCalls,
     Query,
     Thread,
@@ -181,24 +181,14 @@ class Desk(Actor):
             errors = [dict(problem) for problem in error.errors]
             return inbox.refused(422, "invalid_query", str(error), errors)
         if thread in self.runs:
-            return self.resubmitted(thread, intend)
+            not_yet = "the first submission is not durable yet"
+            return opened_before(self.ask_store, thread, intend, not_yet)
         promise = self.ctx.later()
         try:
             self.start(thread, Opening(intend, promise))
         except ActorDead as error:
             return inbox.refused(503, "restarting", str(error))
         return promise
-
-    def resubmitted(self, thread: str, intend: dict[str, Any]) -> dict[str, Any]:
-        """The same key again while the run goes on: the same query, or a mistake."""
-        opened = self.ask_store(Latest("intend", thread))
-        if opened is None:
-            return inbox.refused(503, "not_stored", "the first submission is not durable yet")
-        if opened["body"]["query"] != intend["query"]:
-            text = "another query was submitted under this key"
-            return inbox.refused(409, "key_reused", text)
-        row = self.ask_store(Thread(thread))
-        return {"id": thread, "state": row["state"]}
 
     # ── executions (P6) ─────────────────────────────────────────────────────────────────────
 

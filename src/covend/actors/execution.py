@@ -10,17 +10,17 @@ it (P6).
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
-import msgspec
-
 import covend
 from covend.actors import inbox
-from covend.actors.commits import STORE_SECONDS, Commits, earliest
+from covend.actors.commits import Commits, earliest
 from covend.actors.effects import Effects, name_of
 from covend.actors.messages import Alert
+from covend.actors.opening import Opening, opened_before
 from covend.actors.run_messages import (
     Cancelling,
     Recorded,
@@ -40,7 +40,8 @@ from covend.patterns.step import Draft, Entry, Quarantined
 from covend.patterns.understanding import declined, understood
 from covend.phylactery.messages import Query
 from covend.phylactery.records import Record, record
-from covend.runtime import Actor, MailboxSpec, Promise, ReplyError
+from covend.runtime import Actor, AskTimeout, MailboxSpec, Promise, ReplyError
+from covend.supervisors.backoff import Backoff
 
 log = logging.getLogger(__name__)
 
@@ -49,18 +50,8 @@ Advance: TypeAlias = Callable[[], tuple[K, list[Draft]]]
 
 IDLE_SECONDS = 5.0
 """A call that takes longer than this is waited for without a thread."""
-
-
-class Opening:
-    """What a run begins with, given out once: a run that is started again reads its records."""
-
-    def __init__(self, intend: dict[str, Any] | None = None, promise: Promise | None = None):
-        self._given = None if intend is None else (intend, promise)
-
-    def take(self) -> tuple[dict[str, Any], Promise | None] | None:
-        """The ``intend`` body and who waits for it to be durable; None the second time."""
-        given, self._given = self._given, None
-        return given
+AGAIN = Backoff(base=0.1, maximum=10.0)
+"""How long a run waits that the store refused, before it reads its records again (S7)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +64,10 @@ class Idle:
     """A timer's message: nothing came for a while."""
 
 
-class Unstored(Exception):
-    """The store refused a record that others follow: the run has to be read back to go on.
+class Unstored(ReplyError):
+    """The store did not take a record that others follow, or could not be read: say it again.
 
-    So this execution fails, and its supervisor begins it again, ever slower (S7).
+    The run has to be read back to go on. What comes before that is refused as well.
     """
 
 
@@ -91,28 +82,54 @@ class Execution(Actor):
         self.opening = opening
         self.number = number
         self.clock = clock
-        self.k: K | None = None
         self.begun = False
         self.early: list[tuple[Routed, Promise]] = []
         """What came in before this began; who asked hears of it if this dies before."""
-        self.aside = False
+        self.lost: str | None = None
+        """Why its records have to be read back."""
+        self.times_lost = 0
 
     def on_start(self) -> None:
+        self.forget()
+        self.ctx.tell(self.ctx.me, Begin())
+
+    def forget(self) -> None:
+        """Know nothing of the run but what will be read."""
+        self.k: K | None = None
+        self.aside = False
         self.story = Story(self.ctx.name, self.clock)
         self.effects = Effects(self.ctx)
         self.commits = Commits(self.ctx, self.effects, self.clock)
-        self.ctx.tell(self.ctx.me, Begin())
 
     def on_receive(self, message: object) -> object:
+        if self.lost is not None and isinstance(message, Routed):
+            raise Unstored(self.lost)
         try:
             return self.handle(message)
-        except ReplyError as error:
-            raise Unstored(f"run {self.ctx.name}: {error}") from error
+        except (ReplyError, AskTimeout) as error:
+            self.lose(f"run {self.ctx.name}: {error}")
+            raise Unstored(self.lost) from error
+
+    def lose(self, why: str) -> None:
+        """Forget what may not be durable, and read the records back in a while, ever later (S7).
+
+        A full disk is no reason to die: every run would, and its core with them.
+        """
+        if not self.times_lost:
+            log.warning("%s: its records are read back until there is room", why)
+        self.lost = why
+        self.forget()
+        self.ctx.cancel("idle")
+        for _, promise in self.early:
+            promise.fail(Unstored(why))
+        self.early.clear()
+        self.ctx.timer("again", AGAIN.delay(self.times_lost, random.random()), Begin())
+        self.times_lost += 1
 
     def handle(self, message: object) -> Promise | None:
         match message:
             case Begin():
-                self.begun = True
+                self.begun, self.lost = True, None
                 self.begin()
                 for routed, promise in self.early:
                     self.heard(routed)
@@ -182,36 +199,19 @@ class Execution(Actor):
                 lambda: step.start(self.ctx.name, entry.body, entry.clock),
                 earliest([intend]),
             )
-        except ReplyError as error:
-            self.not_opened(intend, promise, str(error))
+        except (ReplyError, AskTimeout) as error:
+            self.forget()
+            if promise is not None:
+                told = opened_before(self.commits.ask_store, self.ctx.name, intend, str(error))
+                promise.reply(told)
+            self.restore()
             return
         if promise is not None:
             promise.reply({"id": self.ctx.name, "state": "open"})
 
-    def not_opened(self, intend: dict[str, Any], promise: Promise | None, problem: str) -> None:
-        """What is stored says why: the key was used before, or there was no room (P7)."""
-        self.story = Story(self.ctx.name, self.clock)
-        try:
-            self.restore()
-        finally:  # it is known what is stored, though there may be no room yet for what follows
-            if promise is not None:
-                promise.reply(self.opened_before(intend, problem))
-
-    def opened_before(self, intend: dict[str, Any], problem: str) -> dict[str, Any]:
-        """The answer to a submission whose records were refused."""
-        if self.k is None:
-            conflict = problem.startswith("conflict:")
-            status, code = (409, "gone") if conflict else (503, "not_stored")
-            return inbox.refused(status, code, problem)
-        submitted = step.begin(self.ctx.name, intend, 0).query
-        if msgspec.to_builtins(self.k.query) != msgspec.to_builtins(submitted):
-            return inbox.refused(409, "key_reused", "another query was submitted under this key")
-        return {"id": self.ctx.name, "state": "ended" if self.k.ended else "open"}
-
     def restore(self) -> None:
         """Read the records back, write what is missing, carry out again what is open (P4)."""
-        query = Query(thread=self.ctx.name, newest_first=False)
-        records = self.ctx.ask("phylactery", query, timeout=STORE_SECONDS)
+        records = self.commits.ask_store(Query(thread=self.ctx.name, newest_first=False))
         if any(entry.get("purged") for entry in records):
             return  # ended long ago: nothing that comes can count any more (D4)
         entries = self.story.read(records)
@@ -350,6 +350,7 @@ class Execution(Actor):
             self.set_aside(error)
             return
         self.commits.make(self.k, drafts, records, [entry], due)
+        self.times_lost = 0
 
     def set_aside(self, error: Exception, known: bool = False) -> None:
         """Keep both versions of what differs, tell the operator, and touch the run no more (P2).

@@ -51,7 +51,10 @@ class InForce:
 
 RUN = ChildSpec("run", (Execution,), restart="transient", backoff=Backoff(base=0.1, maximum=10.0))
 RUNS_SPEC = DynamicSpec(RUNS, RUN, intensity=100, period=200.0, max_children=100_000)
-"""A run that cannot reach the store is tried again, ever slower; one that is wrong is set aside."""
+"""A run that died is begun again, ever slower.
+
+One that is wrong is set aside, and one that the store refuses waits by itself: neither dies of it.
+"""
 
 
 def core_tree(box: Box, folders: Folders, incarnation: int, strategy: type[Any]) -> SupervisorSpec:
