@@ -10,8 +10,8 @@ from covend.actors.effects import Effects
 from covend.actors.run_messages import Joining, Known, Wrote
 from covend.patterns.responder import Responder
 from covend.patterns.state import K
-from covend.patterns.step import Draft
-from covend.phylactery.messages import Append, Find
+from covend.patterns.step import Draft, Entry
+from covend.phylactery.messages import Append, Find, Thread
 from covend.phylactery.records import Record
 from covend.runtime import Context
 
@@ -54,6 +54,17 @@ class Commits:
         first = min((due for due in dues if due is not None), default=None)
         self.ctx.tell("desk", Wrote(self.ctx.name, tuple(begun), k.ended, first))
 
+    def rouse_others(self, k: K, entries: list[Entry]) -> None:
+        """Have the runs go on that this one's end began, as stored.
+
+        Whoever stored them may not have heard that they were, and nobody else knows of them.
+        """
+        children = [str(body["child"]) for body in begun_by(entries)]
+        rows = [self.ask_store(Thread(child)) for child in children]
+        going_on = tuple(row["id"] for row in rows if row is not None and row["state"] == "open")
+        if going_on:
+            self.ctx.tell("desk", Wrote(self.ctx.name, going_on, k.ended))
+
     def begin_others(self, records: list[Record], fired: list[dict[str, Any]]) -> list[str]:
         """Store these records with the runs that these triggers begin; returns which those are."""
         alone = [body for body in fired if body["join"] is None]
@@ -87,7 +98,7 @@ class Commits:
         return self.ctx.ask("phylactery", question, timeout=STORE_SECONDS)
 
 
-def begun_by(written: Sequence[Draft]) -> list[dict[str, Any]]:
+def begun_by(written: Sequence[Draft] | Sequence[Entry]) -> list[dict[str, Any]]:
     """The bodies of the triggers among these that begin a run, alone or with others."""
     fired = [one.body for one in written if one.kind == "trigger"]
     return [body for body in fired if "refused" not in body]

@@ -229,6 +229,7 @@ class Execution(Actor):
         again = [call.id for call in self.k.calls.values() if call.status == "open"]
         written = {name_of(entry.body) for entry in entries if entry.kind == "call"}
         self.commits.make(self.k, replayed.missing, missing)
+        self.commits.rouse_others(self.k, entries)
         for name in again:
             if name in written:
                 self.effects.dispatch(self.k, self.effects.asked[name], again=True)
