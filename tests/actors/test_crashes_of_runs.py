@@ -6,9 +6,10 @@ import pytest
 from tests.actors.running import World, completion, query
 
 import covend
-from covend.actors.desk import RUNS
+from covend.actors import courier
+from covend.actors.desk import RUNS, Desk
 from covend.actors.effects import Effects
-from covend.actors.execution import Execution
+from covend.actors.execution import Execution, Unstored
 from covend.actors.run_messages import (
     Cancelling,
     OpenPages,
@@ -25,7 +26,14 @@ from covend.phylactery.messages import Append, Query
 from covend.phylactery.records import record
 from covend.phylactery.store import Store
 from covend.questions import ActOnTask, CancelQuery, EndOf, SettleCall
-from covend.runtime import KILLED, ActorDead, MailboxSpec, ThreadSystem
+from covend.runtime import (
+    KILLED,
+    ActorDead,
+    AskTimeout,
+    MailboxSpec,
+    ReplyError,
+    ThreadSystem,
+)
 from covend.testing import eventually
 
 JSON = {"kind": "json"}
@@ -208,6 +216,37 @@ def test_who_asked_a_new_execution_that_dies_before_it_has_begun_is_told(world, 
         assert core.ended(thread)["answer"] == "an answer"
 
 
+@pytest.mark.parametrize("error", [ReplyError, AskTimeout])
+def test_who_asked_a_new_execution_that_cannot_read_its_records_is_told(world, monkeypatch, error):
+    """P18: at once, and as of a refused record: the word is to be said again."""
+    world.person("ann")
+    start, read_back = Execution.on_start, Execution.restore
+    asked = []
+
+    def on_start(self):
+        order = Routed(2, Cancelling(self.ctx.name, "enough", object()))
+        asked.append(core.system.address(self.ctx.name).ask_later(order, timeout=20.0))
+        start(self)
+
+    def restore(self):
+        monkeypatch.setattr(Execution, "restore", read_back)
+        raise error("the store is away")
+
+    with world.core() as core:
+        thread = core.submit(query("ann"))["id"]
+        core.task("did:ann")
+        core.parked()
+        monkeypatch.setattr(Execution, "on_start", on_start)
+        monkeypatch.setattr(Execution, "restore", restore)
+        core.desk.tell(Ticked(thread, "nothing", 1))
+        eventually(lambda: asked, what="its execution")
+        with pytest.raises(Unstored, match="the store is away"):
+            asked[0].get()
+        eventually(lambda: Execution.restore is read_back, what="it is read back")
+        core.parked()
+        assert (len(asked), core.records(thread, "cancel")) == (1, [])
+
+
 def test_who_waits_for_an_end_hears_it_although_the_run_died_when_it_had_stored_it(
     world, monkeypatch
 ):
@@ -230,6 +269,35 @@ def test_who_waits_for_an_end_hears_it_although_the_run_died_when_it_had_stored_
         world.held.set()
         assert waiting.get()["know"]["answer"] == "an answer"
         assert died
+
+
+def test_who_asks_for_an_end_hears_it_although_all_runs_died_when_it_was_stored(world, monkeypatch):
+    """P18: of a run that nobody begins again, the store says what became of it."""
+    monkeypatch.setattr(courier, "REPEAT_SECONDS", 60.0)
+    world.scripted("one", "an answer")
+    world.held.clear()
+    act, recover = Effects.of, Desk.recover
+    recovered = threading.Event()
+
+    def of(self, k, draft):
+        if draft.kind == "know":
+            core.system.find(RUNS).stop(KILLED)
+            raise RuntimeError("before anybody was told")
+        act(self, k, draft)
+
+    def recovering(self):
+        recover(self)
+        recovered.set()
+
+    with world.core() as core:
+        thread = core.submit(query("one"))["id"]
+        eventually(lambda: world.called, what="the call")
+        monkeypatch.setattr(Effects, "of", of)
+        monkeypatch.setattr(Desk, "recover", recovering)
+        world.held.set()
+        assert recovered.wait(10)
+        assert core.executions() == []
+        assert core.ask(EndOf(thread, 60.0))["know"]["answer"] == "an answer"
 
 
 @pytest.mark.parametrize("who", ["registry", "herald", "courier", "desk", RUNS, "timekeeper"])
