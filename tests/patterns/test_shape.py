@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from covend.patterns.shape import nested_deeper, problems, problems_told, schema_problem
+from covend.patterns import shape as shape_module
+from covend.patterns.shape import (
+    MAX_KEPT,
+    MAX_SCHEMA_BYTES,
+    nested_deeper,
+    problems,
+    problems_told,
+    schema_problem,
+)
 from covend.patterns.spec import AnswerShape
 
 PRICE = {
@@ -151,13 +159,41 @@ def term(levels: int, leaf: Any) -> Any:
     return leaf
 
 
-def test_a_deep_answer_to_a_recursive_schema_is_soon_judged() -> None:
-    """P11: what is wrong with it would be told in millions of ways."""
+BACK = "$: does not match its schema; where is not said, as the schema leads back to itself"
+LARGE = "$: does not match its schema; where is not said, as the answer is large"
+
+
+def test_an_answer_to_a_recursive_schema_is_soon_judged() -> None:
+    """P11: what is wrong with it would be told in millions of ways, be it ever so small."""
     shape = AnswerShape(kind="json", schema=TERM, required_fields=("op", "z"))
-    told = "$: does not match its schema, somewhere in more than 4 levels"
-    assert problems_told(shape, term(60, "x")) == ["$.z: is required", told]
-    assert problems_told(shape, term(60, 1)) == ["$.z: is required"]
-    assert problems_told(shape, term(2, "x")) == problems(shape, term(2, "x")) != []
+    for levels in (2, 60):
+        assert problems_told(shape, term(levels, "x")) == ["$.z: is required", BACK]
+        assert problems_told(shape, term(levels, 1)) == ["$.z: is required"]
+    again = {"$ref": "#/$defs/n"}
+    ways = [{"properties": {"a": again}, "required": [f"k{n}"]} for n in range(200)]
+    wide = AnswerShape(kind="json", schema={"$defs": {"n": {"anyOf": ways}}, **again})
+    assert problems_told(wide, {"a": {"a": {"a": {}}}}) == [BACK]
+
+
+@pytest.mark.parametrize(
+    "value", [[1] * 20_000, [{"x": [0]} for _ in range(6000)], ["x" * 20_000, 1], {"x" * 20_000: 1}]
+)
+def test_a_large_answer_is_soon_judged(value: Any) -> None:
+    """P11: each of its parts would be told of, and shown in what is wrong with the whole."""
+    schema = {"items": {"type": "string"}, "maxProperties": 0}
+    assert problems_told(AnswerShape(kind="json", schema=schema), value) == [LARGE]
+    assert problems_told(AnswerShape(kind="json", schema={"minItems": 1}), value) == []
+
+
+def test_only_so_many_schemas_are_kept_and_none_that_was_refused() -> None:
+    shape_module._validator.cache_clear()
+    for number in range(3):
+        assert schema_problem({"type": f"no{number}"}) is not None
+        assert schema_problem({"description": "x" * MAX_SCHEMA_BYTES, "n": number}) is not None
+    assert shape_module._validator.cache_info().currsize == 0
+    for number in range(MAX_KEPT + 3):
+        assert schema_problem({"minimum": number}) is None
+    assert shape_module._validator.cache_info().currsize == MAX_KEPT
 
 
 def test_a_deep_answer_to_a_plain_schema_is_told_all() -> None:
@@ -170,8 +206,8 @@ def test_a_deep_answer_to_a_plain_schema_is_told_all() -> None:
 
 def test_a_chain_of_references_has_an_end() -> None:
     """P7: it is refused before it fills anybody's stack."""
-    defs = {f"a{level}": {"$ref": f"#/$defs/a{level + 1}"} for level in range(5000)}
-    schema = {"$defs": {**defs, "a5000": {}}, "$ref": "#/$defs/a0"}
+    defs = {f"a{level}": {"$ref": f"#/$defs/a{level + 1}"} for level in range(1500)}
+    schema = {"$defs": {**defs, "a1500": {}}, "$ref": "#/$defs/a0"}
     assert "through too many others" in str(schema_problem(schema))
 
 

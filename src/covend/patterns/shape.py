@@ -20,8 +20,14 @@ MAX_PROBLEMS = 20
 MAX_NESTED = 64
 """Levels of lists and objects in what is asked about and answered; records put more around it."""
 
-MAX_TOLD = 4
-"""Levels of an answer to a recursive schema up to which it is said what is wrong where."""
+MAX_TOLD = 16 * 1024
+"""Members and characters of an answer up to which it is said what is wrong where."""
+
+MAX_SCHEMA_BYTES = 64 * 1024
+"""Of the canonical JSON of a schema that is newly admitted; what was admitted stays."""
+
+MAX_KEPT = 32
+"""Schemas that are kept ready for use: one full of patterns takes 13 MB."""
 
 
 def problems(shape: AnswerShape, value: Any, schemas: Mapping[str, Any] | None = None) -> list[str]:
@@ -42,26 +48,39 @@ def problems(shape: AnswerShape, value: Any, schemas: Mapping[str, Any] | None =
 def problems_told(shape: AnswerShape, value: Any) -> list[str]:
     """``problems`` of what a responder sent, in a time that it cannot draw out (P11).
 
-    To find out whether an answer is valid is quick. To say what is wrong with it is not where a
-    schema has alternatives that lead back to it: each level of the answer multiplies the reasons.
+    To find out whether an answer is valid is quick. To say what is wrong with it is not: each part
+    is shown in each reason, each item has its own, and where a schema has alternatives that lead
+    back to it, each level of the answer multiplies them.
     """
-    if shape.schema is None or not nested_deeper(value, MAX_TOLD):
+    if shape.schema is None:
         return problems(shape, value)
     schema = canonical(shape.schema)
-    validator = _validator(schema)
-    if isinstance(validator, str) or validator.is_valid(value) or not _is_recursive(schema):
+    if _is_recursive(schema):
+        why = "the schema leads back to itself"
+    elif _larger(value, MAX_TOLD):
+        why = "the answer is large"
+    else:
         return problems(shape, value)
-    text = f"$: does not match its schema, somewhere in more than {MAX_TOLD} levels"
-    return [*_missing(shape, value), text]
+    if _valid(schema, value):
+        return _missing(shape, value)
+    return [*_missing(shape, value), f"$: does not match its schema; where is not said, as {why}"]
 
 
 def schema_problem(schema: Any) -> str | None:
-    """What is wrong with a JSON Schema itself, or None."""
+    """What is wrong with a JSON Schema itself, or None (P7).
+
+    Asked when a schema comes in, not when an answer is judged: what was admitted stays so.
+    """
     if not isinstance(schema, dict):
         return f"must be an object, not {_named(schema)}"
     data = canonical(cast("dict[str, Any]", schema))
-    found = _validator(data)
-    return found if isinstance(found, str) else _expansion_problem(data)
+    if len(data) > MAX_SCHEMA_BYTES:
+        return f"has {len(data)} bytes as canonical JSON; at most {MAX_SCHEMA_BYTES} are allowed"
+    try:
+        _validator(data)
+    except _NotValid as failed:
+        return str(failed)
+    return expansion_problem(cast("dict[str, Any]", parse(data.decode())))
 
 
 def nested_deeper(value: Any, levels: int) -> bool:
@@ -73,6 +92,22 @@ def nested_deeper(value: Any, levels: int) -> bool:
     else:
         return False
     return levels == 0 or any(nested_deeper(member, levels - 1) for member in members)
+
+
+def _larger(value: Any, size: int) -> bool:
+    """Whether a value has more than so many members and characters, names among them."""
+    parts = [value]
+    while parts and size >= 0:
+        part = parts.pop()
+        if not isinstance(part, str | dict | list):
+            continue
+        size -= len(cast("Sequence[Any]", part))
+        if isinstance(part, dict) and size >= 0:
+            members = cast("dict[str, Any]", part)
+            parts += [*members, *members.values()]
+        elif isinstance(part, list) and size >= 0:
+            parts += cast("list[Any]", part)
+    return size < 0
 
 
 def schema_of(shape: AnswerShape, schemas: Mapping[str, Any]) -> Any:
@@ -109,9 +144,10 @@ def _by_schema(shape: AnswerShape, value: Any, schemas: Mapping[str, Any]) -> li
         return [f"$: there is no schema named {shape.schema_ref}"]
     if schema is None:
         return []
-    validator = _validator(canonical(schema))
-    if isinstance(validator, str):
-        return [f"$: the schema is not valid: {validator}"]
+    try:
+        validator = _validator(canonical(schema))
+    except _NotValid as failed:
+        return [f"$: the schema is not valid: {failed}"]
     if validator.is_valid(value):  # many times faster than to find no error
         return []
     found: list[str] = []
@@ -122,12 +158,16 @@ def _by_schema(shape: AnswerShape, value: Any, schemas: Mapping[str, Any]) -> li
     return sorted(set(found))
 
 
-@lru_cache(maxsize=256)
-def _validator(schema: bytes) -> jsonschema_rs.Validator | str:
-    """A validator by the canonical schema, or what is wrong with the schema."""
+class _NotValid(Exception):
+    """A schema is none; the argument says why. Nothing is kept of it."""
+
+
+@lru_cache(maxsize=MAX_KEPT)
+def _validator(schema: bytes) -> jsonschema_rs.Validator:
+    """A validator by the canonical schema; raises ``_NotValid``."""
     decoded = parse(schema.decode())
     if not isinstance(decoded, dict | bool):
-        return f"must be an object, not {_named(decoded)}"
+        raise _NotValid(f"must be an object, not {_named(decoded)}")
     try:
         return jsonschema_rs.validator_for(
             cast(Any, decoded),
@@ -135,17 +175,22 @@ def _validator(schema: bytes) -> jsonschema_rs.Validator | str:
             pattern_options=jsonschema_rs.RegexOptions(),
         )
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as failed:
-        return getattr(failed, "message", None) or str(failed).partition("\n")[0]
+        message = getattr(failed, "message", None) or str(failed).partition("\n")[0]
+        raise _NotValid(message) from None
 
 
-@lru_cache(maxsize=256)
-def _expansion_problem(schema: bytes) -> str | None:
-    return expansion_problem(cast("dict[str, Any]", parse(schema.decode())))
+def _valid(schema: bytes, value: Any) -> bool:
+    """Whether a schema is valid and so is the value by it."""
+    try:
+        return _validator(schema).is_valid(value)
+    except _NotValid:
+        return False
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=MAX_KEPT)
 def _is_recursive(schema: bytes) -> bool:
-    return is_recursive(cast("dict[str, Any]", parse(schema.decode())))
+    decoded = parse(schema.decode())
+    return isinstance(decoded, dict) and is_recursive(cast("dict[str, Any]", decoded))
 
 
 def _refuse(uri: str) -> NoReturn:
