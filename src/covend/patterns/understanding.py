@@ -33,6 +33,8 @@ MAX_BILL_USD = 1e9
 """A count of tokens or a bill above these is a mistake, and none; their sums fit into records."""
 MAX_CANDIDATES = 100
 """How many braces of a text are tried as the beginning of an object."""
+MAX_BROKEN = 1024 * 1024
+"""Characters in all that are read of what turns out to be no JSON, before no more is tried."""
 
 _FENCE = "```"
 _LANGUAGE = re.compile(r"[\w-]*\s*")
@@ -273,19 +275,34 @@ def the_json(text: str) -> Any:
 
 
 def _embedded(text: str, opening: str) -> list[Any]:
-    """The outermost JSON values in a text that begin with ``opening``."""
+    """The outermost JSON values in a text that begin with ``opening``.
+
+    One that the text breaks off in is the last: what lies within it is no answer.
+    """
     found: list[Any] = []
-    at = text.find(opening)
+    at, broken = text.find(opening), 0
     for _ in range(MAX_CANDIDATES):
-        if at < 0:
+        if at < 0 or broken > MAX_BROKEN:
             break
+        end = len(text)  # where nothing says how far it was read
         try:
             _, end = _DECODER.raw_decode(text, at)
             found.append(parse(text[at:end]))
+        except json.JSONDecodeError as failed:
+            if _breaks_off(failed):
+                break
+            broken += failed.pos - at
+            end = at + 1
         except (ValueError, RecursionError):
+            broken += end - at
             end = at + 1
         at = text.find(opening, end)
     return found
+
+
+def _breaks_off(failed: json.JSONDecodeError) -> bool:
+    """Whether all was JSON as far as the text went."""
+    return failed.pos >= len(failed.doc) or failed.msg.startswith("Unterminated string")
 
 
 def _taken_apart(value: Any) -> _Answer:
