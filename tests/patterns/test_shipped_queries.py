@@ -36,6 +36,14 @@ def test_a_draft_for_many_responders_is_admitted(responders, name):
     assert admit(drafted("Why?", name, many), responders, thread="q-1", now=1, seed=1)
 
 
+def test_everybody_named_for_an_ensemble_is_asked():
+    """P7: also more than the three that are asked where nothing is said."""
+    query = drafted("Why?", "ensemble_with_audit", ["a", "b", "c", "d", "e", "auditor"])
+    assert query["relevance"]["top_k"] == len(query["responders"]) == 5
+    assert query["orchestration"]["auditor"] == [{"kind": "llm", "model": "auditor"}]
+    assert drafted("Why?", "ensemble_with_audit")["relevance"]["top_k"] == 1
+
+
 def test_each_of_the_six_patterns_has_a_file():
     assert SELECTS[CURRENT].keys() <= QUERIES.keys()
     assert SELECTS[CURRENT].keys() == DRAFTS.keys()

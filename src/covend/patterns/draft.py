@@ -37,6 +37,7 @@ def drafted(
         query["relevance"] = {"top_k": max(1, len(wants))}
     if pattern == "ensemble_with_audit":
         query["responders"] = wants[:-1] or [ANY_MODEL]
+        query["relevance"] = {"top_k": max(1, len(wants) - 1)}
         query["fold"] = {"kind": "majority"}
     if about is not None:
         query["input"] = {"inline": about}
