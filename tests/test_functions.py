@@ -97,3 +97,56 @@ def test_whether_a_function_is_there_is_said_without_loading_it(monkeypatch):
     monkeypatch.setattr(functions, "installed", lambda: {"heavy": Entry()})
     assert functions.problem("heavy:x") is None
     assert "no function is called 'light'" in functions.problem("light")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(" * 60_000,
+        "(" * 300 + "1" + ")" * 300 + "+1",
+        "1+" * 600 + "1",
+        "*".join(["999999^256"] * 90),
+        "9" * 900 + "^9+1",
+        "(-8)^(1/3)",
+        "9" * 400 + ".0 * 1" + "0" * 400 + ".0",
+    ],
+)
+def test_arithmetic_that_is_too_large_is_none(text):
+    """P8: neither the text nor any number on the way grows beyond its bound."""
+    assert functions.computed(text) is None
+
+
+def test_no_number_on_the_way_is_larger_than_allowed(monkeypatch):
+    """Each is looked at, so that the next operation begins with small ones."""
+    bits = []
+    bounded = functions._bounded
+
+    def looked_at(value):
+        bits.append(value.bit_length())
+        return bounded(value)
+
+    monkeypatch.setattr(functions, "_bounded", looked_at)
+    assert functions.computed("*".join(["999999^256"] * 90)) is None
+    assert max(bits) <= 2 * functions.MAX_BITS
+
+
+def test_arithmetic_is_found_by_going_through_a_text_once(monkeypatch):
+    """The brackets before a number belong to it; of other brackets each is looked at once."""
+    assert functions.computed("((((x (((1+2))) x ((((") == 3
+    tried = []
+    parse = functions.ast.parse
+    monkeypatch.setattr(
+        functions.ast, "parse", lambda *args, **how: tried.append(args) or parse(*args, **how)
+    )
+    assert functions.computed("1+x" * 20_000 + " and 20+2") == 22
+    assert functions.computed("1+x" * 20_000) is None
+    assert len(tried) == 1 + functions.MAX_TRIED
+
+
+@pytest.mark.parametrize(("shown", "value", "same"), [
+    (1.5, 10**400, False), (10**400, 1.5, False), (10**400, 10**400, True),
+    (str(10**400), 10**400, True), (str(10**400 + 10**395), 10**400, False), ("9" * 5000, 1, False),
+    (10**400 + 1, 10**400, False), (1.0, 1, True), ("1e", 1.0000000001, True),
+])  # fmt: skip
+def test_numbers_that_no_float_holds_are_compared(shown, value, same):
+    assert functions.same_number(shown, value) == same

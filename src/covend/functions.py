@@ -10,17 +10,25 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import entry_points
 from typing import Any, TypeAlias, cast
 
+from covend.backtracking import Backtracks, longest
+
 GROUP = "covend.functions"
 MAX_TEXT = 64 * 1024
-"""Characters of a text that are looked through."""
+"""Characters of a text that are looked through for arithmetic."""
+MAX_EXPRESSION = 1024
+"""Characters of arithmetic, or of a number, that is still read."""
+MAX_TRIED = 20
 MAX_POWER = 256
+MAX_BITS = 8192
+"""Of a whole number on the way to the result."""
 
 Asked: TypeAlias = Mapping[str, Any]
 Function: TypeAlias = Callable[[Asked, str], Any]
@@ -37,18 +45,26 @@ class UnknownFunction(ValueError):
 def regex(asked: Asked, argument: str) -> Any:
     """The first match of the expression ``argument`` in the input, or else in the question.
 
-    Named groups are answered as an object, else the first group, else the whole match.
+    Named groups are answered as an object, else the first group, else the whole match. How much of
+    a text is looked through depends on the expression, see ``backtracking``.
     """
-    expression = _expression(argument)
-    for text in texts(asked):
-        if found := expression.search(text[:MAX_TEXT]):
-            return found.groupdict() or (found.group(1) if found.groups() else found.group())
-    raise Declined(f"nothing matches {argument!r}")
+    expression, length = _expression(argument)
+    found = texts(asked)
+    for text in found:
+        if match := expression.search(text[:length]):
+            return match.groupdict() or (match.group(1) if match.groups() else match.group())
+    cut = any(len(text) > length for text in found)
+    where = f" in the first {length} characters, all that may be tried" if cut else ""
+    raise Declined(f"nothing matches {argument!r}{where}")
 
 
-def _expression(argument: str) -> re.Pattern[str]:
+@lru_cache(maxsize=256)
+def _expression(argument: str) -> tuple[re.Pattern[str], int]:
+    """A regular expression, and how many characters it may be tried on."""
     try:
-        return re.compile(argument)
+        return re.compile(argument), longest(argument)
+    except Backtracks as error:
+        raise Declined(f"{argument[:100]!r} could take for ever: {error}") from None
     except (re.error, OverflowError, RecursionError) as error:
         raise Declined(f"{argument!r} is no regular expression: {error}") from None
 
@@ -141,7 +157,17 @@ def texts(asked: Asked) -> list[str]:
 
 # ── arithmetic ───────────────────────────────────────────────────────────────────────────────
 
-_EXPRESSION = re.compile(r"[-+(]*\d[\d\s.+*/()%^-]*")
+_EXPRESSION = re.compile(r"(?<![-+(])[-+(]*+\d[\d\s.+*/()%^-]*")
+"""In linear time: what comes before the first digit is gone through once."""
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+
+
+def _power(base: Any, power: Any) -> Any:
+    if abs(base) > 10**6 or abs(power) > MAX_POWER:
+        raise ValueError("too large")
+    return base**power
+
+
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -149,18 +175,24 @@ _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Div: lambda one, other: one / other,
     ast.Mod: operator.mod,
     ast.FloorDiv: lambda one, other: one // other,
+    ast.Pow: _power,
 }
 
 
 def computed(text: str) -> float | int | None:
-    """The value of the longest arithmetic expression in a text, None where there is none."""
+    """The value of the longest arithmetic expression in a text, None where there is none.
+
+    One of more than ``MAX_EXPRESSION`` characters is none, and so is one that comes to more than
+    ``MAX_BITS`` anywhere.
+    """
     found = (match.group().strip() for match in _EXPRESSION.finditer(text[:MAX_TEXT]))
-    candidates = [part for part in found if re.search(r"\d\s*[-+*/%^]", part)]
-    for part in sorted(candidates, key=len, reverse=True):
+    fitting = (part for part in found if len(part) <= MAX_EXPRESSION)
+    candidates = [part for part in fitting if re.search(r"\d\s*[-+*/%^]", part)]
+    for part in sorted(candidates, key=len, reverse=True)[:MAX_TRIED]:
         try:
             value = _value(ast.parse(part.rstrip(".").replace("^", "**"), mode="eval").body)
-        except (SyntaxError, ValueError, ArithmeticError, RecursionError):
-            continue
+        except (SyntaxError, ValueError, ArithmeticError, RecursionError, MemoryError):
+            continue  # MemoryError is what the parser says of too many levels
         whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
         return int(value) if whole else value
     return None
@@ -171,27 +203,36 @@ def same_number(shown: Any, value: float) -> bool:
     if isinstance(shown, dict):
         return same_number(cast("dict[str, Any]", shown).get("answer"), value)
     if isinstance(shown, str):
-        numbers = re.findall(r"-?\d+(?:\.\d+)?", shown.replace(",", ""))
-        return bool(numbers) and same_number(float(numbers[-1]), value)
+        numbers = _NUMBER.findall(shown.replace(",", ""))
+        if not numbers or len(numbers[-1]) > 4 * MAX_EXPRESSION:
+            return False
+        return same_number(float(numbers[-1]) if "." in numbers[-1] else int(numbers[-1]), value)
     if isinstance(shown, bool) or not isinstance(shown, int | float):
         return False
-    return abs(shown - value) <= 1e-9 * max(1.0, abs(value))
+    try:
+        return abs(shown - value) <= 1e-9 * max(1.0, abs(value))
+    except OverflowError:  # a whole number beyond what a float can be
+        return shown == value
 
 
 def _value(node: ast.expr) -> Any:
     match node:
         case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
-            return number
+            return _bounded(number)
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             return -_value(operand)
         case ast.UnaryOp(op=ast.UAdd(), operand=operand):
             return _value(operand)
-        case ast.BinOp(left=left, op=ast.Pow(), right=right):
-            base, power = _value(left), _value(right)
-            if abs(base) > 10**6 or abs(power) > MAX_POWER:
-                raise ValueError("too large")
-            return base**power
         case ast.BinOp(left=left, op=kind, right=right) if type(kind) in _BINARY:
-            return _BINARY[type(kind)](_value(left), _value(right))
+            return _bounded(_BINARY[type(kind)](_value(left), _value(right)))
         case _:
             raise ValueError("not arithmetic")
+
+
+def _bounded(value: Any) -> float | int:
+    """A result on the way, if it is a number that more can be done with."""
+    if isinstance(value, int) and value.bit_length() <= MAX_BITS:
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    raise ValueError("no number, or too large")
