@@ -15,7 +15,7 @@ from covend.patterns.reading import members
 from covend.patterns.responder import Hours, Responder
 from covend.patterns.spec import Query
 from covend.patterns.state import SECOND, Plan, begin
-from covend.patterns.step import start
+from covend.patterns.step import CURRENT, start
 from covend.phylactery.canonical import canonical, parse
 
 PRICE = {
@@ -409,7 +409,7 @@ def test_a_plan_is_the_body_of_an_intend() -> None:
     plan = msgspec.convert(body, Plan)
     assert plan.query == msgspec.convert(asked(input={"inline": {"n": 1}}), Query)
     assert plan.input == {"n": 1}
-    assert (plan.reducer, plan.seed, plan.budget, plan.depth) == (3, 7, None, 0)
+    assert (plan.reducer, plan.seed, plan.budget, plan.depth) == (CURRENT, 7, None, 0)
     assert body["timers"] == [{"name": "end", "due": plan.ends}]
     assert len(plan.plan) == 64
     k = begin("q-1", body, NOON)
