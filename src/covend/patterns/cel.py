@@ -3,7 +3,8 @@
 What an expression may do: the operators, macros and functions of the CEL language definition,
 over values that are JSON. It ends soon: the source is at most 2 KB, nested at most 32 deep, and
 an evaluation takes at most about ten thousand steps of its macros; ``matches`` is linear in time.
-What its macros could build is bounded when it is checked, see ``cel_growth``.
+What its macros could build is bounded when it is checked, see ``cel_growth``; over a map they go
+in the order of its keys, see ``cel_macros``.
 
 What this does not do: no extension libraries (``math``, ``strings``, ``optional``, ``cel.bind``),
 no protocol buffers, no clock and no functions of our own. Canonical JSON cannot tell 1.0 from 1,
@@ -26,6 +27,7 @@ from typing import Any, Final, Literal, NoReturn, cast
 from cel_expr_python import cel  # pyright: ignore[reportMissingTypeStubs]
 
 from covend.patterns.cel_growth import growth_problem
+from covend.patterns.cel_macros import IN_ORDER, rewritten
 
 MAX_SOURCE = 2048
 """Bytes of UTF-8 in one expression (P15)."""
@@ -79,25 +81,27 @@ def check(source: str, names: Mapping[str, str], gives: Gives = "bool") -> str |
     result = program.return_type().name().partition("<")[0]
     if gives in _GIVES and result not in _GIVES[gives]:
         return f"gives {result.lower()}; it must give {gives}"
-    return _growth_problem(source, declared)
+    return _problem(source, declared)
 
 
 def evaluate(source: str, values: Mapping[str, Any]) -> Any | CelError:
-    """The JSON value an expression has over ``values``, or the ``CelError`` it ends in."""
-    program = _compiled(source, _declared(tuple(values)))
+    """The JSON value an expression has over ``values``, or the ``CelError`` it ends in.
+
+    Raises ``MemoryError``, deliberately and alone: how much memory there is belongs to the process,
+    and a ``CelError`` for it would be recorded where a replay finds another value (P2).
+    """
+    program = _program(source, _declared(tuple(values)))
     if isinstance(program, CelError):
         return program
     try:
         given = {name: _given(name, value) for name, value in values.items()}
         found = program.eval(data=given)
+        # Errors come back as values, and truthy ones: only their type tells.
+        if found.type() in (cel.Type.ERROR, cel.Type.UNKNOWN):
+            return CelError(str(found.value()))
+        return _json(found)
     except (RuntimeError, ValueError, TypeError, OverflowError, RecursionError) as failed:
         return CelError(str(failed))
-    except MemoryError:
-        return CelError("takes more memory than there is")
-    # Errors come back as values, and truthy ones: only their type tells.
-    if found.type() in (cel.Type.ERROR, cel.Type.UNKNOWN):
-        return CelError(str(found.value()))
-    return _json(found)
 
 
 def holds(source: str, values: Mapping[str, Any]) -> bool | CelError:
@@ -115,25 +119,58 @@ def _declared(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
 
 
 @lru_cache(maxsize=1024)
+def _program(source: str, names: tuple[tuple[str, str], ...]) -> cel.Expression | CelError:
+    """What is evaluated.
+
+    What cannot be rewritten was admitted before its macros were, and is evaluated as it was (P5).
+    """
+    program = _compiled(source, names)
+    return program if isinstance(program, CelError) else _rewritten(program, names) or program
+
+
+@lru_cache(maxsize=1024)
+def _problem(source: str, names: tuple[tuple[str, str], ...]) -> str | None:
+    """What is wrong with what an expression may do."""
+    program = _compiled(source, names)
+    if isinstance(program, CelError):
+        return program.message
+    if _rewritten(program, names) is None:
+        return "is nested too deep for what its macros go over: nest less"
+    return growth_problem(program.serialize())
+
+
+@lru_cache(maxsize=1024)
 def _compiled(source: str, names: tuple[tuple[str, str], ...]) -> cel.Expression | CelError:
+    """What the compiler makes of a source."""
     size = len(source.encode(errors="replace"))
     if size > MAX_SOURCE:
         return CelError(f"{size} bytes long; at most {MAX_SOURCE} are allowed")
     try:
-        return _environment(names).compile(source)
+        return _environment(names, changed=False).compile(source)
     except (RuntimeError, ValueError) as failed:
         return CelError(_readable(str(failed)))
 
 
-@lru_cache(maxsize=1024)
-def _growth_problem(source: str, names: tuple[tuple[str, str], ...]) -> str | None:
-    program = _compiled(source, names)
-    return None if isinstance(program, CelError) else growth_problem(program.serialize())
+def _rewritten(
+    program: cel.Expression, names: tuple[tuple[str, str], ...]
+) -> cel.Expression | None:
+    """The program whose macros go round as ``cel_macros`` says, or None.
+
+    The evaluator reads no compiled expression that is nested as deep as what it compiles itself.
+    """
+    changed = rewritten(program.serialize())
+    if changed is None:
+        return program
+    try:
+        return _environment(names, changed=True).deserialize(changed)
+    except RuntimeError:
+        return None
 
 
 @lru_cache(maxsize=256)
-def _environment(names: tuple[tuple[str, str], ...]) -> cel.Env:
-    return cel.NewEnv(variables={name: _type(written) for name, written in names})
+def _environment(names: tuple[tuple[str, str], ...], *, changed: bool) -> cel.Env:
+    variables = {name: _type(written) for name, written in names}
+    return cel.NewEnv(variables=variables, functions=[IN_ORDER] if changed else [])
 
 
 def _type(written: str) -> cel.Type:
