@@ -1,160 +1,276 @@
-"""What a CEL expression may build, told from its compiled form before it is ever evaluated (P15).
+"""What a CEL expression may build and do, told from its compiled form before it is evaluated (P15).
 
-The evaluator bounds how often macros go round, not how large the values are that they make: a few
-macros in a row that each repeat what they are given take gigabytes, in a source of 200 bytes. So
+The evaluator bounds how often macros go round, ten thousand times in one evaluation, and not how
+large the values are that they make nor how long one step takes: a few macros that each repeat what
+they are given take gigabytes, in a source of 50 bytes. So
 
-- inside a macro ``+`` adds numbers (nothing that it makes there is freed before the end), and
-- nothing may come to hold what it was given more than ``MAX_COPIES`` times.
+- nothing may come to hold what it was given more than ``MAX_COPIES`` times, nor more than
+  ``MAX_PIECES`` members of lists and maps of its own making;
+- what ``+`` makes in macros is never freed during an evaluation, and is bounded alike, added up
+  over all rounds. Numbers of a known type cost nothing;
+- inside macros, what compares or searches something large has to go on to another part of it with
+  each round. ``x == y`` costs as much as the smaller of the two, so it is enough that one of them
+  goes on with each macro around: in r·s rounds that is √(r·s) times what was given, or less.
+  ``x in list`` and ``text.matches(pattern)`` go through all that they search.
 
-The size of a value is a sum: so many times each variable that a macro has bound, and so many times
-something given (under the name ``GIVEN``). A macro puts its range in for its variable and takes
-what does not depend on that once a round; how many rounds a list of data has is not known here,
-and counts ``ROUNDS``.
+The size of a value is a sum: so many times each variable that a macro has bound, or a member of it
+(``i.price``; all its members together are no more than the variable), so many times something
+given, so many pieces. A macro puts its range in for its variable and takes what does not depend on
+that once a round; a list of data has ``ROUNDS`` of them. No evaluation has more, however macros lie
+in one another, so the pieces that a macro has made are not multiplied by those around it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+import math
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
-MAX_COPIES = 100_000
-ROUNDS = 100
+from covend.patterns import cel_compiled as at
+from covend.patterns.cel_compiled import Message, message, text
 
-GIVEN = ""
+MAX_COPIES = 100
+MAX_PIECES = 1_000_000
+"""What takes half a gigabyte where it is the result."""
+ROUNDS = 10_000
+MAX_CONSTANT = 2048
+"""Pieces that a source may write out itself."""
+
+GIVEN, PIECE, MADE = " given", " piece", " made"
+"""Something given; a member of a list or map made here; those made in the rounds of a macro."""
 Size = dict[str, int]
-"""How often a value holds each variable that is bound around it, and things given."""
+"""How often a value holds each variable that is bound around it, what is given, and pieces.
 
-ONE: Size = {GIVEN: 1}
+Small values and constants are nothing: what holds many of them has as many pieces.
+"""
 
-# Fields of cel.expr.CheckedExpr and of what is in it.
-TYPES, EXPR = 3, 4
-PRIMITIVE, WELL_KNOWN = 3, 5
-ID, IDENT, SELECT, CALL, LIST, STRUCT, LOOP = 2, 4, 5, 6, 7, 8, 9
-TARGET, FUNCTION, ARGUMENTS = 1, 2, 3
-
-SMALL = {PRIMITIVE: range(1, 5), WELL_KNOWN: range(2, 4)}
+SMALL = {at.PRIMITIVE: range(1, 5), at.WELL_KNOWN: range(2, 4)}
 """Types whose values take no room: bool, int, uint, double; timestamp, duration."""
 
-Message = dict[int, list[Any]]
+COMPARISONS = frozenset({"_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_"})
+SEARCHES = frozenset({"@in", "matches"})
 
 
 class Sizes(NamedTuple):
-    """Of a value, and of the largest that was there on the way to it."""
+    """Of a value, and of the largest that was made on the way to it."""
 
     value: Size
     peak: Size
 
 
+class Origin(NamedTuple):
+    """Where a macro's variable comes from.
+
+    ``size`` is all that it is over the rounds of the macros it ``goes_on`` with (told by how many
+    macros are around them), in what is given and pieces.
+    """
+
+    size: Size
+    goes_on: frozenset[int]
+
+
+Around = tuple[int, ...]
+"""The rounds of the macros around a part, the outermost first."""
+Bound = Mapping[str, Origin]
+
+
 class _TooMuch(Exception):
-    """The argument says what an expression may not build."""
+    """The argument says what an expression may not build or do."""
 
 
 def growth_problem(compiled: bytes) -> str | None:
-    """What is wrong with what a serialised expression may build, or None."""
-    checked = _message(_message(compiled)[2][0])
+    """What is wrong with what a serialised expression may build or do, or None."""
+    checked = at.checked(compiled)
     try:
-        copies = _Meter(checked).sizes(checked[EXPR][0], frozenset(), inside=False).peak[GIVEN]
+        peak = _Meter(checked).sizes(checked[at.EXPR][0], {}, ()).peak
     except _TooMuch as failed:
         return str(failed)
-    if copies <= MAX_COPIES:
-        return None
-    return (
-        f"could make something {MAX_COPIES} times as large as what it is given: let fewer macros "
-        "follow one another or lie in one another, or repeat less in their lists and maps"
-    )
+    if peak.get(GIVEN, 0) > MAX_COPIES:
+        return (
+            f"could make something {MAX_COPIES} times as large as what it is given: let macros "
+            "gather parts of their own variable, and fewer of them follow or lie in one another"
+        )
+    if _pieces(peak) > MAX_PIECES:
+        return (
+            f"could make something of {MAX_PIECES} parts: let fewer macros follow one another or "
+            "lie in one another, or write less into their lists and maps"
+        )
+    return None
 
 
 class _Meter:
     """Measures the parts of one expression."""
 
     def __init__(self, checked: Message) -> None:
-        entries = [_message(entry) for entry in checked.get(TYPES, [])]
-        self.small = {entry[1][0] for entry in entries if _is_small(_message(entry[2][0]))}
+        kinds = at.types(checked)
+        self.small = {part for part, kind in kinds.items() if _is_small(kind)}
+        self.maps = {part for part, kind in kinds.items() if at.MAP_TYPE in kind}
+        self.added: Size = {}
 
-    def sizes(self, data: bytes, bound: frozenset[str], *, inside: bool) -> Sizes:
-        """Of one expression; ``inside`` tells whether a macro goes round it."""
-        expr = _message(data)
-        small = expr.get(ID, [0])[0] in self.small
-        if LOOP in expr:
-            found = self._loop(_message(expr[LOOP][0]), bound, inside)
-        elif IDENT in expr:
-            name = _text(_message(expr[IDENT][0]), 1)
-            found = Sizes({name: 1}, {name: 1}) if name in bound else Sizes(ONE, ONE)
+    def sizes(self, data: bytes, bound: Bound, around: Around) -> Sizes:
+        """Of one expression."""
+        expr = message(data)
+        small = expr.get(at.ID, [0])[0] in self.small
+        if at.LOOP in expr:
+            found = self._loop(message(expr[at.LOOP][0]), bound, around)
+        elif at.IDENT in expr:
+            name = text(message(expr[at.IDENT][0]), 1)
+            found = Sizes({name: 1} if name in bound else {GIVEN: 1}, {})
         else:
-            found = self._made(expr, bound, inside, small)
-        if small:
-            return Sizes(ONE, _largest([found.peak, ONE]))
-        return Sizes(found.value, _largest([found.peak, found.value, ONE]))
+            found = self._made(expr, bound, around, small)
+        return Sizes({}, found.peak) if small else found
 
-    def _made(self, expr: Message, bound: frozenset[str], inside: bool, small: bool) -> Sizes:
+    def _made(self, expr: Message, bound: Bound, around: Around, small: bool) -> Sizes:
         """Of what is made of parts: lists and maps hold all of them, a call gives one of them."""
-        adds = LIST in expr or STRUCT in expr
-        if CALL in expr and not small:
-            call = _message(expr[CALL][0])
-            adds = _text(call, FUNCTION) == "_+_"
-            if inside and adds and not _is_gathering(call):
-                raise _TooMuch(
-                    "inside a macro + may only add numbers, and these could be texts or lists; "
-                    "for numbers write double(x) + double(y)"
-                )
-        parts = [self.sizes(part, bound, inside=inside) for part in _parts(expr)]
-        values = [part.value for part in parts] or [ONE]
-        return Sizes(
-            _sum(values) if adds else _largest(values),
-            _largest(part.peak for part in parts),
-        )
+        parts = at.parts(expr)
+        found = [self.sizes(part, bound, around) for part in parts]
+        values = [one.value for one in found]
+        adds = at.LIST in expr or at.STRUCT in expr
+        if adds:
+            values.append({PIECE: len(parts) if at.LIST in expr else len(parts) // 2})
+        elif at.SELECT in expr:
+            values = [_member(values[0], text(message(expr[at.SELECT][0]), at.FIELD), bound)]
+        elif at.CALL in expr:
+            call = message(expr[at.CALL][0])
+            function = text(call, at.FUNCTION)
+            adds = function == "_+_"
+            if adds and around and not small and not _is_gathering(call):
+                self._add(values, bound, around)
+            elif function in COMPARISONS:
+                _compare(values, bound, around)
+            elif function in SEARCHES and message(parts[-1]).get(at.ID, [0])[0] not in self.maps:
+                _search(values if function == "matches" else values[-1:], bound, around)
+        peaks = [one.peak for one in found]
+        if not adds:
+            return Sizes(_largest(values), _largest(peaks))
+        value = _sum(values)
+        return Sizes(value, _largest([value, *peaks]))
 
-    def _loop(self, loop: Message, bound: frozenset[str], inside: bool) -> Sizes:
+    def _loop(self, loop: Message, bound: Bound, around: Around) -> Sizes:
         """Of a macro: a fold over its range, into what it gathers."""
-        item, gathered = _text(loop, 1), _text(loop, 3)
-        around = self.sizes(loop[2][0], bound, inside=inside)
-        begun = self.sizes(loop[4][0], bound, inside=inside)
-        within = bound | {item, gathered}
-        goes_on = self.sizes(loop[5][0], within, inside=True)
-        step = self.sizes(loop[6][0], within, inside=True)
-        result = self.sizes(loop[7][0], bound | {gathered}, inside=inside)
-        rest = {name: count for name, count in step.value.items() if name not in (item, gathered)}
+        item, gathered = text(loop, at.ITEM), text(loop, at.GATHERED)
+        over = self.sizes(loop[at.RANGE][0], bound, around)
+        begun = self.sizes(loop[at.BEGUN][0], bound, around)
+        rounds = _rounds(loop[at.RANGE][0])
+        went = Origin(_given_and_pieces(over.value, bound), _goes_on(over.value, bound, around))
+        own = Origin(went.size, went.goes_on | {len(around)})
+        of_result = {**bound, gathered: Origin({GIVEN: 1}, frozenset())}
+        within, inside = {**of_result, item: own}, (*around, rounds)
+        goes_on = self.sizes(loop[at.GOES_ON][0], within, inside)
+        step = self.sizes(loop[at.STEP][0], within, inside)
+        result = self.sizes(loop[at.RESULT][0], of_result, around)
+        rest = {
+            name: count for name, count in step.value.items() if _root(name) not in (item, gathered)
+        }
         total = _sum(
             [
                 begun.value,
-                _times(step.value.get(item, 0), around.value),
-                _times(_rounds(loop[2][0]), rest),
+                _times(_held(step.value, item), over.value),
+                _all_rounds(rounds, rest),
             ]
         )
-        known = {item: around.value, gathered: total}
+        known = {item: over.value, gathered: total}
         peaks = [_put(one.peak, known) for one in (goes_on, step, result)]
-        return Sizes(_put(result.value, known), _largest([around.peak, begun.peak, total, *peaks]))
+        return Sizes(_put(result.value, known), _largest([over.peak, begun.peak, total, *peaks]))
+
+    def _add(self, values: list[Size], bound: Bound, around: Around) -> None:
+        """Count what ``+`` makes of these, in all rounds."""
+        added = _sum(values)
+        for name in {_root(name) for name in added}:
+            size, goes_on = _origin(name, bound)
+            often = _held(added, name) * _rounds_without(goes_on, around)
+            self.added = _sum([self.added, _times(often, size)])
+        if self.added.get(GIVEN, 0) > MAX_COPIES or _pieces(self.added) > MAX_PIECES:
+            raise _TooMuch(
+                "what + makes here could be texts or lists, and more of them than there is memory "
+                "for: inside a macro add parts of its own variable, and for numbers write "
+                "double(x) + double(y)"
+            )
+
+
+def _compare(values: list[Size], bound: Bound, around: Around) -> None:
+    """Refuse comparing the same large things in each round."""
+    if any(_is_constant(value, bound) for value in values):
+        return
+    goes_on = frozenset[int]().union(*(_goes_on(value, bound, around) for value in values))
+    if _rounds_without(goes_on, around) > MAX_COPIES:
+        raise _TooMuch(
+            "compares two things in each round of a macro though neither is a part of the macro's "
+            "own variable: compare them outside of it, and for numbers write double(x) == double(y)"
+        )
+
+
+def _search(values: list[Size], bound: Bound, around: Around) -> None:
+    """Refuse going through the same large thing in each round."""
+    for value in values:
+        goes_on = _goes_on(value, bound, around)
+        if not _is_constant(value, bound) and _rounds_without(goes_on, around) > MAX_COPIES:
+            raise _TooMuch(
+                "searches the same thing in each round of a macro: in and matches may search a "
+                "literal there, a map or a part of the macro's own variable; for x in LIST write "
+                "LIST.exists(y, y == x), whose rounds are counted"
+            )
+
+
+def _member(size: Size, field: str, bound: Bound) -> Size:
+    """Of a member of a value: known to be one only if the value is a variable or in one."""
+    names = [name for name in size if _root(name) in bound]
+    return {f"{names[0]}.{field}": 1} if names and size == {names[0]: 1} else size
+
+
+def _origin(name: str, bound: Bound) -> Origin:
+    return bound.get(_root(name)) or Origin({name: 1}, frozenset())
+
+
+def _given_and_pieces(size: Size, bound: Bound) -> Size:
+    """A size without variables."""
+    return _put(size, {name: origin.size for name, origin in bound.items()})
+
+
+def _goes_on(size: Size, bound: Bound, around: Around) -> frozenset[int]:
+    """The macros around with whose rounds all goes on that a value holds and did not make."""
+    held = [_origin(name, bound).goes_on for name in size if name not in (PIECE, MADE)]
+    return frozenset(range(len(around))).intersection(*held)
+
+
+def _rounds_without(goes_on: frozenset[int], around: Around) -> int:
+    """How often the macros around go round in all, but for those that something goes on with."""
+    others = [rounds for depth, rounds in enumerate(around) if depth not in goes_on]
+    return min(math.prod(others), ROUNDS)
+
+
+def _is_constant(size: Size, bound: Bound) -> bool:
+    """Whether a value is no larger than what a source can write out."""
+    known = _given_and_pieces(size, bound)
+    return known.get(GIVEN, 0) == 0 and _pieces(known) <= MAX_CONSTANT
 
 
 def _rounds(data: bytes) -> int:
     """How often a macro goes round this range."""
-    expr = _message(data)
-    return len(_message(expr[LIST][0]).get(1, [])) if LIST in expr else ROUNDS
+    expr = message(data)
+    return len(at.parts(expr)) if at.LIST in expr else ROUNDS
 
 
-def _parts(expr: Message) -> list[bytes]:
-    """The expressions directly in one that is no macro."""
-    if SELECT in expr:
-        return _message(expr[SELECT][0])[1]
-    if CALL in expr:
-        call = _message(expr[CALL][0])
-        return [*call.get(TARGET, []), *call.get(ARGUMENTS, [])]
-    if LIST in expr:
-        return _message(expr[LIST][0]).get(1, [])
-    if STRUCT in expr:
-        entries = [_message(entry) for entry in _message(expr[STRUCT][0]).get(2, [])]
-        return [part for entry in entries for part in (*entry.get(3, []), *entry.get(4, []))]
-    return []
+def _all_rounds(rounds: int, size: Size) -> Size:
+    """What is taken once a round, in all."""
+    total = _times(rounds, {name: count for name, count in size.items() if name != MADE})
+    if rounds == ROUNDS:
+        total[MADE] = total.pop(PIECE, 0)
+    return _sum([total, {MADE: size.get(MADE, 0)}])
 
 
 def _is_gathering(call: Message) -> bool:
     """Whether this is a macro's own adding to what it gathers, which no source can name."""
-    first = _message(call[ARGUMENTS][0])
-    return IDENT in first and _text(_message(first[IDENT][0]), 1).startswith("@")
+    first = message(call[at.ARGUMENTS][0])
+    return at.IDENT in first and text(message(first[at.IDENT][0]), 1).startswith("@")
 
 
 def _is_small(kind: Message) -> bool:
     return any(kind[field][0] in values for field, values in SMALL.items() if field in kind)
+
+
+def _pieces(size: Size) -> int:
+    return size.get(PIECE, 0) + size.get(MADE, 0)
 
 
 def _sum(sizes: Iterable[Size]) -> Size:
@@ -177,40 +293,23 @@ def _times(factor: int, size: Size) -> Size:
     return {name: factor * count for name, count in size.items()}
 
 
-def _put(size: Size, known: dict[str, Size]) -> Size:
+def _put(size: Size, known: Mapping[str, Size]) -> Size:
     """A size with what is known put in for the variables in it."""
-    return _sum(_times(count, known.get(name, {name: 1})) for name, count in size.items())
+    found = {name: count for name, count in size.items() if _root(name) not in known}
+    return _sum([found, *(_times(_held(size, name), known[name]) for name in known)])
 
 
-def _text(message: Message, field: int) -> str:
-    found: bytes = message.get(field, [b""])[0]
-    return found.decode()
+def _root(name: str) -> str:
+    """The variable that a name of a member begins with."""
+    return name.partition(".")[0]
 
 
-def _message(data: bytes) -> Message:
-    """The fields of one protocol buffer message: numbers as int, all else as bytes."""
-    found: Message = {}
-    at = 0
-    while at < len(data):
-        key, at = _number(data, at)
-        match key & 7:
-            case 0:
-                value, at = _number(data, at)
-            case 2:
-                length, at = _number(data, at)
-                value, at = data[at : at + length], at + length
-            case wire:
-                length = 8 if wire == 1 else 4
-                value, at = data[at : at + length], at + length
-        found.setdefault(key >> 3, []).append(value)
-    return found
-
-
-def _number(data: bytes, at: int) -> tuple[int, int]:
-    """The number that begins here, and where it ends."""
-    number = shift = 0
-    while data[at] & 0x80:
-        number |= (data[at] & 0x7F) << shift
-        shift += 7
-        at += 1
-    return number | data[at] << shift, at + 1
+def _held(size: Size, name: str) -> int:
+    """How often a value holds a variable or member: itself, or the most often of its members."""
+    within = f"{name}."
+    members = {
+        within + other.removeprefix(within).partition(".")[0]
+        for other in size
+        if other.startswith(within)
+    }
+    return size.get(name, 0) + max((_held(size, member) for member in members), default=0)
