@@ -20,6 +20,7 @@ from covend.actors.messages import (
     Reopen,
     Snapshot,
 )
+from covend.phylactery.actor import Append
 from covend.protocol import (
     CancelJob,
     Drained,
@@ -502,3 +503,30 @@ def test_a_restarted_broker_knows_which_job_somebody_may_be_in_the_middle_of(sta
     assert stage.show()["status"] == ("running" if alive else "failed")
     stage.calls.end_all(stage.system)
     assert stage.show()["error"] == (None if alive else UNCLEAR)
+
+
+@pytest.mark.parametrize("act", ["KNOW", "DO"])
+def test_an_end_for_which_there_was_no_room_is_stored_and_told_once_there_is(
+    stage, monkeypatch, act
+):
+    """D2: told only when it is durable, and not lost; no step is made again for it."""
+    told, refused = listening(stage), []
+    on_receive = Store.on_receive
+
+    def full(self, message):
+        if isinstance(message, Append) and message.records[0].act == act and len(refused) < 3:
+            refused.append(message)
+            raise ReplyError("not stored: no room left")
+        return on_receive(self, message)
+
+    monkeypatch.setattr(Store, "on_receive", full)
+    stage.broker.ask(order(), timeout=5.0)
+    stage.calls.end_all(stage.system)
+    if act == "KNOW":
+        stage.broker.ask(order(), timeout=5.0)
+        stage.system.advance(0.05)
+        assert heard(told, JobFinished) == []
+    stage.system.advance(5.0)
+    assert heard(told, JobFinished) == [JobFinished("j", None, [{"of": "j/0"}])]
+    assert [entry["act"] for entry in stage.records] == ["INTEND", "DO", "KNOW"]
+    assert stage.calls.begun == ["j/0"] and len(refused) == 3

@@ -122,8 +122,8 @@ def test_a_job_is_kept_until_it_and_its_run_have_ended_before_the_time(store: St
     first, second = run("first"), run("second", ended=False)
     store.append([*first, *second])
     store.append([*job("of-first"), *job("of-second", "second"), *job("early", "first")])
-    at_work = job("at-work", "first", ended=False)
-    store.append(at_work)
+    store.append([*run("open", ended=False), *job("of-open", "open")])
+    store.append(job("at-work", "first", ended=False))
     end = made("second", "know")
     store.append([end])
     store.append(job("gone", "nowhere", end_clock=end.clock - 1))
@@ -133,6 +133,7 @@ def test_a_job_is_kept_until_it_and_its_run_have_ended_before_the_time(store: St
     assert bodies(store, "at-work") == [True] * 3
     store.purge(LATER)
     assert bodies(store, "of-second") == [False] * 3 + [True]
+    assert bodies(store, "of-open") == [True] * 4
     assert bodies(store, "at-work") == [True] * 3
     assert store.verify() == []
 

@@ -8,7 +8,9 @@ waiting client.
 
 from __future__ import annotations
 
+import logging
 import uuid
+from collections import deque
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -46,6 +48,8 @@ from covend.protocol import (
 from covend.runtime import Actor, MailboxSpec, ReplyError
 from covend.runtime.frames import FrameError
 from covend.will.interrupt import Running, cheapest
+
+log = logging.getLogger(__name__)
 
 GHOUL_SILENCE_SECONDS = 5.0
 """A ghoul says hello every second; one silent for this long has lost its job."""
@@ -85,6 +89,8 @@ class Broker(Actor):
         self.tell: dict[str, set[str]] = {}
         """Who hears the end of a job, by its id; told again by whoever submits it again."""
         self.assign_from = 0.0
+        self.ending: deque[JobEntry] = deque()
+        """Jobs that have ended, and whose end is not stored yet."""
         self.ended = 0
         """Jobs that ended since the last checkpoint."""
 
@@ -180,19 +186,31 @@ class Broker(Actor):
             self.end(entry, "withdrawn before anybody worked on it")
 
     def end(self, entry: JobEntry, error: str | None) -> None:
-        """Make a job's end durable, and tell who waits for it."""
-        job = entry.job.id
+        """Free a job's ghoul, make the end durable, and tell who waits for it."""
         self.book.end(entry, error)
-        self.records.keep(job, "KNOW", {"error": error})
-        self.event(f"job {job} " + (f"failed: {error}" if error else "done"))
-        self.tell_end(entry)
-        self.ended += 1
+        self.ending.append(entry)
+        self.store_ends()
+
+    def store_ends(self) -> None:
+        """Where the store has no room for an end its ghoul does not say it again: we do (D2)."""
+        while self.ending:
+            entry = self.ending[0]
+            job, error = entry.job.id, entry.error
+            try:
+                self.records.keep(job, "KNOW", {"error": error})
+            except ReplyError as refusal:
+                log.warning("the end of job %s is not stored yet: %s", job, refusal)
+                return
+            self.ending.popleft()
+            self.event(f"job {job} " + (f"failed: {error}" if error else "done"))
+            self.tell_end(entry)
+            self.ended += 1
         if self.ended >= CHECKPOINT:
             self.ended = 0
             self.records.checkpoint()
 
     def tell_end(self, entry: JobEntry) -> None:
-        if entry.open:
+        if entry.open or entry in self.ending:
             return
         for address in self.tell.pop(entry.job.id, ()):
             news = JobFinished(
@@ -325,10 +343,11 @@ class Broker(Actor):
                 )
 
     def sweep(self) -> None:
+        self.ctx.timer("sweep", 1.0, Sweep())
+        self.store_ends()
         for name in self.book.silent(self.ctx.now(), GHOUL_SILENCE_SECONDS):
             self.event(f"ghoul {name} is silent; its job is free again")
             self.drained(name, {})
-        self.ctx.timer("sweep", 1.0, Sweep())
 
     # ── what follows from every change ──────────────────────────────────────────────────────
 
