@@ -13,6 +13,7 @@ from tests.patterns.judging import NOON, asked, llm, person
 from covend.patterns.admit import InvalidQuery, admit
 from covend.patterns.reading import members
 from covend.patterns.responder import Hours, Responder
+from covend.patterns.shape import MAX_INPUT_BYTES
 from covend.patterns.spec import Query
 from covend.patterns.state import SECOND, Plan, begin
 from covend.patterns.step import CURRENT, start
@@ -617,6 +618,23 @@ def test_an_input_that_is_too_deep_is_refused_wherever_it_comes_from(
     """P7, P19."""
     (problem,) = refused(asked(input=given), **more).values()
     assert problem == "leads to what is nested deeper than 64 levels"
+
+
+@pytest.mark.parametrize(
+    ("given", "more"),
+    [
+        ({"inline": "x" * MAX_INPUT_BYTES}, {}),
+        ({"record_id": "r"}, {"records": {"r": "x" * MAX_INPUT_BYTES}}),
+        ({"ref": "know.answer"}, {"trigger": {"input": "x" * MAX_INPUT_BYTES, "parent": "q-0"}}),
+    ],
+)
+def test_an_input_that_is_too_large_is_refused_wherever_it_comes_from(
+    given: dict[str, Any], more: dict[str, Any]
+) -> None:
+    """P7, P19: with how large it is, and how large it may be."""
+    (problem,) = refused(asked(input=given), **more).values()
+    size = f"has {MAX_INPUT_BYTES + 2} bytes"
+    assert problem == f"{size} as canonical JSON; at most {MAX_INPUT_BYTES} are allowed"
 
 
 def test_a_named_schema_must_be_an_object() -> None:

@@ -292,3 +292,27 @@ def test_what_a_fold_makes_is_no_deeper_than_what_is_given() -> None:
     play = Play(intend(body, llm("a"), llm("b"), reducer=4)).reply("tier:0/0", value)
     assert play.bodies("learn")[0]["trigger"] == "fold_failed"
     assert play.open == ["tier:1/0"]
+
+
+def test_what_a_fold_makes_is_no_larger_than_what_is_given() -> None:
+    """P17."""
+    fold = {"kind": "expression", "expression": "responses.map(r, r.answer)"}
+    play = Play(intend(query("a", "b", fold=fold), llm("a"), llm("b"), reducer=4))
+    play.reply("primary/0", "x" * 2**20).reply("primary/1", "y" * 2**20)
+    assert (play.end["code"], play.end["reason"][-24:]) == (
+        "fold_failed",
+        "at most 2097152 are kept",
+    )
+
+
+def test_what_is_wrong_with_what_a_fold_made_is_told_in_a_few_words_where_it_could_take_long() -> (
+    None
+):
+    """P11: as of an answer that is given."""
+    schema = {"$defs": {"n": {"properties": {"n": {"$ref": "#/$defs/n"}}}}, "$ref": "#/$defs/n"}
+    shape = {"kind": "json", "schema": {**schema, "required": ["x"]}}
+    fold = {"kind": "expression", "expression": "{'y': 1}"}
+    play = Play(intend(query("a", fold=fold, answer_shape=shape), llm("a"), reducer=4))
+    play.reply("primary/0", {"x": 1})
+    assert play.end["code"] == "answer_shape_mismatch"
+    assert "where is not said, as the schema leads back to itself" in play.end["reason"]

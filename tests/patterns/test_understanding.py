@@ -16,7 +16,7 @@ from covend.patterns import step
 from covend.patterns.admit import admit
 from covend.patterns.asking import messages
 from covend.patterns.responder import Cost, Responder
-from covend.patterns.shape import MAX_NESTED
+from covend.patterns.shape import MAX_ANSWER_BYTES, MAX_NESTED
 from covend.patterns.spec import Dial
 from covend.patterns.state import K
 from covend.patterns.step import Entry, start
@@ -389,6 +389,8 @@ def nested(depth: int, value: Any = 1) -> Any:
         ({"a": 1, "_obligations": nested(2000)}, "too deep to be shown has no id"),
         (nested(MAX_NESTED + 1), "nested deeper than 64 levels"),
         (nested(101), "nested deeper than 64 levels"),
+        ({"a": "x" * MAX_ANSWER_BYTES}, f"has {MAX_ANSWER_BYTES + 10} bytes"),
+        ({"a": 1, "_rationale": "x" * MAX_ANSWER_BYTES}, f"at most {MAX_ANSWER_BYTES} are kept"),
     ],
 )
 def test_what_no_record_can_hold_is_an_invalid_answer(body: Any, told: str) -> None:

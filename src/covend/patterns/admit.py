@@ -17,7 +17,7 @@ from covend.patterns.choosing import lacking
 from covend.patterns.nesting import MAX_DEPTH
 from covend.patterns.reading import Problem, members, read
 from covend.patterns.responder import Responder
-from covend.patterns.shape import MAX_NESTED, nested_deeper
+from covend.patterns.shape import MAX_INPUT_BYTES, MAX_NESTED, nested_deeper
 from covend.patterns.spec import (
     MAX_LATENCY,
     MAX_LATENCY_SECS,
@@ -183,11 +183,11 @@ def _member(problem: Problem) -> str:
 
 def _given(query: Query, cause: Mapping[str, Any], records: Mapping[str, Any]) -> Any:
     """What the question is about, as plain data."""
-    asked = query.input
+    asked, path = query.input, "$.input.inline"
     if asked.ref is not None:
         path, given = "$.input.ref", cause.get("input")
     elif asked.record_id is None:
-        return asked.inline
+        given = asked.inline
     elif asked.record_id in records:
         path, given = "$.input.record_id", records[asked.record_id]
     else:
@@ -195,6 +195,9 @@ def _given(query: Query, cause: Mapping[str, Any], records: Mapping[str, Any]) -
         raise InvalidQuery([{"path": "$.input.record_id", "problem": problem}])
     if nested_deeper(given, MAX_NESTED):
         problem = f"leads to what is nested deeper than {MAX_NESTED} levels"
+        raise InvalidQuery([{"path": path, "problem": problem}])
+    if (size := len(canonical(given))) > MAX_INPUT_BYTES:
+        problem = f"has {size} bytes as canonical JSON; at most {MAX_INPUT_BYTES} are allowed"
         raise InvalidQuery([{"path": path, "problem": problem}])
     return given
 

@@ -27,15 +27,22 @@ from typing import Any
 import msgspec
 
 from covend.patterns import agreement, cel
-from covend.patterns.shape import MAX_NESTED, nested_deeper, problems
+from covend.patterns.shape import (
+    MAX_ANSWER_BYTES,
+    MAX_NESTED,
+    nested_deeper,
+    problems,
+    problems_told,
+)
 from covend.patterns.spec import Fold
 from covend.patterns.state import K, Response
 from covend.phylactery.canonical import NotCanonical, canonical, parse
 
 MADE_LIKE_GIVEN = 4
-"""The reducer since which an answer that a fold makes is kept to the depth of one that is given.
+"""The reducer since which an answer that a fold makes is kept to what holds for one that is given.
 
-Before it, one too deep to be recorded set its run aside.
+Before it, one too deep to be recorded set its run aside, and what is wrong with one was told at
+length, however long that took.
 """
 
 UNSTATED = 0.5
@@ -87,10 +94,7 @@ def fold_responses(k: K, fold: Fold, responses: Sequence[Response]) -> Folded | 
         answer, confidence = FOLDS[fold.kind](fold, weighed)
         wrong: list[str] = []
         if fold.kind in MAKERS:
-            answer = parse(canonical(answer).decode())
-            if k.plan.reducer >= MADE_LIKE_GIVEN and nested_deeper(answer, MAX_NESTED):
-                raise _Unfoldable(f"the answer is nested deeper than {MAX_NESTED} levels")
-            wrong = problems(k.query.answer_shape, answer)
+            answer, wrong = _judged(k, canonical(answer).decode())
     except _Unfoldable as failed:
         return FoldProblem("fold_failed", f"{fold.kind}: {failed}")
     except NotCanonical as failed:
@@ -103,6 +107,18 @@ def fold_responses(k: K, fold: Fold, responses: Sequence[Response]) -> Folded | 
     if isinstance(kept, FoldProblem):
         return kept
     return Folded(answer=answer, confidence=confidence, responses=tuple(ordered), obligations=kept)
+
+
+def _judged(k: K, text: str) -> tuple[Any, list[str]]:
+    """An answer that a fold made, and what is wrong with it; it is kept to what holds for all."""
+    answer = parse(text)
+    if k.plan.reducer < MADE_LIKE_GIVEN:
+        return answer, problems(k.query.answer_shape, answer)
+    if nested_deeper(answer, MAX_NESTED):
+        raise _Unfoldable(f"the answer is nested deeper than {MAX_NESTED} levels")
+    if (size := len(text.encode())) > MAX_ANSWER_BYTES:
+        raise _Unfoldable(f"the answer has {size} bytes; at most {MAX_ANSWER_BYTES} are kept")
+    return answer, problems_told(k.query.answer_shape, answer)
 
 
 def _weighed(fold: Fold, responses: Sequence[Response]) -> list[Weighed]:

@@ -20,6 +20,10 @@ MAX_PROBLEMS = 20
 MAX_NESTED = 64
 """Levels of lists and objects in what is asked about and answered; records put more around it."""
 
+MAX_INPUT_BYTES = 4 * 1024 * 1024
+MAX_ANSWER_BYTES = 2 * 1024 * 1024
+"""Of the canonical JSON of what a run is about, and of an answer: a record holds several."""
+
 MAX_TOLD = 16 * 1024
 """Members and characters of an answer up to which it is said what is wrong where."""
 

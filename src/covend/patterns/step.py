@@ -53,7 +53,7 @@ and in the obligations of an answer that did not stand (``waterfall.PROMISES_ARE
 The fourth one differs in who may have a second part of a query (``choosing.ONE_PART_EACH``), in
 what a worst case counts (``rounds.REQUEST_IS_COUNTED``), in a round's overrun
 (``rounds.ROUND_OVERRUN_IS_SPENT``), in whom a free round finds (``rounds.FREE_ARE_FOUND``), and in
-how deep a fold's answer may be (``folding.MADE_LIKE_GIVEN``).
+what a fold's answer is kept to (``folding.MADE_LIKE_GIVEN``).
 """
 
 

@@ -16,7 +16,7 @@ import msgspec
 
 from covend.patterns.agreement import is_number
 from covend.patterns.responder import Responder
-from covend.patterns.shape import MAX_NESTED, nested_deeper, problems_told
+from covend.patterns.shape import MAX_ANSWER_BYTES, MAX_NESTED, nested_deeper, problems_told
 from covend.patterns.spec import AnswerShape
 from covend.patterns.state import Plan
 from covend.phylactery.canonical import NotCanonical, canonical, parse
@@ -144,7 +144,8 @@ def _outcome(plan: Plan, call_body: dict[str, Any], raw: Raw) -> dict[str, Any]:
         text = canonical(found.value)
         value = parse(text.decode())
         beside = _beside(found)
-        canonical(beside)
+        if (size := len(text) + len(canonical(beside))) > MAX_ANSWER_BYTES:
+            raise _Invalid(f"the answer has {size} bytes; at most {MAX_ANSWER_BYTES} are kept")
         _not_too_deep(value, beside)
         wrong = problems_told(shape, value) + _unlike(responder, value)
     except (_Invalid, NotCanonical) as failed_to_read:
