@@ -3,6 +3,10 @@
 Every one of these is an ask. The answer is plain data; a refusal is ``{"refused": {"status":
 …, "code": …, "message": …, "errors": [{"path": …, "problem": …}]}}`` with the HTTP status that
 suits it. Times in answers are record clocks (microseconds since 1970).
+
+An answer fits into one message of the wire. A page may be shorter than was asked for: ``next`` is
+the ``after`` of the following one, None where there is none. What is too large by itself comes
+without its largest members: they are null, and its member ``left_out`` names them by path.
 """
 
 from __future__ import annotations
@@ -10,6 +14,9 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from covend.runtime import Message, message
+
+MAX_BYTES = 3 * 1024 * 1024
+"""Of a query, or of a person's word, as JSON: what is told of it then fits into messages."""
 
 
 @message("desk.submit")
@@ -53,7 +60,7 @@ class ListQueries(Message, frozen=True):
 
 @message("desk.records")
 class RecordsOf(Message, frozen=True):
-    """Answered with ``{"records": [...], "ended": bool}``: those after sequence ``after``.
+    """Answered with ``{"records": [...], "ended": bool, "next": …}``: those after ``after``.
 
     Waits up to ``wait`` seconds for the first of them, so that a stream of events is a loop of
     these, and a restarted core is caught up with by asking again.

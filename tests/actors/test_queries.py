@@ -263,7 +263,7 @@ def test_records_are_waited_for_and_followed_to_the_end(world):
             found += kinds(page["records"])
             seen = page["records"][-1]["seq"]
         assert found == ["do", "know"]
-        assert core.follow(thread, seen) == {"records": [], "ended": True}
+        assert core.follow(thread, seen) == {"records": [], "ended": True, "next": None}
         assert core.refuses(RecordsOf("q-none"))["status"] == 404
 
 

@@ -1,5 +1,6 @@
 """Queries over HTTP: asked, waited for, listed, cancelled, followed (P7, P14)."""
 
+import asyncio
 import json
 import threading
 
@@ -9,8 +10,9 @@ import pytest
 from tests.api.scripted_desk import ANSWER, Happen
 from tests.api.served import QUERY
 
+from covend.api.app import build
 from covend.client.models import ProblemDetails
-from covend.questions import EndOf, RecordsOf, SubmitQuery
+from covend.questions import MAX_BYTES, EndOf, RecordsOf, SubmitQuery
 from covend.testing import eventually
 
 
@@ -157,6 +159,19 @@ def test_a_body_beyond_the_limit_is_refused(api):
     """413 (G8)."""
     body = {**QUERY, "question": "x" * (1 << 20)}
     assert problem(api.client.post("/api/queries", json=body)).status == 413
+
+
+@pytest.mark.parametrize(("size", "status"), [(MAX_BYTES + 1, 413), (MAX_BYTES, 400)])
+def test_the_api_takes_no_more_than_the_core_can_tell_of(size, status):
+    """Whatever the box file allows (G8); what is short enough is read, and then refused."""
+
+    async def posted():
+        transport = httpx.ASGITransport(build(None, 64 * MAX_BYTES))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            kind = {"Content-Type": "application/json"}
+            return await client.post("/api/queries", content=b"x" * size, headers=kind)
+
+    assert asyncio.run(posted()).status_code == status
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """`covend query` and `covend inbox`, against a scripted desk that tells a golden thread."""
 
 import json
+import sys
 from io import StringIO
 
 import pytest
@@ -9,8 +10,9 @@ from tools.golden.stories import STORIES
 
 from covend.actors import views
 from covend.cli.query import asking
-from covend.cli.query_view import PURGED, line, tree
+from covend.cli.query_view import PURGED, ending, line, tree
 from covend.questions import (
+    MAX_BYTES,
     ActOnTask,
     CancelQuery,
     ListQueries,
@@ -49,6 +51,8 @@ def refused(status, message):
 
 class Desk(Actor):
     queries = 1
+    more = 0
+    page = 200
 
     def __init__(self, records, asked):
         self.records, self.asked = records, asked
@@ -79,9 +83,12 @@ class Desk(Actor):
                 rest = range(message.after + 1, self.queries + 1)[: min(message.limit, 200)]
                 after = rest[-1] if rest and rest[-1] < self.queries else None
                 return {"queries": [line | {"id": f"q-{n}"} for n in rest], "next": after}
-            case ListTasks(state=state):
+            case ListTasks(state=state, after=after, limit=limit):
                 tasks = [TASK, TASK | {"id": "t2", "state": "declined"}]
-                return {"tasks": [t for t in tasks if state in (None, t["state"])], "next": None}
+                tasks += [TASK | {"id": f"m{n}"} for n in range(self.more)]
+                rest = [t for t in tasks if state in (None, t["state"])][after:]
+                page = rest[: min(limit, self.page)]
+                return {"tasks": page, "next": after + len(page) if rest[len(page) :] else None}
             case ShowTask(did=did):
                 return TASK if did in (None, TASK["did"]) else refused(404, f"no task of {did}")
             case ActOnTask(act="decline"):
@@ -280,6 +287,42 @@ def test_the_inbox_shows_what_waits_and_no_more(box, desk, covend):
     assert "May I?" in page
     assert "a dog" in page
     assert "the answer:" in page and '"kind"' in page
+
+
+def test_the_inbox_goes_on_where_a_page_is_shorter_than_asked_for(box, desk, covend, monkeypatch):
+    """P18: as one of large tasks is; and it says where there is more than it shows."""
+    monkeypatch.setattr(Desk, "page", 7)
+    for more in (198, 200):
+        monkeypatch.setattr(Desk, "more", more)
+        if more == 198:
+            desk()
+        told = covend("inbox", "--json", "--run-dir", box.run_dir)
+        assert len(json.loads(told.stdout)) == min(200, more + 1)
+        assert ("there are more: these are the oldest 200" in told.stderr) == (more == 200)
+
+
+def test_what_is_too_large_to_be_shown_is_said(box, desk, covend, monkeypatch):
+    left_out = {"input": None, "left_out": ["$.input"]}
+    monkeypatch.setattr(sys.modules[Desk.__module__], "TASK", TASK | left_out)
+    desk()
+    page = covend("inbox", "show", "t1", "--run-dir", box.run_dir).stdout
+    assert "too large to be shown: $.input" in page
+    know = {"status": "fulfilled", "answer": None, "left_out": ["$.answer"]}
+    shown = Console(file=StringIO(), width=120)
+    shown.print(ending({"know": know, "query": {}}))
+    assert "too large to be shown: $.answer; `covend export`" in shown.file.getvalue()
+
+
+def test_what_the_box_would_not_take_is_refused_before_it_is_sent(box, covend, tmp_path):
+    """The command line does not go around the bound of the API."""
+    file = tmp_path / "query.json"
+    large = json.dumps({"question": "q", "input": {"inline": "x" * MAX_BYTES}})
+    file.write_text(large)
+    said = covend("query", "ask", "-f", file, "--run-dir", box.run_dir, status=2).stderr
+    assert f"at most {MAX_BYTES} are right" in said
+    answer = ("submit", "t1", "x" * MAX_BYTES, "--did", "did:x")
+    said = covend("inbox", *answer, "--run-dir", box.run_dir, status=2).stderr
+    assert f"at most {MAX_BYTES} are right" in said
 
 
 def test_a_person_answers_with_confidence_and_reason(box, desk, covend):

@@ -11,7 +11,7 @@ from mcp import Client
 from covend.mcp import server as module
 from covend.mcp.server import server
 from covend.protocol import StatusQuery
-from covend.questions import ActOnTask, ListTasks, RecordsOf, ShowQuery, SubmitQuery
+from covend.questions import MAX_BYTES, ActOnTask, ListTasks, RecordsOf, ShowQuery, SubmitQuery
 
 KNOW = {"status": "fulfilled", "answer": "blue", "confidence": 0.9}
 RECORDS = [{"seq": 1, "kind": "intend"}, {"seq": 2, "kind": "call"}, {"seq": 3, "kind": "know"}]
@@ -145,6 +145,15 @@ def test_a_task_that_is_accepted_meanwhile_is_shown_once():
             return told
 
     assert shown(Changing(tasks=waiting(1))) == [{**waiting(1)[0], "state": "accepted"}]
+
+
+def test_what_the_box_would_not_take_is_refused_before_it_is_sent():
+    """An agent does not go around the bound of the API."""
+    large, desk = "x" * MAX_BYTES, Desk()
+    submit = {"task": "t1", "did": "did:ann", "act": "submit", "answer": large}
+    for told in talk(desk, ("query", {"question": "?", "about": large}), ("answer_task", submit)):
+        assert told.is_error and f"at most {MAX_BYTES} are right" in text(told)
+    assert desk.heard == []
 
 
 def test_a_core_that_is_silent_is_asked_again_and_asked_once():

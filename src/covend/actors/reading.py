@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import covend
-from covend.actors import inbox, views
+from covend.actors import fitting, inbox, views
+from covend.actors.fitting import END_BYTES, ENTRY_BYTES, TooLarge, fitted
 from covend.actors.story import Story
 from covend.phylactery.messages import Find, Query, Tasks, Thread, Threads
 from covend.questions import EndOf, ListQueries, ListTasks, RecordsOf, ShowQuery, ShowTask
@@ -17,6 +18,8 @@ log = logging.getLogger(__name__)
 
 PAGE_LIMIT = 200
 RECORDS_LIMIT = 500
+RECORDS_AT_ONCE = 20
+"""Read of the store together: a page may be full after the first of them."""
 
 Question: TypeAlias = ShowQuery | EndOf | ListQueries | RecordsOf | ListTasks | ShowTask
 
@@ -45,6 +48,8 @@ class Reader:
                     return self.task(name, did)
         except ReplyError as error:
             return inbox.refused(503, "not_read", str(error))
+        except TooLarge as error:
+            return inbox.refused(500, "too_large", f"this fits into no message: {error}")
         except ActorError:
             raise  # the store is away: whoever asked asks again
         except Exception as error:  # whatever records of another build of covend lead to
@@ -63,7 +68,8 @@ class Reader:
         purged = any(entry.get("purged") for entry in records)
         know = next((entry.body for entry in entries if entry.kind == "know"), None)
         k = None if purged else views.folded(thread, entries)
-        return views.run(row, entries[0].body, k, know)
+        view = views.run(row, entries[0].body, k, None if know is None else end_of(know))
+        return fitted(view, fitting.of_run, ENTRY_BYTES)
 
     def end(self, thread: str) -> dict[str, Any]:
         row = self.ask(Thread(thread))
@@ -78,30 +84,43 @@ class Reader:
         rows = self.ask(
             Threads(question.state, question.parent, question.after, limit, newest_first=True)
         )
-        lines = [
-            views.line(row, self.body_of(row["intend"]), self.body_of(row["know"])) for row in rows
-        ]
-        return {"queries": lines, "next": rows[-1]["seq"] if len(rows) == limit else None}
+        lines, after = fitting.page(rows, self.line, limit)
+        return {"queries": lines, "next": after}
+
+    def line(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        found = views.line(row, self.body_of(row["intend"]), self.body_of(row["know"]))
+        return fitted(found, fitting.of_line, ENTRY_BYTES)
 
     def records(self, question: RecordsOf) -> dict[str, Any]:
         row = self.ask(Thread(question.id))
         if row is None:
             return unknown(question.id)
-        page = Query(
-            thread=question.id, after=question.after, limit=RECORDS_LIMIT, newest_first=False
-        )
-        return {"records": self.ask(page), "ended": row["state"] == "ended"}
+        rows = self.each_record(question.id, question.after)
+        found, after = fitting.page(rows, as_record, RECORDS_LIMIT)
+        return {"records": found, "ended": row["state"] == "ended", "next": after}
+
+    def each_record(self, thread: str, after: int) -> Iterator[Mapping[str, Any]]:
+        """The records of a run, a few of them read at a time."""
+        full = True
+        while full:
+            some = Query(thread=thread, after=after, limit=RECORDS_AT_ONCE, newest_first=False)
+            rows = self.ask(some)
+            yield from rows
+            full = len(rows) == RECORDS_AT_ONCE
+            after = rows[-1]["seq"] if full else after
 
     def tasks(self, question: ListTasks) -> dict[str, Any]:
         limit = bounded(question.limit)
         rows = self.ask(Tasks(question.did, question.state, question.after, limit))
-        found = [
-            views.task(row, body)
-            for row in rows
-            if (body := self.call_body(row["thread"], row["slot"], row["attempt"])) is not None
-            and "ask" in body
-        ]
-        return {"tasks": found, "next": rows[-1]["seq"] if len(rows) == limit else None}
+        found, after = fitting.page(rows, self.as_task, limit)
+        return {"tasks": found, "next": after}
+
+    def as_task(self, row: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The task of this row; None where its call was purged, or asks nothing."""
+        body = self.call_body(row["thread"], row["slot"], row["attempt"])
+        if body is None or "ask" not in body:
+            return None
+        return fitted(views.task(row, body), fitting.of_task, ENTRY_BYTES)
 
     def task(self, name: str, did: str | None) -> dict[str, Any]:
         place = inbox.parse_task(name)
@@ -109,7 +128,7 @@ class Reader:
             for row in self.ask(Tasks(thread=place[0], did=did)):
                 body = self.call_body(row["thread"], row["slot"], row["attempt"])
                 if body is not None and f"{row['slot']}#{row['attempt']}" == place[1]:
-                    return views.task(row, body)
+                    return fitted(views.task(row, body), fitting.of_task, ENTRY_BYTES)
         whose = "" if did is None else f" of {did}"
         return inbox.refused(404, "not_found", f"there is no task {name!r}{whose}")
 
@@ -132,7 +151,16 @@ class Reader:
 
 def ended(thread: str, know: dict[str, Any] | None) -> dict[str, Any]:
     """The answer to whoever waits for the end of a run."""
-    return {"id": thread, "state": "ended", "know": know}
+    return {"id": thread, "state": "ended", "know": None if know is None else end_of(know)}
+
+
+def end_of(know: dict[str, Any]) -> dict[str, Any]:
+    """The end of a run, as much of it as is shown anywhere."""
+    return fitted(know, fitting.of_end, END_BYTES)
+
+
+def as_record(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return fitted(dict(entry), fitting.of_record, ENTRY_BYTES)
 
 
 def unknown(thread: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from covend.api.desk import Desk
 from covend.api.document import document
 from covend.api.operations import Operation
 from covend.api.problems import Problem, on_http_error, on_problem, respond
+from covend.questions import MAX_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ ROUTES: tuple[HTTPRouteHandler, ...] = (*queries.ROUTES, *inbox.ROUTES, *registr
 
 
 def build(desk: Desk, max_body: int) -> Litestar:
-    """The application of one box; ``max_body`` is in bytes."""
+    """The application of one box; ``max_body`` is in bytes, and never more than the core takes."""
     return Litestar(
         [*ROUTES, *pages.ROUTES, openapi],
         state=State({"desk": desk}),
@@ -33,7 +34,7 @@ def build(desk: Desk, max_body: int) -> Litestar:
         ),
         openapi_config=None,
         logging_config=None,
-        request_max_body_size=max_body,
+        request_max_body_size=min(max_body, MAX_BYTES),
     )
 
 

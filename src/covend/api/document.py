@@ -12,9 +12,11 @@ from covend import __version__
 from covend.api.operations import Nothing, Operation, Stream
 from covend.api.problems import MEDIA_TYPE
 from covend.client.models import GateError, ProblemDetails
+from covend.questions import MAX_BYTES
 
 REF = "#/components/schemas/{name}"
 JSON = "application/json"
+LARGE = f"The body has more than {MAX_BYTES} bytes, or than the box file's `gate.max_body_bytes`."
 RETRY = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait."}}
 
 
@@ -65,7 +67,7 @@ def _operation(one: Operation, ref: dict[type[msgspec.Struct], dict[str, Any]]) 
     responses["401"] = {"description": "No valid API key.", "content": gate}
     responses["429"] = {"description": "More than may be asked now.", "headers": RETRY, **refused}
     if one.body is not Nothing:
-        responses["413"] = {"description": "The body is too large.", **refused}
+        responses["413"] = {"description": LARGE, **refused}
         responses["415"] = {"description": "The body is no JSON.", "content": problem}
     found: dict[str, Any] = {
         "summary": one.summary,

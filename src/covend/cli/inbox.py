@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
 
-from covend.cli.query import asked, decoded
+from covend.cli.query import asked, bounded, decoded
 from covend.cli.shared import (
     ConfigOption,
     JsonOption,
@@ -18,6 +18,9 @@ from covend.cli.shared import (
     fail,
     print_json,
 )
+
+if TYPE_CHECKING:
+    from covend.cli.client import BoxClient
 
 ENV_DID = "COVEND_DID"
 SHOWN = 200
@@ -67,13 +70,13 @@ def inbox(
     """List what waits for you; without --did, what waits for anybody."""
     if context.invoked_subcommand is not None:
         return
-    from covend.questions import WAITING, ListTasks
+    from covend.questions import WAITING
 
     states = (None,) if every else WAITING
     with connected(config, run_dir) as box:
-        pages = [asked(box, ListTasks(did=did, state=state, limit=SHOWN)) for state in states]
-    tasks = [task for page in pages for task in page["tasks"]]
-    if any(page["next"] is not None for page in pages):
+        found = [oldest(box, did, state) for state in states]
+    tasks = [task for some, _ in found for task in some]
+    if any(more for _, more in found):
         typer.echo(f"there are more: these are the oldest {SHOWN}", err=True)
     if as_json:
         print_json(tasks)
@@ -81,6 +84,20 @@ def inbox(
     from covend.cli.inbox_view import table
 
     console().print(table(tasks) if tasks else "nothing waits")
+
+
+def oldest(box: BoxClient, did: str | None, state: str | None) -> tuple[list[dict[str, Any]], bool]:
+    """The oldest tasks in this state, and whether there are more."""
+    from covend.questions import ListTasks
+
+    found: list[dict[str, Any]] = []
+    after: int | None = 0
+    while after is not None and len(found) < SHOWN:  # a page may be shorter than asked for
+        order = ListTasks(did=did, state=state, limit=SHOWN - len(found), after=after)
+        page = asked(box, order)
+        found += page["tasks"]
+        after = page["next"]
+    return found, after is not None
 
 
 @app.command()
@@ -176,6 +193,7 @@ def act(
 
     if did is None:
         fail(f"say who you are: --did, or {ENV_DID} in the environment", Status.WRONG)
+    bounded(said, "the answer")
     with connected(config, run_dir) as box:
         told = asked(box, ActOnTask(id=task, act=word, did=did, **said))
     print_json(told) if as_json else typer.echo(f"{task}: {told['state']}")

@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from covend.cli.query_view import short
+from covend.cli.query_view import missing, short
 
 Task = Mapping[str, Any]
 
@@ -34,6 +34,8 @@ def page(task: Task) -> RenderableType:
     for title, member in (("about", "input"), ("shown", "show"), ("the answer", "answer_shape")):
         if task.get(member) not in (None, "", {}):
             parts.append(Text.assemble((f"{title}: ", "dim"), plain(task[member])))
+    if task.get("left_out"):
+        parts.append(Text(missing(task["left_out"]), "yellow"))
     return Group(*parts)
 
 

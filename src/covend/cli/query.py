@@ -102,6 +102,7 @@ def ask(
             query = drafted(str(question), pattern, who or [], text, max_cost)
         except ValueError as error:
             fail(str(error), Status.WRONG)
+    bounded(query, "the query")
     with connected(config, run_dir) as box:
         told = asked(box, SubmitQuery(query=query, key=key))
         if not wait:
@@ -243,6 +244,17 @@ def decoded(data: bytes, where: str) -> Any:
     if twice:
         fail(f"{where}: {twice} is there more than once", Status.WRONG)
     return value
+
+
+def bounded(value: object, what: str) -> None:
+    """Ends the command where this is more than the box takes."""
+    import msgspec
+
+    from covend.questions import MAX_BYTES
+
+    size = len(msgspec.json.encode(value))
+    if size > MAX_BYTES:
+        fail(f"{what} has {size} bytes: at most {MAX_BYTES} are right", Status.WRONG)
 
 
 def asked(box: BoxClient, message: object, seconds: float = ASK_SECONDS) -> dict[str, Any]:

@@ -82,7 +82,17 @@ def ending(story: Mapping[str, Any]) -> RenderableType:
     if why:
         head.append("  " + ": ".join(why))
     head.append(bill(story.get("spent") or know.get("cost") or {}), "dim")
-    return Group(head, Text(shown(know["answer"]))) if know.get("answer") is not None else head
+    parts: list[RenderableType] = [head]
+    if know.get("answer") is not None:
+        parts.append(Text(shown(know["answer"])))
+    if know.get("left_out"):
+        parts.append(Text(missing(know["left_out"]), "yellow"))
+    return Group(*parts)
+
+
+def missing(left_out: Sequence[str]) -> str:
+    """That some of it was too large to come."""
+    return f"too large to be shown: {short(', '.join(left_out))}; `covend export` has all of it"
 
 
 def bill(cost: Mapping[str, float]) -> str:

@@ -50,6 +50,7 @@ class Answer(Model, frozen=True, kw_only=True):
 
     ``folded`` names the calls the answer was made of; ``partial`` is what the others said.
     ``audit``, ``advisory`` and ``disagreement`` are what the patterns of those names add.
+    ``left_out`` names, by path, what was too large to be shown and is null here.
     """
 
     id: str = ""
@@ -64,6 +65,7 @@ class Answer(Model, frozen=True, kw_only=True):
     audit: Any = None
     advisory: Any = None
     disagreement: Any = None
+    left_out: tuple[str, ...] = ()
 
 
 class Ticket(Model, frozen=True, kw_only=True):
@@ -94,7 +96,11 @@ class QueryPage(Model, frozen=True, kw_only=True):
 
 
 class QueryView(Model, frozen=True, kw_only=True):
-    """One query: what was asked, whom it called, and its end once it has one."""
+    """One query: what was asked, whom it called, and its end once it has one.
+
+    ``left_out`` names, by path, what was too large to be shown and is null here; the end says its
+    own.
+    """
 
     id: str
     state: State
@@ -104,10 +110,14 @@ class QueryView(Model, frozen=True, kw_only=True):
     know: Answer | None = None
     calls: tuple[dict[str, Any], ...] = ()
     spent: Spent = Spent()
+    left_out: tuple[str, ...] = ()
 
 
 class Event(Model, frozen=True, kw_only=True):
-    """One record of a query's thread: what happened, in ``seq`` order."""
+    """One record of a query's thread: what happened, in ``seq`` order.
+
+    ``left_out`` names, by path, what was too large to be sent and is null here.
+    """
 
     seq: int
     id: str
@@ -118,13 +128,18 @@ class Event(Model, frozen=True, kw_only=True):
     clock: int
     body: dict[str, Any]
     parents: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 class RecordPage(Model, frozen=True, kw_only=True):
-    """Records after a sequence number; ``ended`` once the query has its end."""
+    """Records after a sequence number; ``ended`` once the query has its end.
+
+    ``next`` is the ``after`` of the following page, where this one is full.
+    """
 
     records: tuple[Event, ...]
     ended: bool
+    next: int | None = None
 
 
 class Task(Model, frozen=True, kw_only=True):
@@ -133,6 +148,7 @@ class Task(Model, frozen=True, kw_only=True):
     ``thread`` is the query that asks.
     ``role`` is why: to answer, to verify, to break a tie, to judge, to audit what ``show`` shows.
     ``due`` is when it expires; accepting it with an eta may move that.
+    ``left_out`` names, by path, what was too large to be shown and is null here.
     """
 
     id: str
@@ -147,6 +163,7 @@ class Task(Model, frozen=True, kw_only=True):
     opened: int = 0
     due: int | None = None
     seq: int = 0
+    left_out: tuple[str, ...] = ()
 
 
 class TaskPage(Model, frozen=True, kw_only=True):

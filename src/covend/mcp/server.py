@@ -13,12 +13,14 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, TypeAlias
 
+import msgspec
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 
 from covend.patterns.draft import drafted
 from covend.protocol import StatusQuery
 from covend.questions import (
+    MAX_BYTES,
     WAITING,
     ActOnTask,
     ListTasks,
@@ -94,6 +96,7 @@ class Tools:
         is asked once. When `wait_seconds` are over the id comes back; use query_result with it.
         """
         body = whole_query or drafted(question, pattern, who or [], about)
+        _bounded(body, "the query")
         # With a key, so that a core that is silent can be asked again, and is asked once.
         told = await self._submitted(SubmitQuery(query=body, key=key or secrets.token_hex(16)))
         return await self._outcome(ctx, told["id"], wait_seconds)
@@ -135,6 +138,7 @@ class Tools:
         """Read a task of the inbox, accept it with an eta, decline it with a reason, answer it."""
         if act == "read":
             return await self._desk(ShowTask(task, did))
+        _bounded(answer, "the answer")
         return await self._desk(
             ActOnTask(
                 id=task,
@@ -218,3 +222,10 @@ class Tools:
         except BoxAway as error:
             raise ToolError(f"{error}; query_result tells later what became of {id}") from error
         return {name: story[name] for name in ("id", "state", "know", "spent") if name in story}
+
+
+def _bounded(value: object, what: str) -> None:
+    """Raise ``ToolError`` where this is more than the box takes."""
+    size = len(msgspec.json.encode(value))
+    if size > MAX_BYTES:
+        raise ToolError(f"{what} has {size} bytes: at most {MAX_BYTES} are right")

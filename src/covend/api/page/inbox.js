@@ -269,6 +269,7 @@ function facts(task) {
   const found = [];
   if (task.show !== null && task.show !== undefined) found.push(["What is to be judged", task.show]);
   if (!empty) found.push(["About", about]);
+  if (task.left_out?.length > 0) found.push(["Too large to be shown here", task.left_out.join(", ")]);
   if (task.did) found.push(["For", task.did]);
   if (task.thread) found.push(["Query", task.thread]);
   return found.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {},
