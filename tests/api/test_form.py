@@ -86,6 +86,48 @@ BECOMES = {
     ),
     "a reference to nothing takes JSON": (shape({"$ref": "#/$defs/Gone"}), ["[1]"], {"a": [1]}),
 }  # fmt: skip
+VERDICT = {
+    "type": "object",
+    "properties": {"verdict": TEXT, "score": WHOLE, "reason": TEXT},
+    "required": ["verdict"],
+}
+EITHER = VERDICT | {"anyOf": [{"required": ["score"]}, {"required": ["reason"]}]}
+ONE_OR_OTHER = {
+    "oneOf": [
+        {"properties": {"kind": {"const": kind}, kind: TEXT}, "required": ["kind", kind]}
+        for kind in ("cat", "dog")
+    ]
+}
+BECOMES |= {
+    "what is said beside anyOf holds of each": (
+        {"kind": "json", "required_fields": ["verdict"], "schema": EITHER},
+        ["yes", None, "7", None, "because"][:3],
+        {"verdict": "yes", "score": 7},
+    ),
+    "also where no member is needed by itself": (
+        whole(EITHER), ["yes", None, "", "because"], {"verdict": "yes", "reason": "because"},
+    ),
+    "beside a reference, those of both are asked for": (
+        whole({"$ref": "#/$defs/A", "properties": {"b": TEXT}, "required": ["b"],
+               "$defs": {"A": {"properties": {"a": TEXT}, "required": ["a"]}}}),
+        ["x", None, "y"], {"b": "x", "a": "y"},
+    ),
+    "beside alternatives a type is theirs": (
+        shape({"type": "integer", "anyOf": [{"maximum": 3}, {"minimum": 10}]}), ["12"], {"a": 12},
+    ),
+    "alternatives with members of their own take JSON": (
+        {"kind": "json", "required_fields": ["kind"], "schema": ONE_OR_OTHER},
+        ['{"kind": "cat", "cat": "tom"}', True], {"kind": "cat", "cat": "tom"},
+    ),
+    "what alternatives differ in may be as any of them": (
+        whole({"anyOf": [{"properties": {"a": {"const": kind}}, "required": ["a"]}
+                         for kind in ("x", "y")]}),
+        [None, True], {"a": "y"},
+    ),
+    "an object that may be null takes JSON": (
+        whole({"type": ["object", "null"], "properties": {"a": TEXT}}), ["null"], None,
+    ),
+}  # fmt: skip
 LONG = "9007199254740993"
 REFUSED = {
     "a whole number that would be rounded": (shape(WHOLE), [LONG], "rounds"),

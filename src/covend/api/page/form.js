@@ -147,16 +147,35 @@ function isObject(value) {
 
 /**
  * The simple schemas of which one must hold: references followed, anyOf, oneOf and lists of types
- * taken apart. One that cannot be understood is OPAQUE: it takes JSON, for the box to judge.
+ * taken apart; what is said beside those holds of each. One that cannot be understood is OPAQUE: it
+ * takes JSON, for the box to judge.
  */
 function alternatives(schema, root, steps = { left: MAX_STEPS }) {
   if (schema === undefined || schema === true) return [{}];
   if (!isObject(schema) || (steps.left -= 1) < 0) return [OPAQUE];
-  if (schema.$ref !== undefined) return alternatives(referred(schema.$ref, root) ?? OPAQUE, root, steps);
-  const several = schema.anyOf ?? schema.oneOf ?? (schema.allOf?.length === 1 ? schema.allOf : null);
-  if (several) return several.flatMap((one) => alternatives(one, root, steps));
+  const { $ref, ...beside } = schema;
+  if ($ref !== undefined) return alternatives(both(beside, referred($ref, root) ?? OPAQUE), root, steps);
+  const { [severalIn(schema)]: several, ...rest } = schema;
+  if (several) return several.flatMap((one) => alternatives(both(rest, one), root, steps));
   if (Array.isArray(schema.type)) return schema.type.map((type) => ({ ...schema, type }));
   return [schema];
+}
+
+/** The member that takes a schema apart; where there are two, the other stays for the box to judge. */
+function severalIn(schema) {
+  return ["anyOf", "oneOf"].find((name) => Array.isArray(schema[name]))
+    ?? (schema.allOf?.length === 1 ? "allOf" : undefined);
+}
+
+/** What is said beside an alternative, and the alternative itself, which counts more. */
+function both(beside, one) {
+  if (!isObject(one)) return one === true ? beside : OPAQUE;
+  return {
+    ...beside,
+    ...one,
+    ...(beside.properties && { properties: { ...one.properties, ...beside.properties } }),
+    ...(beside.required && { required: [...new Set([...beside.required, ...(one.required ?? [])])] }),
+  };
 }
 
 const OPAQUE = { type: "object" };
@@ -197,6 +216,33 @@ function member(name, schema, required, root) {
   return jsonField(name, options);
 }
 
+/**
+ * The members that an object of these alternatives has, and which of them it needs in any case.
+ * None where the alternatives have different ones: that takes the whole as JSON.
+ */
+function members(required, all) {
+  const objects = all.filter((one) => one.type === undefined || one.type === "object");
+  const names = Object.keys(objects[0]?.properties ?? {});
+  const alike = objects.every((one) => {
+    const own = Object.keys(one.properties ?? {});
+    return own.length === names.length && own.every((name) => names.includes(name));
+  });
+  // An object is needed where members are; otherwise it may be the whole answer that is something else.
+  if (!alike || objects.length === 0 || (required.length === 0 && objects.length < all.length)) {
+    return { needed: new Set(), properties: {} };
+  }
+  const always = (objects[0].required ?? []).filter(
+    (name) => objects.every((one) => one.required?.includes(name)));
+  const properties = names.map((name) => [name, oneOf(objects.map((one) => one.properties[name]))]);
+  return { needed: new Set([...required, ...always]), properties: Object.fromEntries(properties) };
+}
+
+/** The one schema that all of these are, or that one of them must hold. */
+function oneOf(schemas) {
+  const different = new Map(schemas.map((one) => [JSON.stringify(one), one]));
+  return different.size === 1 ? schemas[0] : { anyOf: [...different.values()] };
+}
+
 /** The fields of a shape, and how its value is put together from them. */
 function plan(shape) {
   if (shape.kind === "choice") {
@@ -208,10 +254,7 @@ function plan(shape) {
     return { fields: [only], value: () => only.read() };
   }
   const root = shape.schema ?? undefined;
-  const all = alternatives(root, root);
-  const whole = all.length === 1 ? all[0] : {};
-  const properties = whole.properties ?? {};
-  const needed = new Set([...(shape.required_fields ?? []), ...(whole.required ?? [])]);
+  const { needed, properties } = members(shape.required_fields ?? [], alternatives(root, root));
   const names = [...new Set([...needed, ...Object.keys(properties)])];
   if (names.length === 0) {
     const only = root === undefined
