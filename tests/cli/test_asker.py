@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from covend.cli.client import BoxClient, BoxNotRunning, BoxRefused, BoxSilent
-from covend.cli.mcp import Asker
+from covend.cli.mcp import Asker, place
 from covend.questions import RecordsOf
 from covend.runtime import Actor
 
@@ -68,3 +68,30 @@ def test_agents_that_wait_hold_up_no_other(box):
 def test_what_goes_wrong_is_told_as_what_the_tools_know(error, kind):
     with pytest.raises(kind, match="it restarts"):
         answers(Failing(error), RecordsOf("q-1"))
+
+
+@pytest.mark.parametrize(
+    "open_to",
+    ["0.0.0.0:7879", "[::]:7879", "192.0.2.7:7879", "box.example:7879", "127.1.evil:7879"],
+)
+def test_an_mcp_server_without_keys_is_for_this_machine_alone(covend, open_to):
+    """G7: who reaches it speaks for every did."""
+    said = covend("mcp", "--http", open_to, status=2).stderr
+    assert "asks nobody for a key" in said and "127.0.0.1:7879 is right" in said
+
+
+@pytest.mark.parametrize("none", ["7879", ":7879", "127.0.0.1:", "127.0.0.1:x", "localhost:65536"])
+def test_a_place_that_is_none_is_refused(covend, none):
+    assert "HOST:PORT is needed" in covend("mcp", "--http", none, status=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("127.0.0.1:7879", ("127.0.0.1", 7879)),
+        ("[::1]:0", ("::1", 0)),
+        ("localhost:7879", ("localhost", 7879)),
+    ],
+)
+def test_a_place_on_this_machine_is_taken(text, found):
+    assert place(text) == found

@@ -25,7 +25,11 @@ def register(app: typer.Typer) -> None:
 def mcp(
     http: Annotated[
         str | None,
-        typer.Option("--http", metavar="HOST:PORT", help="Serve streamable HTTP at /mcp instead."),
+        typer.Option(
+            "--http",
+            metavar="HOST:PORT",
+            help="Serve streamable HTTP at /mcp instead, to this machine alone: no key is asked.",
+        ),
     ] = None,
     config: ConfigOption = None,
     run_dir: RunDirOption = None,
@@ -39,9 +43,7 @@ def mcp(
         fail("the MCP server needs an extra: pip install 'covend[mcp]'", Status.WRONG)
     import covend
 
-    host, _, port = (http or "").rpartition(":")
-    if http is not None and not (host and port.isdecimal()):
-        fail(f"--http {http!r}: HOST:PORT is needed, such as 127.0.0.1:7879", Status.WRONG)
+    host, port = ("", 0) if http is None else place(http)
     with connected(config, run_dir) as box:
         asker = Asker(box)
         made = server(asker.ask, covend.__version__)
@@ -49,9 +51,30 @@ def mcp(
             if http is None:
                 made.run("stdio")
             else:
-                made.run("streamable-http", host=host, port=int(port))
+                made.run("streamable-http", host=host, port=port)
         finally:
             asker.close()
+
+
+def place(http: str) -> tuple[str, int]:
+    """Where to serve; ends the command where that is no place, or open to others (G7).
+
+    Who reaches it needs no key and speaks for every did, so nobody from elsewhere may.
+    """
+    from covend.client.requests import is_loopback
+
+    name, _, port = http.rpartition(":")
+    host = name.removeprefix("[").removesuffix("]")
+    if not (host and port.isdecimal() and int(port) < 1 << 16):
+        fail(f"--http {http!r}: HOST:PORT is needed, such as 127.0.0.1:7879", Status.WRONG)
+    if not is_loopback(host):
+        fail(
+            f"--http {http!r}: others reach {host}, and this asks nobody for a key: "
+            f"127.0.0.1:{port} is right; from elsewhere come to it through SSH (ssh -L), or let "
+            "programs use the HTTP API with keys",
+            Status.WRONG,
+        )
+    return host, int(port)
 
 
 class Asker:

@@ -99,7 +99,11 @@ def silence(deadline: float, now: float) -> httpx.Timeout:
 
 def is_local(url: str) -> bool:
     """Whether a box is on this machine, so that no proxy is asked for it."""
-    host = urlsplit(url).hostname or ""
+    return is_loopback(urlsplit(url).hostname or "")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, where no one else reaches it."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
