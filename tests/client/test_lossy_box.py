@@ -1,14 +1,17 @@
 """Both clients and a box whose answers get lost: what is waited for, and for how long."""
 
 import asyncio
+import math
 import threading
 
+import httpx
 import pytest
 from tests.client.lossy_box import COMMENT, LossyBox, lost, says, streams
 
 from covend import AsyncClient, Client
 from covend.client import NotFound, StillRunning, Unavailable
 from covend.client.patience import Patience
+from covend.client.requests import LEAST, TIMEOUT, silence
 
 OPEN = {"id": "q-1", "state": "open"}
 ENDED = {"id": "q-1", "state": "ended", "know": {"id": "q-1", "status": "fulfilled"}}
@@ -109,6 +112,21 @@ def test_a_box_that_is_gone_when_the_wait_is_over_costs_the_caller_no_id(through
         with pytest.raises(StillRunning) as raised:
             through(box, lambda call: call("query", QUERY, wait=0.0))
         assert raised.value.id == "q-1" and isinstance(raised.value.__cause__, Unavailable)
+
+
+def test_a_box_that_is_away_from_the_beginning_is_waited_for_no_longer_than_wait(through):
+    """Also before it took the query: the box that is back after five attempts comes too late."""
+    back = [says(OPEN, 202), streams(lambda exchange: exchange.event(1, "know")), says(ENDED)]
+    with LossyBox(*[lost] * 5, *back) as box, pytest.raises(Unavailable):
+        through(box, lambda call: call("query", QUERY, wait=1.0))
+
+
+def test_silence_lasts_no_longer_than_the_deadline_leaves():
+    """But a box has a second at least, and a minute at most."""
+    assert silence(110.0, 102.0) == httpx.Timeout(8.0, connect=5.0)
+    assert silence(110.0, 107.0) == httpx.Timeout(3.0, connect=3.0)
+    assert silence(110.0, 120.0) == httpx.Timeout(LEAST, connect=LEAST)
+    assert silence(math.inf, 102.0) == TIMEOUT
 
 
 @pytest.mark.parametrize(

@@ -59,10 +59,11 @@ class AsyncClient:
     ) -> Answer:
         """Ask, and wait for the end, at most ``wait`` seconds; a query's own limits always end it.
 
-        ``on_progress`` gets every record as it comes, in this loop. Raises ``StillRunning``.
+        ``on_progress`` gets every record as it comes, in this loop. Raises ``StillRunning`` once
+        it is admitted, ``Unavailable`` where no box said so in time: the same ``key`` asks again.
         """
         deadline = math.inf if wait is None else time.monotonic() + wait
-        ticket = await self.submit(query, key=key)
+        ticket = await self._send(requests.submit(query, key), deadline)
         try:
             async for event in self._follow(ticket.id, 0, deadline):
                 if on_progress is not None:

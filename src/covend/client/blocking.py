@@ -61,10 +61,11 @@ class Client:
     ) -> Answer:
         """Ask, and wait for the end, at most ``wait`` seconds; a query's own limits always end it.
 
-        ``on_progress`` gets every record as it comes, in this thread. Raises ``StillRunning``.
+        ``on_progress`` gets every record as it comes, in this thread. Raises ``StillRunning`` once
+        it is admitted, ``Unavailable`` where no box said so in time: the same ``key`` asks again.
         """
         deadline = math.inf if wait is None else time.monotonic() + wait
-        ticket = self.submit(query, key=key)
+        ticket = self._send(requests.submit(query, key), deadline)
         try:
             for event in self._follow(ticket.id, 0, deadline):
                 if on_progress is not None:
