@@ -1,12 +1,14 @@
 """The inbox over HTTP: read, accepted, declined, answered, followed (P18)."""
 
+import asyncio
 import json
 
 import pytest
 from tests.api.scripted_desk import NewTask
 from tests.api.served import TASK
 
-from covend.questions import ActOnTask, ListTasks
+from covend.api import events
+from covend.questions import WAITING, ActOnTask, ListTasks
 
 
 @pytest.fixture
@@ -150,10 +152,6 @@ def test_an_open_page_is_told_of_every_task_that_waits(desk, quick):
         tasks, last = told(lines)
         assert len({task["id"] for task in tasks}) == 403
         assert last == {"tasks": 403, "more": False}
-        import time
-
-        time.sleep(2)
-        print([m for m in desk.actor.heard if isinstance(m, ListTasks)])
         desk.heard(ListTasks, 8)
     waits = [m.after for m in desk.actor.heard if isinstance(m, ListTasks) and m.wait > 0]
     assert set(waits) == {max(task["seq"] for task in tasks)}
@@ -173,6 +171,37 @@ def test_a_page_is_told_of_so_many_tasks_and_that_there_are_more(desk, quick, mo
         desk.client.post("/api/inbox/t-1/decline", json={"did": "did:ada"})
         later = (json.loads(line[6:])["id"] for line in lines if line.startswith("data: "))
         assert {next(later), next(later)} == {"t-6", "t-1"}
+
+
+def test_a_page_that_takes_long_to_look_at_rests_the_longer(monkeypatch):
+    """P18: the core serves others as well; the clock is the loop's, which goes with each look."""
+
+    class Loop(asyncio.SelectorEventLoop):
+        now = 0.0
+
+        def time(self):
+            return self.now
+
+    class SlowDesk:
+        async def ask(self, message, seconds=0.0):
+            asyncio.get_running_loop().now += 3.0
+            return {"tasks": [], "next": None}
+
+    rests = []
+
+    async def rest(seconds):
+        rests.append(seconds)
+
+    async def looked_at():
+        stream = events.of_inbox(SlowDesk(), "did:ada")
+        await anext(stream)  # that all was told
+        await anext(stream)
+        await stream.aclose()
+
+    monkeypatch.setattr("covend.api.events.asyncio.sleep", rest)
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        runner.run(looked_at())
+    assert rests == [events.RESTING_SHARE * 3.0 * len(WAITING)]
 
 
 def test_a_page_that_comes_again_is_told_what_still_waits(desk, quick):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from runs import call, do, human, intend, made, timer
 
-from covend.phylactery.actor import Phylactery
+from covend.phylactery.actor import PATIENCE, Phylactery
 from covend.phylactery.errors import StoreCorrupt
 from covend.phylactery.messages import (
     Append,
@@ -208,6 +208,23 @@ class Stream(Actor):
         self.ctx.tell("phylactery", Append([one(self.told)]))
         if self.told < self.ends:
             self.ctx.tell(self.ctx.me, message)
+
+
+def test_a_commit_lets_those_go_first_who_have_more_to_store(tmp_path: Path) -> None:
+    """D2: what they append meanwhile shares it."""
+    opened: list[Any] = []
+
+    def opening(path: str | Path) -> Any:
+        opened.append(open_store(path))
+        return opened[-1]
+
+    with SimSystem(node="core") as system:
+        system.spawn(Phylactery, tmp_path / "p.db", open_with=opening, name="phylactery")
+        before = opened[0].commits
+        stream = system.spawn(Stream, 100, name="stream")
+        stream.tell("begin")
+        system.run(until=lambda: stream.cell.actor.told == 100)
+        assert opened[0].commits - before <= 100 // PATIENCE
 
 
 def test_a_stream_of_appends_keeps_no_commit_waiting(tmp_path: Path) -> None:
