@@ -171,7 +171,9 @@ def test_the_api_takes_no_more_than_the_core_can_tell_of(size, status):
             kind = {"Content-Type": "application/json"}
             return await client.post("/api/queries", content=b"x" * size, headers=kind)
 
-    assert asyncio.run(posted()).status_code == status
+    told = problem(asyncio.run(posted()))
+    assert told.status == status
+    assert (f"at most {MAX_BYTES} bytes are right" in told.detail) == (status == 413)
 
 
 @pytest.mark.parametrize(

@@ -85,11 +85,14 @@ def on_problem(_request: Request[Any, Any, Any], error: Problem) -> Response[byt
     return respond(error)
 
 
-def on_http_error(_request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+def on_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """Litestar's handler of its own errors: no such path, no such method, a body too large."""
     status = error.status_code
     code = http.HTTPStatus(status).name.lower()
-    response = respond(Problem(status, code, error.detail or http.HTTPStatus(status).phrase))
+    text = error.detail or http.HTTPStatus(status).phrase
+    if status == http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        text = f"the body is too large: at most {request.app.request_max_body_size} bytes are right"
+    response = respond(Problem(status, code, text))
     for name, value in (error.headers or {}).items():
         response.headers[name] = value
     return response
