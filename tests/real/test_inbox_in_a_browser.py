@@ -99,6 +99,13 @@ def test_what_a_task_says_stays_text(page, browser):
     assert browser.look("window.hit === undefined")
 
 
+def test_what_was_too_large_to_come_is_named(page, browser):
+    """P18: nobody answers about what they were not shown without knowing it."""
+    page.tell(NewTask(**{**TASK, "id": "t-2", "input": None, "left_out": ["$.input"]}))
+    show(browser, "t-2")
+    assert "$.input" in browser.text("#facts")
+
+
 def test_a_choice_is_made_with_radios(page, browser):
     page.tell(
         NewTask(**{**TASK, "id": "t-2", "answer_shape": {"kind": "choice", "choices": ["a", "b"]}})
