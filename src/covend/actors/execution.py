@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
 import covend
-from covend.actors import inbox
+from covend.actors import fitting, inbox
 from covend.actors.commits import Commits, earliest
 from covend.actors.effects import Effects, name_of
 from covend.actors.messages import Alert
 from covend.actors.opening import Opening, opened_before
+from covend.actors.reading import ended
 from covend.actors.run_messages import (
     Cancelling,
     Recorded,
@@ -297,16 +298,16 @@ class Execution(Actor):
         state = inbox.STATES.get(call.status, call.status)
         if call.status == "open" and name in self.effects.promises:
             state = "accepted"
-        return inbox.shown(
+        task = inbox.shown(
             self.ctx.name, body, state=state, due=call.deadline, opened=call.called, seq=0
         )
+        return fitting.fitted(task, fitting.of_task, fitting.ENTRY_BYTES)
 
     def cancel(self, k: K, order: Cancelling) -> None:
         """Cancel wins only before the end; either way the end is the answer (P14)."""
         if k.ended is None:
             self.take("cancel", {"reason": order.reason or "cancelled"})
-        ended = self.k.ended if self.k is not None else None
-        order.promise.reply({"id": self.ctx.name, "state": "ended", "know": ended})
+        order.promise.reply(ended(self.ctx.name, self.k.ended if self.k is not None else None))
 
     def unclear(self, k: K, name: str) -> None:
         """Nobody knows whether a call was carried out, and its query says to ask (P4)."""
