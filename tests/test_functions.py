@@ -20,6 +20,49 @@ def test_a_regex_finds_its_groups_or_its_match(expression, found):
     assert call(f"regex:{expression}", given="in 2026-11") == found
 
 
+@pytest.mark.parametrize(("expression", "found"), [
+    (r"(?P<city>\p{L}+), (\p{L}+)", {"city": "Zürich"}), (r"\b(\w+), (\w+)", "rich"),
+    (r"(?i)größe (\d+)", "42"), (r"(x)?Gr", None), (r"(?:Größe) 4.", "Größe 42"),
+    (r"[А-я]+", "заказ"), (r"(?<n>\d)(?<m>z)?", {"n": "4", "m": None}),
+])  # fmt: skip
+def test_groups_and_letters_of_any_script_are_found(expression, found):
+    """P8: `\\w` and `\\b` know ASCII only, a class of Unicode letters has them all."""
+    assert call(f"regex:{expression}", given="Zürich, Bern; заказ; Größe 42") == found
+
+
+@pytest.mark.parametrize("expression", [r"(a+)+$", r"(\w+\s*)+$", r"(a|a)+\z", r".*a.*a.*a.*b"])
+def test_an_expression_that_ruins_a_backtracking_matcher_is_answered(expression):
+    """P8: the time grows with the text alone."""
+    assert functions.problem(f"regex:{expression}") is None
+    with pytest.raises(Declined, match="nothing matches"):
+        call(f"regex:{expression}", given="a" * 50_000 + "!")
+    assert call("regex:(a+)+!$", given="a" * 50_000 + "!") == "a" * 50_000
+
+
+def test_of_a_longer_text_it_is_said_that_only_its_beginning_was_looked_through():
+    """P8."""
+    assert call("regex:x", given="é" * (functions.MAX_TEXT - 1) + "x") == "x"
+    with pytest.raises(Declined, match="in the first 65536 characters"):
+        call("regex:x", given="é" * functions.MAX_TEXT + "x")
+
+
+@pytest.mark.parametrize(("expression", "reason"), [
+    ("(?=a)", "invalid perl operator: (?="), ("(?<!a)b", "invalid perl operator: (?<!"),
+    (r"(a)\1", r"invalid escape sequence: \1"), ("(?P<n>a)(?P=n)", "invalid perl operator: (?P"),
+    ("(", "missing ): ("), ("[é", "missing ]: [é"), ("a{1001}", "invalid repetition size: {1001}"),
+    ("\ud800", "not Unicode text"), (r"\p{L}{1000}", "pattern too large - compile failed"),
+    ("a" * 100_000, "pattern too large - compile failed"),
+    ("a" * 12_000, "12004 instructions and 0 groups, where at most 10000 and 20 may be"),
+    ("(a)" * 21, "and 21 groups, where at most 10000 and 20 may be"),
+])  # fmt: skip
+def test_an_expression_that_cannot_be_run_is_refused_with_the_reason(expression, reason, capfd):
+    """P8, X6: before anybody is asked, and nothing is written where a log would be."""
+    said = functions.problem(f"regex:{expression}")
+    assert said.startswith(f"{expression[:100]!r} is no regular expression that RE2 can run: ")
+    assert said.endswith(reason)
+    assert capfd.readouterr().err == ""
+
+
 def test_the_input_is_looked_through_before_the_question():
     assert call(r"regex:\d+", "1", given={"b": "3", "a": "2"}) == "2"
     assert call(r"regex:\d+", "1", given={"a": ["x"]}) == "1"

@@ -14,15 +14,21 @@ import math
 import operator
 import re
 from collections.abc import Callable, Mapping
-from functools import cache, lru_cache
+from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, TypeAlias, cast
 
-from covend.backtracking import Backtracks, longest
+import re2  # pyright: ignore[reportMissingTypeStubs]
 
 GROUP = "covend.functions"
 MAX_TEXT = 64 * 1024
-"""Characters of a text that are looked through for arithmetic."""
+"""Characters of a text that are looked through."""
+MAX_PROGRAM = 10_000
+"""Instructions of a compiled regular expression: with them grows the time for each character."""
+MAX_GROUPS = 20
+"""Of a regular expression; they may have to be copied for each instruction."""
+MAX_MATCHER = 1 << 20
+"""Bytes that one compiled regular expression may take; re2 keeps the last 128."""
 MAX_EXPRESSION = 1024
 """Characters of arithmetic, or of a number, that is still read."""
 MAX_TRIED = 20
@@ -32,6 +38,8 @@ MAX_BITS = 8192
 
 Asked: TypeAlias = Mapping[str, Any]
 Function: TypeAlias = Callable[[Asked, str], Any]
+
+_RE2 = cast("Any", re2)  # it has no types of its own
 
 
 class Declined(Exception):
@@ -45,28 +53,37 @@ class UnknownFunction(ValueError):
 def regex(asked: Asked, argument: str) -> Any:
     """The first match of the expression ``argument`` in the input, or else in the question.
 
-    Named groups are answered as an object, else the first group, else the whole match. How much of
-    a text is looked through depends on the expression, see ``backtracking``.
+    Named groups are answered as an object, else the first group, else the whole match.
     """
-    expression, length = _expression(argument)
+    expression = _expression(argument)
     found = texts(asked)
     for text in found:
-        if match := expression.search(text[:length]):
+        if match := expression.search(text[:MAX_TEXT]):
             return match.groupdict() or (match.group(1) if match.groups() else match.group())
-    cut = any(len(text) > length for text in found)
-    where = f" in the first {length} characters, all that may be tried" if cut else ""
+    cut = any(len(text) > MAX_TEXT for text in found)
+    where = f" in the first {MAX_TEXT} characters, all that is looked through" if cut else ""
     raise Declined(f"nothing matches {argument!r}{where}")
 
 
-@lru_cache(maxsize=256)
-def _expression(argument: str) -> tuple[re.Pattern[str], int]:
-    """A regular expression, and how many characters it may be tried on."""
+def _expression(argument: str) -> Any:
+    """The compiled expression, from re2's own cache; raises ``Declined`` where it cannot be had."""
+    options = _RE2.Options()
+    options.max_mem = MAX_MATCHER
+    options.log_errors = False
     try:
-        return re.compile(argument), longest(argument)
-    except Backtracks as error:
-        raise Declined(f"{argument[:100]!r} could take for ever: {error}") from None
-    except (re.error, OverflowError, RecursionError) as error:
-        raise Declined(f"{argument!r} is no regular expression: {error}") from None
+        expression = _RE2.compile(argument, options)
+    except _RE2.error as error:
+        reason = error.args[0].decode(errors="replace")[:200]
+    except UnicodeEncodeError:
+        reason = "not Unicode text"
+    else:
+        if expression.programsize <= MAX_PROGRAM and expression.groups <= MAX_GROUPS:
+            return expression
+        reason = (
+            f"{expression.programsize} instructions and {expression.groups} groups, "
+            f"where at most {MAX_PROGRAM} and {MAX_GROUPS} may be"
+        )
+    raise Declined(f"{argument[:100]!r} is no regular expression that RE2 can run: {reason}")
 
 
 def lookup(asked: Asked, argument: str) -> Any:
