@@ -70,6 +70,8 @@ def test_what_was_asked_for_is_left_out_last():
     assert shown["answer"] == know["answer"] and know == before
     assert fitted(know, fitting.of_end, 1100)["answer"] is not None
     assert fitted(know, fitting.of_end, 500)["left_out"][-1] == "$.answer"
+    promised = {**know, "obligations": [{"id": "x" * 2000}]}
+    assert fitted(promised, fitting.of_end, 1950)["left_out"] == ["$.obligations"]
     with pytest.raises(TooLarge, match=r"even without \$.partial"):
         fitted(know, fitting.of_end, 20)
 

@@ -11,6 +11,7 @@ from tests.actors.test_crashes_of_runs import lay_down
 from covend.actors import courier, desk, execution, timekeeper
 from covend.actors.desk import RUNS
 from covend.actors.run_messages import Ticked
+from covend.patterns import cel
 from covend.patterns.state import INPUTS
 from covend.phylactery.errors import StoreError, StoreFull
 from covend.phylactery.store import Store, open_store
@@ -342,3 +343,23 @@ def again(core, said):
     """What is told when it is said again, once its run has been read back."""
     told = core.ask(said)
     return None if told.get("refused", {}).get("status") == 503 else told
+
+
+def test_memory_that_runs_out_sets_no_run_aside(tmp_path, monkeypatch):
+    """P2: nothing is wrong with its records; it is read back, and folded then."""
+    world = World(tmp_path / "store.db", monkeypatch)
+    world.scripted("one", "a long answer")
+    program, failed = cel._program, []
+
+    def once(*given):
+        if not failed:
+            failed.append(given)
+            raise MemoryError("std::bad_alloc")
+        return program(*given)
+
+    monkeypatch.setattr(cel, "_program", once)
+    stages = [{"name": "a", "responders": [{"id": "one"}], "accept_expression": "size(answer) > 9"}]
+    with world.core() as core:
+        pattern = {"pattern": "waterfall", "stages": stages}
+        assert core.run(query("one", orchestration=pattern))["status"] == "fulfilled"
+    assert failed

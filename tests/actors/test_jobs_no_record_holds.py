@@ -213,3 +213,23 @@ def test_a_job_that_no_frame_can_hold_has_failed_and_the_next_one_runs(stage, mo
     assert stage.broker.alive and stage.run().job.id == "small"
     of_large = [entry["act"] for entry in stage.records if entry["thread"] == "job:large"]
     assert of_large == (["INTEND", "PUT", "KNOW"] if once else ["INTEND", "KNOW"])
+
+
+def test_a_job_of_which_no_room_is_to_say_that_it_is_begun_is_not_begun(stage, monkeypatch):
+    """P4: nobody has it, so nobody has to be asked what became of it."""
+    take, refused = Store.on_receive, []
+
+    def full_once(self, message):
+        if not refused and any(one.act == "PUT" for one in getattr(message, "records", ())):
+            refused.append(message)
+            raise ReplyError("not stored: no room")
+        return take(self, message)
+
+    monkeypatch.setattr(Store, "on_receive", full_once)
+    stage.submit("j", {}, once=True)
+    stage.hello()
+    assert refused and stage.wire.to("ghouls", RunJob) == []
+    stage.system.advance(1.0)
+    stage.hello()
+    assert [order.job.id for order in stage.wire.to("ghouls", RunJob)] == ["j"]
+    assert heard(stage.told, JobFinished) == []

@@ -353,3 +353,20 @@ def test_nobody_answers_what_is_to_check_his_own_answer(world):
         )
         core.act(anns, "submit", value="yes")
         assert core.ended(thread)["status"] == "fulfilled"
+
+
+def test_a_promise_of_one_who_must_not_answer_any_more_keeps_nobody_from_declining(world):
+    """P18: bob promised to answer for ann, and then verified."""
+    world.person("ann", sla_seconds=100, delegates=["did:bob"])
+    world.person("bob")
+    pattern = {"pattern": "verify", "verifier": [{"id": "bob"}], "tiebreaker": []}
+    with world.core() as core:
+        body = query("ann", orchestration=pattern, side_effects={"max_latency_secs": 1000.0})
+        thread = core.submit(body)["id"]
+        core.parked()
+        mine, anns = (core.task(did) for did in ("did:bob", "did:ann"))
+        core.forward(101)
+        eventually(lambda: core.records(thread, "learn"), what="bob is asked for ann")
+        assert core.act(anns, "accept", "did:bob")["state"] == "accepted"
+        core.act(mine, "submit", value="yes")
+        assert core.act(anns, "decline", "did:ann")["state"] == "declined"

@@ -378,8 +378,16 @@ class Broker(Actor):
             self.ctx.tell("dispatcher", SignalsChanged(gate="broker", added=added, removed=removed))
 
     def hand_out(self, order: Assignment) -> None:
-        """Give a job to its ghoul; one that is too large to get there has failed."""
-        self.records.mark(order.job, begun=True)
+        """Give a job to its ghoul; one that is too large to get there has failed.
+
+        Where the store has no room for that it is begun, it is not, and is handed out later (P4).
+        """
+        try:
+            self.records.mark(order.job, begun=True)
+        except ReplyError as refusal:
+            log.warning("job %s is not handed out yet: %s", order.job.id, refusal)
+            self.book.give_back(self.book.jobs[order.job.id])
+            return
         address = self.ctx.system.address(order.address)
         try:
             self.ctx.tell(address, RunJob(epoch=order.epoch, job=order.job))

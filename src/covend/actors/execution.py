@@ -107,7 +107,7 @@ class Execution(Actor):
             raise Unstored(self.lost)
         try:
             return self.handle(message)
-        except (ReplyError, AskTimeout) as error:
+        except (ReplyError, AskTimeout, MemoryError) as error:
             self.lose(f"run {self.ctx.name}: {error}")
             raise Unstored(self.lost) from error
 
@@ -360,6 +360,8 @@ class Execution(Actor):
         Once: whoever asks for it again is told, and nothing is added to what is ``known``. A later
         version of covend tries it again.
         """
+        if isinstance(error, MemoryError):
+            raise error  # nothing is wrong with the records
         self.aside = True
         if known:
             self.ctx.tell("desk", SetAside(self.ctx.name))

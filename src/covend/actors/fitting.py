@@ -102,9 +102,9 @@ def of_line(_: Mapping[str, Any]) -> list[Path]:
 
 
 def of_end(know: Mapping[str, Any]) -> list[Path]:
-    """Of a run's end: what the others said, what its pattern adds, and last the answer."""
-    whole = ("audit", "advisory", "disagreement", LAST)
-    return [*_said(know, "partial"), *((name,) for name in whole if name in know)]
+    """Of a run's end: what the others said, all that its pattern adds, and last the answer."""
+    kept = ("partial", "folded", "status", "code", "confidence", "cost")
+    return [*_said(know, "partial"), *((name,) for name in know if name not in kept)]
 
 
 def of_run(view: Mapping[str, Any]) -> list[Path]:

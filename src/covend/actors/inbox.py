@@ -138,7 +138,11 @@ def still_asked(k: K, call: Call, did: str, promises: Sequence[dict[str, Any]]) 
     own = k.responder(call.responder).did
     if did != own:
         return f"{own} is asked as well"
-    standing_in = [each["by"] for each in promises if each["by"] != own]
+    standing_in = [
+        each["by"]
+        for each in promises
+        if each["by"] != own and not has_another_part(k, call, each["by"])
+    ]
     return f"{standing_in[-1]} promised an answer" if standing_in else None
 
 

@@ -41,7 +41,7 @@ Before it, that was told by its wants alone (``looks_final``).
 """
 
 ONE_PART_EACH = 4
-"""The reducer since which nobody has two parts of a query, under whatever responder's name.
+"""The reducer since which nobody checks what he answered, under whatever responder's name.
 
 Before it, only the responders were told apart, not the people: a delegate could audit himself.
 """
