@@ -13,10 +13,18 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import msgspec
+
 from covend.runtime import Message, message
 
 MAX_BYTES = 3 * 1024 * 1024
 """Of a query, or of a person's word, as JSON: what is told of it then fits into messages."""
+
+
+def too_large(value: object, what: str) -> str | None:
+    """That this is more than the box takes, or None; for whoever sends without the API."""
+    size = len(msgspec.json.encode(value))
+    return f"{what} has {size} bytes: at most {MAX_BYTES} are right" if size > MAX_BYTES else None
 
 
 @message("desk.submit")

@@ -21,6 +21,11 @@ def rows(*sizes):
     return [{"seq": 10 + n, "text": "x" * size} for n, size in enumerate(sizes)]
 
 
+def nothing(_):
+    """What may be left out of a row here."""
+    return []
+
+
 def seqs(found):
     entries, after = found
     return [entry["seq"] for entry in entries], after
@@ -29,20 +34,20 @@ def seqs(found):
 def test_a_page_ends_before_what_would_be_too_much():
     """And says after which row the next one begins."""
     part = PAGE_BYTES // 2 - 100
-    assert seqs(page(rows(part, part, part), dict, 10)) == ([10, 11], 11)
-    assert seqs(page(rows(part, part), dict, 10)) == ([10, 11], None)
+    assert seqs(page(rows(part, part, part), dict, nothing, 10)) == ([10, 11], 11)
+    assert seqs(page(rows(part, part), dict, nothing, 10)) == ([10, 11], None)
 
 
 def test_a_page_has_one_entry_at_least_and_no_more_than_were_asked_for():
-    assert seqs(page(rows(PAGE_BYTES + 1, 1), dict, 10)) == ([10], 10)
-    assert seqs(page(rows(1, PAGE_BYTES, 1), dict, 10)) == ([10], 10)
-    assert seqs(page(rows(1, 1, 1), dict, 2)) == ([10, 11], 11)
-    assert seqs(page(rows(), dict, 2)) == ([], None)
+    assert seqs(page(rows(PAGE_BYTES + 1, 1), dict, nothing, 10)) == ([10], 10)
+    assert seqs(page(rows(1, PAGE_BYTES, 1), dict, nothing, 10)) == ([10], 10)
+    assert seqs(page(rows(1, 1, 1), dict, nothing, 2)) == ([10, 11], 11)
+    assert seqs(page(rows(), dict, nothing, 2)) == ([], None)
 
 
 def test_a_row_of_which_nothing_is_shown_is_passed():
     hidden = {10, 12}
-    shown = page(rows(1, 1, 1), lambda row: None if row["seq"] in hidden else dict(row), 3)
+    shown = page(rows(1, 1, 1), lambda row: None if row["seq"] in hidden else dict(row), nothing, 3)
     assert seqs(shown) == ([11], 12)
 
 
@@ -55,7 +60,7 @@ def test_no_more_rows_are_read_than_a_page_takes():
             taken.append(row["seq"])
             yield row
 
-    page(each(), dict, 5)
+    page(each(), dict, nothing, 5)
     assert taken == [10, 11]
 
 
@@ -172,7 +177,7 @@ def test_an_inbox_of_large_tasks_comes_in_pages_that_can_be_sent(world):
 @pytest.fixture
 def narrow(monkeypatch):
     """Messages of 3000 bytes."""
-    monkeypatch.setattr("covend.actors.reading.ENTRY_BYTES", 3000)
+    monkeypatch.setattr("covend.actors.fitting.ENTRY_BYTES", 3000)
     return "x" * 3000
 
 

@@ -54,6 +54,34 @@ def full_at(monkeypatch):
     return at
 
 
+@pytest.fixture
+def refuse(monkeypatch):
+    """Leaves no room for a batch whose first record is one for which this holds."""
+
+    def where(holds):
+        original = Store._store
+
+        def store(self, batch, last):
+            if holds(batch[0]):
+                raise StoreFull("no room left")
+            return original(self, batch, last)
+
+        monkeypatch.setattr(Store, "_store", store)
+
+    return where
+
+
+def in_two_stages(world):
+    """A query whose first stage does not stand."""
+    world.scripted("one", "short")
+    world.scripted("two", "long enough")
+    stages = [
+        {"name": "a", "responders": [{"id": "one"}], "accept_expression": "size(answer) > 9"},
+        {"name": "b", "responders": [{"id": "two"}]},
+    ]
+    return query("one", orchestration={"pattern": "waterfall", "stages": stages})
+
+
 @pytest.mark.parametrize("number", range(2, STEPS + 1))
 def test_a_run_whose_record_was_refused_is_read_back_and_goes_on(
     tmp_path, monkeypatch, full_at, number
@@ -61,15 +89,9 @@ def test_a_run_whose_record_was_refused_is_read_back_and_goes_on(
     """P4, D5: nothing hangs on a record that is not there, and nobody is asked twice."""
     monkeypatch.setattr(courier, "REPEAT_SECONDS", 0.05)
     world = World(tmp_path / "store.db", monkeypatch)
-    world.scripted("one", "short")
-    world.scripted("two", "long enough")
-    stages = [
-        {"name": "a", "responders": [{"id": "one"}], "accept_expression": "size(answer) > 9"},
-        {"name": "b", "responders": [{"id": "two"}]},
-    ]
+    asked = in_two_stages(world)
     with world.core() as core:
         seen = full_at(number)
-        asked = query("one", orchestration={"pattern": "waterfall", "stages": stages})
         thread = core.submit(asked)["id"]
         assert core.ended(thread)["answer"] == "long enough"
         assert len(seen) >= STEPS
@@ -153,18 +175,12 @@ def test_a_timer_is_told_of_although_the_store_could_not_be_read_once(
 
 
 @pytest.mark.parametrize("kind", ["do", "cancel"])
-def test_who_speaks_when_there_is_no_room_is_told_so(tmp_path, monkeypatch, kind):
+def test_who_speaks_when_there_is_no_room_is_told_so(tmp_path, monkeypatch, kind, refuse):
     """P18, P19: at once, and the run goes on as soon as there is room."""
     world = World(tmp_path / "store.db", monkeypatch)
     world.person("ann")
-    full, store = [], Store._store
-
-    def refusing(self, batch, last):
-        if full and batch[0].kind == kind:
-            raise StoreFull("no room left")
-        return store(self, batch, last)
-
-    monkeypatch.setattr(Store, "_store", refusing)
+    full = []
+    refuse(lambda first: full and first.kind == kind)
     with world.core() as core:
         thread = core.submit(query("ann"))["id"]
         task = core.task("did:ann")
@@ -199,22 +215,22 @@ def test_a_query_for_which_there_is_no_room_at_all_is_refused_and_may_come_again
         assert len(core.ask(ListQueries())["queries"]) == 2
 
 
-def test_a_disk_that_is_full_for_many_runs_ends_none_of_them_nor_the_core(tmp_path, monkeypatch):
+def test_a_disk_that_is_full_for_many_runs_ends_none_of_them_nor_the_core(
+    tmp_path, monkeypatch, waiting, refuse
+):
     """S2, S7: their answers are said again until there is room, and nobody is asked twice."""
     monkeypatch.setattr(courier, "REPEAT_SECONDS", 0.05)
     monkeypatch.setattr(execution, "AGAIN", Backoff(base=0.01, maximum=0.05))
     world = World(tmp_path / "store.db", monkeypatch)
     world.scripted("one", "done")
     world.held.clear()
-    full, refused, store = [True], Counter(), Store._store
+    full, refused = [True], Counter()
 
-    def refusing(self, batch, last):
-        if full and batch[0].kind == "do":
-            refused[batch[0].thread] += 1
-            raise StoreFull("no room left")
-        return store(self, batch, last)
+    def is_refused(first):
+        refused[first.thread] += bool(full) and first.kind == "do"
+        return full and first.kind == "do"
 
-    monkeypatch.setattr(Store, "_store", refusing)
+    refuse(is_refused)
     with world.core(max_calls=MANY) as core:
         threads = [core.submit(query("one"))["id"] for _ in range(MANY)]
         before = {name: core.system.find(name) for name in (RUNS, *threads)}
@@ -242,20 +258,25 @@ class Waits:
         return self.seconds
 
 
-def test_nothing_of_a_query_that_was_refused_is_left_behind(tmp_path, monkeypatch):
+@pytest.fixture
+def waiting(monkeypatch):
+    """Has a run that the store refused wait so long, and remember how often."""
+
+    def each(seconds):
+        waits = Waits(seconds)
+        monkeypatch.setattr(execution, "AGAIN", waits)
+        return waits
+
+    return each
+
+
+def test_nothing_of_a_query_that_was_refused_is_left_behind(tmp_path, monkeypatch, waiting, refuse):
     """P3: what comes for it later is nothing to go on from, nor anything to store."""
-    waits = Waits(0.01)
-    monkeypatch.setattr(execution, "AGAIN", waits)
+    waits = waiting(0.01)
     world = World(tmp_path / "store.db", monkeypatch)
     world.scripted("one", "done")
-    full, store = ["intend"], Store._store
-
-    def refusing(self, batch, last):
-        if batch[0].kind in full:
-            raise StoreFull("no room left")
-        return store(self, batch, last)
-
-    monkeypatch.setattr(Store, "_store", refusing)
+    full = ["intend"]
+    refuse(lambda first: first.kind in full)
     with world.core() as core:
         assert core.refuses(SubmitQuery(query("one"), "k"))["code"] == "not_stored"
         full.clear()
@@ -266,45 +287,30 @@ def test_nothing_of_a_query_that_was_refused_is_left_behind(tmp_path, monkeypatc
     assert waits.times == world.called == []
 
 
-def test_a_run_is_read_back_ever_later_until_something_of_it_was_stored(tmp_path, monkeypatch):
+def test_a_run_is_read_back_ever_later_until_something_of_it_was_stored(
+    tmp_path, monkeypatch, waiting, refuse
+):
     """S7: what was refused long ago does not count."""
     monkeypatch.setattr(courier, "REPEAT_SECONDS", 0.02)
-    waits = Waits(0.01)
-    monkeypatch.setattr(execution, "AGAIN", waits)
+    waits = waiting(0.01)
     world = World(tmp_path / "store.db", monkeypatch)
-    world.scripted("one", "short")
-    world.scripted("two", "long enough")
-    stages = [
-        {"name": "a", "responders": [{"id": "one"}], "accept_expression": "size(answer) > 9"},
-        {"name": "b", "responders": [{"id": "two"}]},
-    ]
-    until, store = {"stage:0/0": 3, "stage:1/0": 5}, Store._store
-
-    def refusing(self, batch, last):
-        if batch[0].kind == "do" and len(waits.times) < until[batch[0].body["slot"]]:
-            raise StoreFull("no room left")
-        return store(self, batch, last)
-
-    monkeypatch.setattr(Store, "_store", refusing)
+    asked = in_two_stages(world)
+    until = {"stage:0/0": 3, "stage:1/0": 5}
+    refuse(lambda first: first.kind == "do" and len(waits.times) < until[first.body["slot"]])
     with world.core() as core:
-        core.run(query("one", orchestration={"pattern": "waterfall", "stages": stages}))
+        core.run(asked)
     assert waits.times == [0, 1, 2, 0, 1]
 
 
-def test_a_run_that_is_to_be_read_back_refuses_what_it_hears_until_then(tmp_path, monkeypatch):
+def test_a_run_that_is_to_be_read_back_refuses_what_it_hears_until_then(
+    tmp_path, monkeypatch, waiting, refuse
+):
     """P3, P18: nobody is kept waiting, and nothing is told of what is not known to be stored."""
-    waits = Waits(60.0)
-    monkeypatch.setattr(execution, "AGAIN", waits)
+    waits = waiting(60.0)
     world = World(tmp_path / "store.db", monkeypatch)
     world.person("ann")
-    full, store = ["do"], Store._store
-
-    def refusing(self, batch, last):
-        if batch[0].kind in full:
-            raise StoreFull("no room left")
-        return store(self, batch, last)
-
-    monkeypatch.setattr(Store, "_store", refusing)
+    full = ["do"]
+    refuse(lambda first: first.kind in full)
     with world.core() as core:
         thread = core.submit(query("ann"))["id"]
         said = ActOnTask(core.task("did:ann")["id"], "submit", "did:ann", value="mine")
@@ -317,22 +323,16 @@ def test_a_run_that_is_to_be_read_back_refuses_what_it_hears_until_then(tmp_path
     assert waits.times == [0]
 
 
-def test_a_run_that_is_to_be_read_back_is_not_put_to_rest_before(tmp_path, monkeypatch):
+def test_a_run_that_is_to_be_read_back_is_not_put_to_rest_before(
+    tmp_path, monkeypatch, waiting, refuse
+):
     """P6: it was idle a moment ago, but nobody else knows that it has to go on."""
     monkeypatch.setattr(courier, "REPEAT_SECONDS", 60.0)
     monkeypatch.setattr(execution, "IDLE_SECONDS", 0.3)
-    waits = Waits(0.6)
-    monkeypatch.setattr(execution, "AGAIN", waits)
+    waits = waiting(0.6)
     world = World(tmp_path / "store.db", monkeypatch)
     world.scripted("one", "done")
-    store = Store._store
-
-    def refusing(self, batch, last):
-        if batch[0].kind == "do" and not waits.times:
-            raise StoreFull("no room left")
-        return store(self, batch, last)
-
-    monkeypatch.setattr(Store, "_store", refusing)
+    refuse(lambda first: first.kind == "do" and not waits.times)
     with world.core() as core:
         thread = core.submit(query("one"))["id"]
         assert core.ended(thread)["answer"] == "done"

@@ -1,5 +1,7 @@
 """People: tasks, their words, deadlines, reminders, delegates, and how they are told (P18)."""
 
+from contextlib import contextmanager
+
 import pytest
 from tests.actors.running import World, query
 
@@ -86,6 +88,12 @@ def test_a_task_of_somebody_else_is_refused(world):
             assert refusal(core.act(task, did="did:eve", **word)) == (403, "not_yours")
         wrong = ActOnTask(task["id"].replace("primary", "other"), "decline", "did:ann")
         assert core.refuses(wrong)["status"] == 404
+
+
+def passed_on(core, thread):
+    """Ann's time is over: bob is asked for her."""
+    core.forward(101)
+    eventually(lambda: core.records(thread, "learn"), what="bob is asked for ann")
 
 
 def asked_for_a_minute(core, who):
@@ -301,8 +309,7 @@ def test_a_delegates_decline_leaves_the_task_to_who_was_asked_first(world):
     world.person("ann", sla_seconds=100, delegates=["did:bob"])
     with world.core() as core:
         thread, task = asked(core, "ann", side_effects={"max_latency_secs": 1000.0})
-        core.forward(101)
-        eventually(lambda: core.records(thread, "learn"), what="bob is asked for ann")
+        passed_on(core, thread)
         assert refusal(core.act(task, "decline", "did:bob")) == (409, "others_asked")
         assert core.act(task, "accept", "did:bob")["state"] == "accepted"
         assert refusal(core.act(task, "decline", "did:ann")) == (409, "others_asked")
@@ -315,8 +322,7 @@ def test_who_was_asked_first_may_decline_for_good_where_nobody_promised_anything
     world.person("ann", sla_seconds=100, delegates=["did:bob"])
     with world.core() as core:
         thread, task = asked(core, "ann", side_effects={"max_latency_secs": 1000.0})
-        core.forward(101)
-        eventually(lambda: core.records(thread, "learn"), what="bob is asked for ann")
+        passed_on(core, thread)
         assert core.act(task, "decline", "did:ann")["state"] == "declined"
         assert core.ended(thread)["code"] == "responder_unavailable"
 
@@ -332,8 +338,9 @@ def test_a_shorter_eta_is_no_extension(world):
         assert refusal(core.act(task, "accept", eta_secs=3 * HOUR)) == (409, "extended")
 
 
-def test_nobody_answers_what_is_to_check_his_own_answer(world):
-    """SEMANTICS §6: bob verifies, and is asked in ann's place as well."""
+@contextmanager
+def verified_by_the_delegate(world):
+    """A core, a query of ann that bob verifies, who stands in for her, and the task of each."""
     world.person("ann", sla_seconds=100, delegates=["did:bob"])
     world.person("bob")
     pattern = {"pattern": "verify", "verifier": [{"id": "bob"}], "tiebreaker": []}
@@ -341,10 +348,14 @@ def test_nobody_answers_what_is_to_check_his_own_answer(world):
         body = query("ann", orchestration=pattern, side_effects={"max_latency_secs": 1000.0})
         thread = core.submit(body)["id"]
         core.parked()
-        mine, anns = (core.task(did) for did in ("did:bob", "did:ann"))
+        yield core, thread, core.task("did:bob"), core.task("did:ann")
+
+
+def test_nobody_answers_what_is_to_check_his_own_answer(world):
+    """SEMANTICS §6: bob verifies, and is asked in ann's place as well."""
+    with verified_by_the_delegate(world) as (core, thread, mine, anns):
         core.act(mine, "submit", value="yes")
-        core.forward(101)
-        eventually(lambda: core.records(thread, "learn"), what="bob is asked for ann")
+        passed_on(core, thread)
         word = ActOnTask(anns["id"], "submit", "did:bob", value="yes")
         assert refusal(core.ask(word)) == (403, "one_part_each")
         assert refusal(core.ask(ActOnTask(anns["id"], "accept", "did:bob"))) == (
@@ -357,16 +368,8 @@ def test_nobody_answers_what_is_to_check_his_own_answer(world):
 
 def test_a_promise_of_one_who_must_not_answer_any_more_keeps_nobody_from_declining(world):
     """P18: bob promised to answer for ann, and then verified."""
-    world.person("ann", sla_seconds=100, delegates=["did:bob"])
-    world.person("bob")
-    pattern = {"pattern": "verify", "verifier": [{"id": "bob"}], "tiebreaker": []}
-    with world.core() as core:
-        body = query("ann", orchestration=pattern, side_effects={"max_latency_secs": 1000.0})
-        thread = core.submit(body)["id"]
-        core.parked()
-        mine, anns = (core.task(did) for did in ("did:bob", "did:ann"))
-        core.forward(101)
-        eventually(lambda: core.records(thread, "learn"), what="bob is asked for ann")
+    with verified_by_the_delegate(world) as (core, thread, mine, anns):
+        passed_on(core, thread)
         assert core.act(anns, "accept", "did:bob")["state"] == "accepted"
         core.act(mine, "submit", value="yes")
         assert core.act(anns, "decline", "did:ann")["state"] == "declined"

@@ -174,13 +174,20 @@ def test_what_was_told_is_read_back_by_the_teller_and_survives_a_stop(
     assert numbers(again.ask(Query(limit=1), SECONDS)) == [10]
 
 
-def test_appends_that_wait_together_share_commits(tmp_path: Path) -> None:
-    """D2: group commit, counted; on the simulated runtime the count is exact."""
+def remembered() -> tuple[list[Any], Callable[[str | Path], Any]]:
+    """What opens a store and keeps it in a list, and that list."""
     opened: list[Any] = []
 
     def opening(path: str | Path) -> Any:
         opened.append(open_store(path))
         return opened[-1]
+
+    return opened, opening
+
+
+def test_appends_that_wait_together_share_commits(tmp_path: Path) -> None:
+    """D2: group commit, counted; on the simulated runtime the count is exact."""
+    opened, opening = remembered()
 
     with SimSystem(node="core") as system:
         ref = system.spawn(Phylactery, tmp_path / "p.db", open_with=opening, name="phylactery")
@@ -212,11 +219,7 @@ class Stream(Actor):
 
 def test_a_commit_lets_those_go_first_who_have_more_to_store(tmp_path: Path) -> None:
     """D2: what they append meanwhile shares it."""
-    opened: list[Any] = []
-
-    def opening(path: str | Path) -> Any:
-        opened.append(open_store(path))
-        return opened[-1]
+    opened, opening = remembered()
 
     with SimSystem(node="core") as system:
         system.spawn(Phylactery, tmp_path / "p.db", open_with=opening, name="phylactery")

@@ -140,14 +140,19 @@ def test_a_reader_makes_no_store_where_there_is_none(place: Any) -> None:
         place.read()
 
 
+def of_version(place: Any, version: int) -> None:
+    """Has the store say that it is of another version."""
+    place.tamper(
+        f"PRAGMA user_version={version}"
+        if place.engine == "sqlite"
+        else f"UPDATE covend_store SET version = {version}"
+    )
+
+
 def test_a_store_of_another_version_is_refused(place: Any) -> None:
     """X6: a newer covend's."""
     place.open().close()
-    place.tamper(
-        "PRAGMA user_version=99"
-        if place.engine == "sqlite"
-        else "UPDATE covend_store SET version = 99"
-    )
+    of_version(place, 99)
     with pytest.raises(StoreError, match="store version 99; this covend knows 3"):
         place.open()
 
@@ -158,11 +163,7 @@ def test_a_store_of_version_two_gets_what_it_lacks(place: Any) -> None:
     store.append([intend("q"), made("q", "know"), *job("old", run=None)])
     store.close()
     place.tamper("DROP TABLE job")
-    place.tamper(
-        "PRAGMA user_version=2"
-        if place.engine == "sqlite"
-        else "UPDATE covend_store SET version = 2"
-    )
+    of_version(place, 2)
     with pytest.raises(StoreError, match="store version 2; this covend knows 3"):
         place.read()
     for _ in range(2):

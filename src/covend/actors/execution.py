@@ -301,7 +301,7 @@ class Execution(Actor):
         task = inbox.shown(
             self.ctx.name, body, state=state, due=call.deadline, opened=call.called, seq=0
         )
-        return fitting.fitted(task, fitting.of_task, fitting.ENTRY_BYTES)
+        return fitting.fitted(task, fitting.of_task)
 
     def cancel(self, k: K, order: Cancelling) -> None:
         """Cancel wins only before the end; either way the end is the answer (P14)."""

@@ -38,19 +38,21 @@ class TooLarge(Exception):
 def page(
     rows: Iterable[Mapping[str, Any]],
     shown: Callable[[Mapping[str, Any]], dict[str, Any] | None],
+    paths: Paths,
     limit: int,
 ) -> tuple[list[dict[str, Any]], int | None]:
     """What is shown of the first ``limit`` rows, and the ``seq`` that the next page comes after.
 
-    Of None nothing is shown; there is one entry at least, if there is any. No more rows are taken
-    than needed.
+    Each entry is fitted. Of None nothing is shown; there is one entry at least, if there is any. No
+    more rows are taken than needed. Raises ``TooLarge``.
     """
     found: list[dict[str, Any]] = []
     size, taken, after = 0, 0, None
     for row in islice(rows, limit):
         entry = shown(row)
         if entry is not None:
-            size += packed(entry)
+            entry, more = _fitted(entry, paths)
+            size += more
             if found and size > PAGE_BYTES:
                 return found, after
             found.append(entry)
@@ -58,11 +60,19 @@ def page(
     return found, after if taken == limit else None
 
 
-def fitted(found: dict[str, Any], paths: Paths, most: int) -> dict[str, Any]:
-    """The same with at most so many packed bytes; raises ``TooLarge``."""
+def fitted(found: dict[str, Any], paths: Paths, most: int | None = None) -> dict[str, Any]:
+    """The same with at most so many packed bytes, or as an entry; raises ``TooLarge``."""
+    return _fitted(found, paths, most)[0]
+
+
+def _fitted(
+    found: dict[str, Any], paths: Paths, most: int | None = None
+) -> tuple[dict[str, Any], int]:
+    """The same, and how many packed bytes it has without ``left_out``."""
+    most = ENTRY_BYTES if most is None else most
     size = packed(found)
     if size <= most:
-        return found
+        return found, size
     sizes = {path: packed(_at(found, path)) for path in paths(found)}
     left_out: list[str] = []
     for path in sorted(sizes, key=lambda path: (path[-1] == LAST, -sizes[path])):
@@ -70,7 +80,7 @@ def fitted(found: dict[str, Any], paths: Paths, most: int) -> dict[str, Any]:
         left_out.append(_text(path))
         size -= sizes[path] - packed(None)
         if size <= most:
-            return {**found, "left_out": left_out}
+            return {**found, "left_out": left_out}, size
     text = f"even without {', '.join(left_out[:10])} it has {size} bytes"
     raise TooLarge(f"{text}: {most} are right; `covend export` reads all of it")
 

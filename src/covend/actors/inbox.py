@@ -89,7 +89,7 @@ def word(
 ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """What a person's word amounts to: the ``do`` body to record, or the refusal, or neither.
 
-    Neither is for a word that changes nothing: the same answer again, or the same promise of one.
+    Neither is for a word that changes nothing: the same answer again, or the same promise.
     ``promises`` are those that were recorded.
     """
     call = k.calls[f"{body['slot']}#{body['attempt']}"]

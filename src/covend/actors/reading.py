@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import covend
 from covend.actors import fitting, inbox, views
-from covend.actors.fitting import END_BYTES, ENTRY_BYTES, TooLarge, fitted
+from covend.actors.fitting import END_BYTES, TooLarge, fitted
 from covend.actors.story import Story
 from covend.phylactery.messages import Find, Query, Tasks, Thread, Threads
 from covend.questions import EndOf, ListQueries, ListTasks, RecordsOf, ShowQuery, ShowTask
@@ -69,7 +69,7 @@ class Reader:
         know = next((entry.body for entry in entries if entry.kind == "know"), None)
         k = None if purged else views.folded(thread, entries)
         view = views.run(row, entries[0].body, k, None if know is None else end_of(know))
-        return fitted(view, fitting.of_run, ENTRY_BYTES)
+        return fitted(view, fitting.of_run)
 
     def end(self, thread: str) -> dict[str, Any]:
         row = self.ask(Thread(thread))
@@ -84,19 +84,18 @@ class Reader:
         rows = self.ask(
             Threads(question.state, question.parent, question.after, limit, newest_first=True)
         )
-        lines, after = fitting.page(rows, self.line, limit)
+        lines, after = fitting.page(rows, self.line, fitting.of_line, limit)
         return {"queries": lines, "next": after}
 
     def line(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        found = views.line(row, self.body_of(row["intend"]), self.body_of(row["know"]))
-        return fitted(found, fitting.of_line, ENTRY_BYTES)
+        return views.line(row, self.body_of(row["intend"]), self.body_of(row["know"]))
 
     def records(self, question: RecordsOf) -> dict[str, Any]:
         row = self.ask(Thread(question.id))
         if row is None:
             return unknown(question.id)
         rows = self.each_record(question.id, question.after)
-        found, after = fitting.page(rows, as_record, RECORDS_LIMIT)
+        found, after = fitting.page(rows, dict, fitting.of_record, RECORDS_LIMIT)
         return {"records": found, "ended": row["state"] == "ended", "next": after}
 
     def each_record(self, thread: str, after: int) -> Iterator[Mapping[str, Any]]:
@@ -112,7 +111,7 @@ class Reader:
     def tasks(self, question: ListTasks) -> dict[str, Any]:
         limit = bounded(question.limit)
         rows = self.ask(Tasks(question.did, question.state, question.after, limit))
-        found, after = fitting.page(rows, self.as_task, limit)
+        found, after = fitting.page(rows, self.as_task, fitting.of_task, limit)
         return {"tasks": found, "next": after}
 
     def as_task(self, row: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -120,7 +119,7 @@ class Reader:
         body = self.call_body(row["thread"], row["slot"], row["attempt"])
         if body is None or "ask" not in body:
             return None
-        return fitted(views.task(row, body), fitting.of_task, ENTRY_BYTES)
+        return views.task(row, body)
 
     def task(self, name: str, did: str | None) -> dict[str, Any]:
         place = inbox.parse_task(name)
@@ -128,7 +127,7 @@ class Reader:
             for row in self.ask(Tasks(thread=place[0], did=did)):
                 body = self.call_body(row["thread"], row["slot"], row["attempt"])
                 if body is not None and f"{row['slot']}#{row['attempt']}" == place[1]:
-                    return fitted(views.task(row, body), fitting.of_task, ENTRY_BYTES)
+                    return fitted(views.task(row, body), fitting.of_task)
         whose = "" if did is None else f" of {did}"
         return inbox.refused(404, "not_found", f"there is no task {name!r}{whose}")
 
@@ -157,10 +156,6 @@ def ended(thread: str, know: dict[str, Any] | None) -> dict[str, Any]:
 def end_of(know: dict[str, Any]) -> dict[str, Any]:
     """The end of a run, as much of it as is shown anywhere."""
     return fitted(know, fitting.of_end, END_BYTES)
-
-
-def as_record(entry: Mapping[str, Any]) -> dict[str, Any]:
-    return fitted(dict(entry), fitting.of_record, ENTRY_BYTES)
 
 
 def unknown(thread: str) -> dict[str, Any]:

@@ -248,13 +248,10 @@ def decoded(data: bytes, where: str) -> Any:
 
 def bounded(value: object, what: str) -> None:
     """Ends the command where this is more than the box takes."""
-    import msgspec
+    from covend.questions import too_large
 
-    from covend.questions import MAX_BYTES
-
-    size = len(msgspec.json.encode(value))
-    if size > MAX_BYTES:
-        fail(f"{what} has {size} bytes: at most {MAX_BYTES} are right", Status.WRONG)
+    if problem := too_large(value, what):
+        fail(problem, Status.WRONG)
 
 
 def asked(box: BoxClient, message: object, seconds: float = ASK_SECONDS) -> dict[str, Any]:

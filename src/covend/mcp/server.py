@@ -13,14 +13,12 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, TypeAlias
 
-import msgspec
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 
 from covend.patterns.draft import drafted
 from covend.protocol import StatusQuery
 from covend.questions import (
-    MAX_BYTES,
     WAITING,
     ActOnTask,
     ListTasks,
@@ -28,6 +26,7 @@ from covend.questions import (
     ShowQuery,
     ShowTask,
     SubmitQuery,
+    too_large,
 )
 
 Ask: TypeAlias = Callable[[str, object, float], Awaitable[Any]]
@@ -226,6 +225,5 @@ class Tools:
 
 def _bounded(value: object, what: str) -> None:
     """Raise ``ToolError`` where this is more than the box takes."""
-    size = len(msgspec.json.encode(value))
-    if size > MAX_BYTES:
-        raise ToolError(f"{what} has {size} bytes: at most {MAX_BYTES} are right")
+    if problem := too_large(value, what):
+        raise ToolError(problem)

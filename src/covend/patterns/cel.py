@@ -118,14 +118,13 @@ def _declared(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((name, VOCABULARY.get(name, "dyn")) for name in names))
 
 
-@lru_cache(maxsize=1024)
 def _program(source: str, names: tuple[tuple[str, str], ...]) -> cel.Expression | CelError:
     """What is evaluated.
 
     What cannot be rewritten was admitted before its macros were, and is evaluated as it was (P5).
     """
-    program = _compiled(source, names)
-    return program if isinstance(program, CelError) else _rewritten(program, names) or program
+    program = _rewritten(source, names)
+    return _compiled(source, names) if program is None else program
 
 
 @lru_cache(maxsize=1024)
@@ -134,7 +133,7 @@ def _problem(source: str, names: tuple[tuple[str, str], ...]) -> str | None:
     program = _compiled(source, names)
     if isinstance(program, CelError):
         return program.message
-    if _rewritten(program, names) is None:
+    if _rewritten(source, names) is None:
         return "is nested too deep for what its macros go over: nest less"
     return growth_problem(program.serialize())
 
@@ -151,13 +150,15 @@ def _compiled(source: str, names: tuple[tuple[str, str], ...]) -> cel.Expression
         return CelError(_readable(str(failed)))
 
 
-def _rewritten(
-    program: cel.Expression, names: tuple[tuple[str, str], ...]
-) -> cel.Expression | None:
+@lru_cache(maxsize=1024)
+def _rewritten(source: str, names: tuple[tuple[str, str], ...]) -> cel.Expression | CelError | None:
     """The program whose macros go round as ``cel_macros`` says, or None.
 
     The evaluator reads no compiled expression that is nested as deep as what it compiles itself.
     """
+    program = _compiled(source, names)
+    if isinstance(program, CelError):
+        return program
     changed = rewritten(program.serialize())
     if changed is None:
         return program

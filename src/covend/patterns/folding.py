@@ -94,7 +94,7 @@ def fold_responses(k: K, fold: Fold, responses: Sequence[Response]) -> Folded | 
         answer, confidence = FOLDS[fold.kind](fold, weighed)
         wrong: list[str] = []
         if fold.kind in MAKERS:
-            answer, wrong = _judged(k, canonical(answer).decode())
+            answer, wrong = _judged(k, canonical(answer))
     except _Unfoldable as failed:
         return FoldProblem("fold_failed", f"{fold.kind}: {failed}")
     except NotCanonical as failed:
@@ -109,15 +109,15 @@ def fold_responses(k: K, fold: Fold, responses: Sequence[Response]) -> Folded | 
     return Folded(answer=answer, confidence=confidence, responses=tuple(ordered), obligations=kept)
 
 
-def _judged(k: K, text: str) -> tuple[Any, list[str]]:
+def _judged(k: K, data: bytes) -> tuple[Any, list[str]]:
     """An answer that a fold made, and what is wrong with it; it is kept to what holds for all."""
-    answer = parse(text)
+    answer = parse(data.decode())
     if k.plan.reducer < MADE_LIKE_GIVEN:
         return answer, problems(k.query.answer_shape, answer)
     if nested_deeper(answer, MAX_NESTED):
         raise _Unfoldable(f"the answer is nested deeper than {MAX_NESTED} levels")
-    if (size := len(text.encode())) > MAX_ANSWER_BYTES:
-        raise _Unfoldable(f"the answer has {size} bytes; at most {MAX_ANSWER_BYTES} are kept")
+    if len(data) > MAX_ANSWER_BYTES:
+        raise _Unfoldable(f"the answer has {len(data)} bytes; at most {MAX_ANSWER_BYTES} are kept")
     return answer, problems_told(k.query.answer_shape, answer)
 
 

@@ -56,17 +56,17 @@ def problems_told(shape: AnswerShape, value: Any) -> list[str]:
     is shown in each reason, each item has its own, and where a schema has alternatives that lead
     back to it, each level of the answer multiplies them.
     """
-    if shape.schema is None:
+    if shape.kind != "json" or shape.schema is None:
         return problems(shape, value)
     schema = canonical(shape.schema)
+    if _valid(schema, value):
+        return _missing(shape, value)
     if _is_recursive(schema):
         why = "the schema leads back to itself"
     elif _larger(value, MAX_TOLD):
         why = "the answer is large"
     else:
         return problems(shape, value)
-    if _valid(schema, value):
-        return _missing(shape, value)
     return [*_missing(shape, value), f"$: does not match its schema; where is not said, as {why}"]
 
 
