@@ -317,6 +317,19 @@ def test_a_delegates_decline_leaves_the_task_to_who_was_asked_first(world):
         assert core.ended(thread)["answer"] == "yes"
 
 
+def test_a_promise_whose_time_is_over_keeps_nobody_from_declining(world):
+    """P18: bob promised an answer within a minute, and there is none."""
+    world.person("ann", sla_seconds=100, delegates=["did:bob"])
+    with world.core() as core:
+        thread, task = asked(core, "ann", side_effects={"max_latency_secs": 1000.0})
+        passed_on(core, thread)
+        core.act(task, "accept", "did:bob", eta_secs=60)
+        assert refusal(core.act(task, "decline", "did:ann")) == (409, "others_asked")
+        core.forward(61)
+        assert core.act(task, "decline", "did:ann")["state"] == "declined"
+        assert core.ended(thread)["code"] == "responder_unavailable"
+
+
 def test_who_was_asked_first_may_decline_for_good_where_nobody_promised_anything(world):
     """P18."""
     world.person("ann", sla_seconds=100, delegates=["did:bob"])

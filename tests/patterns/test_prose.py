@@ -55,6 +55,8 @@ def test_what_is_broken_is_not_read_a_hundred_times(
         'It is {"a": {"b": 1}, "c": [',
         'It is {"a": {"b": 1}, "c": "and so',
         "It is [[1], [2], ",
+        'It is [{"a": 1}, {"a": ',
+        'It is {"a": [1], "b": ',
     ],
 )
 def test_a_part_of_what_breaks_off_is_no_answer(text: str) -> None:
@@ -65,4 +67,5 @@ def test_a_part_of_what_breaks_off_is_no_answer(text: str) -> None:
 
 def test_what_was_found_before_something_breaks_off_is_found() -> None:
     assert the_json('It is {"a": 1}, or rather {') == {"a": 1}
+    assert the_json('It is {"a": 1} of [') == {"a": 1}
     assert the_json('Say {"hi}, [1] and {"x: 2}') == [1]

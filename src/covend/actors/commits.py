@@ -21,10 +21,17 @@ STORE_SECONDS = 30.0
 class Commits:
     """What one run writes. In its execution's thread; a refusal is a ``ReplyError``."""
 
-    def __init__(self, ctx: Context, effects: Effects, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        ctx: Context,
+        effects: Effects,
+        clock: Callable[[], int],
+        unsure: dict[str, Draft],
+    ) -> None:
         self.ctx = ctx
         self.effects = effects
         self.clock = clock
+        self.unsure = unsure
 
     def make(
         self,
@@ -39,6 +46,7 @@ class Commits:
         ``records`` are those of the drafts; ``due`` is when the first of the timers is due that
         what is given sets. Where only what follows is refused, what is given is stored.
         """
+        self.unsure.update(zip((entry.id for entry in records), drafts, strict=True))
         fired = begun_by(drafts)
         if fired:
             self.store(given)  # whom it begins has to be asked for, which may fail
@@ -46,6 +54,14 @@ class Commits:
         else:
             self.store(given, records)
             begun = []
+        for entry in records:
+            del self.unsure[entry.id]
+        self.act(k, drafts, begun, due)
+
+    def act(
+        self, k: K, drafts: list[Draft], begun: Sequence[str] = (), due: int | None = None
+    ) -> None:
+        """Carry out what these ask for, which are durable, and the runs that they began."""
         for draft in drafts:
             self.effects.note(draft.kind, draft.body)
         for draft in drafts:

@@ -15,12 +15,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
-import covend
 from covend.actors import fitting, inbox
 from covend.actors.commits import Commits, earliest
 from covend.actors.effects import Effects, name_of
 from covend.actors.messages import Alert
 from covend.actors.opening import Opening, opened_before
+from covend.actors.quarantine import quarantine, set_aside_by_us
 from covend.actors.reading import ended
 from covend.actors.run_messages import (
     Cancelling,
@@ -37,10 +37,10 @@ from covend.actors.run_messages import (
 from covend.actors.story import Story, wall_clock
 from covend.patterns import step
 from covend.patterns.state import K
-from covend.patterns.step import Draft, Entry, Quarantined
+from covend.patterns.step import Draft, Entry
 from covend.patterns.understanding import declined, understood
 from covend.phylactery.messages import Query
-from covend.phylactery.records import Record, record
+from covend.phylactery.records import Record
 from covend.runtime import Actor, AskTimeout, MailboxSpec, Promise, ReplyError
 from covend.supervisors.backoff import Backoff
 
@@ -89,6 +89,8 @@ class Execution(Actor):
         self.lost: str | None = None
         """Why its records have to be read back."""
         self.times_lost = 0
+        self.unsure: dict[str, Draft] = {}
+        """What may have been stored and was not acted on, by the id of its record."""
 
     def on_start(self) -> None:
         self.forget()
@@ -100,7 +102,7 @@ class Execution(Actor):
         self.aside = False
         self.story = Story(self.ctx.name, self.clock)
         self.effects = Effects(self.ctx)
-        self.commits = Commits(self.ctx, self.effects, self.clock)
+        self.commits = Commits(self.ctx, self.effects, self.clock, self.unsure)
 
     def on_receive(self, message: object) -> object:
         if self.lost is not None and isinstance(message, Routed):
@@ -228,11 +230,17 @@ class Execution(Actor):
         for entry in entries:
             self.effects.note(entry.kind, entry.body)
         again = [call.id for call in self.k.calls.values() if call.status == "open"]
+        stored = {entry["id"] for entry in records}
+        late = [draft for name, draft in self.unsure.items() if name in stored]
+        new = {name_of(draft.body) for draft in late if draft.kind == "call"}
         written = {name_of(entry.body) for entry in entries if entry.kind == "call"}
         self.commits.make(self.k, replayed.missing, missing)
+        if late:
+            self.commits.act(self.k, late)
+        self.unsure.clear()
         self.commits.rouse_others(self.k, entries)
         for name in again:
-            if name in written:
+            if name in written - new:
                 self.effects.dispatch(self.k, self.effects.asked[name], again=True)
 
     # ── inputs ──────────────────────────────────────────────────────────────────────────────
@@ -367,18 +375,10 @@ class Execution(Actor):
             self.ctx.tell("desk", SetAside(self.ctx.name))
             return
         log.exception("run %s is set aside", self.ctx.name, exc_info=error)
-        body: dict[str, Any] = {
-            "thread": self.ctx.name,
-            "reason": f"{type(error).__name__}: {error}",
-            "covend": covend.__version__,
-        }
-        if isinstance(error, Quarantined):
-            for name, draft in (("written", error.written), ("derived", error.derived)):
-                body[name] = draft and {"kind": draft.kind, "body": draft.body}
-        entry = record(self.ctx.name, "quarantine", body, actor="execution", act="LEARN")
+        entry = quarantine(self.ctx.name, error)
         self.commits.store([entry])
         self.ctx.tell("desk", SetAside(self.ctx.name))
-        text = f"run {self.ctx.name} is set aside: {body['reason'][:200]}"
+        text = f"run {self.ctx.name} is set aside: {entry.body['reason'][:200]}"
         self.ctx.tell("console", Alert(text, {"thread": self.ctx.name}))
 
 
@@ -393,9 +393,3 @@ def moved(k: K, tick: Ticked) -> bool:
         return False
     due = {"deadline": call.deadline, "delegate": call.delegate_due}.get(kind)
     return due is not None and tick.due < due
-
-
-def set_aside_by_us(entry: dict[str, Any]) -> bool:
-    """Whether a record says that this version of covend gave the run up."""
-    body = entry["body"]
-    return entry["kind"] == "quarantine" and body.get("covend") == covend.__version__

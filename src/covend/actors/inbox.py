@@ -107,7 +107,8 @@ def word(
     if call.status != "open" or call.deadline <= now:
         state = "expired" if call.status == "open" else state
         return None, refused(409, state, f"this task is over: it is {state}")
-    if order.act == "decline" and (others := still_asked(k, call, order.did, promises)):
+    promised = [each for each in promises if each.get("eta", now) >= now]
+    if order.act == "decline" and (others := still_asked(k, call, order.did, promised)):
         return None, refused(409, "others_asked", f"{others}: leave it, and nothing is lost")
     longer = "eta" in made and min(made["eta"], k.plan.ends) > call.deadline
     if longer and call.extensions >= MAX_EXTENSIONS:

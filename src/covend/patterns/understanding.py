@@ -266,8 +266,10 @@ def the_json(text: str) -> Any:
         return parse(inner)
     except (ValueError, RecursionError):
         pass  # not JSON alone: look for it in the prose
-    for opening in "{[":
-        found = {canonical(value): value for value in _embedded(inner, opening)}
+    scanned = [_embedded(inner, opening) for opening in "{["]
+    broken_off = min(at for _, at in scanned)
+    for whole, _ in scanned:
+        found = {canonical(value): value for at, value in whole if at < broken_off}
         if len(found) > 1:
             raise _Invalid(f"there are {len(found)} different JSON values in the answer")
         if found:
@@ -275,12 +277,13 @@ def the_json(text: str) -> Any:
     raise _Invalid(f"there is no JSON in the answer: {_shown(text)}")
 
 
-def _embedded(text: str, opening: str) -> list[Any]:
-    """The outermost JSON values in a text that begin with ``opening``.
+def _embedded(text: str, opening: str) -> tuple[list[tuple[int, Any]], int]:
+    """The outermost JSON values in a text that begin with ``opening``, each with its place.
 
-    One that the text breaks off in is the last: what lies within it is no answer.
+    And the place of the one that the text breaks off in, or its end: what lies within that one, of
+    whichever sort, is no answer.
     """
-    found: list[Any] = []
+    found: list[tuple[int, Any]] = []
     at, broken = text.find(opening), 0
     for _ in range(MAX_CANDIDATES):
         if at < 0 or broken > MAX_BROKEN:
@@ -288,17 +291,17 @@ def _embedded(text: str, opening: str) -> list[Any]:
         end = len(text)  # where nothing says how far it was read
         try:
             _, end = _DECODER.raw_decode(text, at)
-            found.append(parse(text[at:end]))
+            found.append((at, parse(text[at:end])))
         except json.JSONDecodeError as failed:
             if _breaks_off(failed):
-                break
+                return found, at
             broken += failed.pos - at
             end = at + 1
         except (ValueError, RecursionError):
             broken += end - at
             end = at + 1
         at = text.find(opening, end)
-    return found
+    return found, len(text)
 
 
 def _breaks_off(failed: json.JSONDecodeError) -> bool:
