@@ -34,18 +34,6 @@ RECENCY_HALF_LIFE_DAYS = 30.0
 UNKNOWN = 0.5
 """What a part of relevance counts that nothing is known about."""
 
-PLACE_DECIDES = 3
-"""The reducer since which a round is final by its place among the others (P9).
-
-Before it, that was told by its wants alone (``looks_final``).
-"""
-
-ONE_PART_EACH = 4
-"""The reducer since which nobody checks what he answered, under whatever responder's name.
-
-Before it, only the responders were told apart, not the people: a delegate could audit himself.
-"""
-
 _WORD = re.compile(r"\w{2,}")
 
 
@@ -108,7 +96,7 @@ def choose(
     The availability filter never empties a final human tier: where it would leave nobody and
     nobody is asked after this round, the people it would drop are asked all the same.
     """
-    last = final if k.plan.reducer >= PLACE_DECIDES else looks_final(k.query, wants)
+    last = final if k.rules.place_decides else looks_final(k.query, wants)
     judged = [judge(k, wants, exclude, responder) for responder in k.plan.responders]
     relevant = [one for one in judged if one.problem is None]
     present = [one for one in relevant if is_available(one.responder, k.now)]
@@ -124,7 +112,7 @@ def choose(
 def judge(k: K, wants: Sequence[Want], exclude: frozenset[str], responder: Responder) -> Judged:
     """The filters that each responder meets alone: predicates, excluded, too slow, threshold."""
     problem = unmet(responder, wants, k.plan.input, k.now)
-    same_person = k.plan.reducer >= ONE_PART_EACH and responder.did in exclude
+    same_person = k.rules.one_part_each and responder.did in exclude
     if problem is None and (same_person or responder.id in exclude):
         problem = "has a part in this query already"
     if problem is not None:
@@ -154,7 +142,7 @@ def parts(k: K, calls: Iterable[Call]) -> frozenset[str]:
     names: set[str | None] = set()
     for call in calls:
         names.add(call.responder)
-        if k.plan.reducer >= ONE_PART_EACH and call.kind == "actor":
+        if k.rules.one_part_each and call.kind == "actor":
             names.add(k.responder(call.responder).did)
             names.add(call.response.by if call.response is not None else None)
     return frozenset(name for name in names if name is not None)
@@ -278,7 +266,7 @@ def is_available(responder: Responder, now: int) -> bool:
 
 
 def looks_final(query: Query, wants: Sequence[Want]) -> bool:
-    """Whether a round was taken for the last by its wants, before ``PLACE_DECIDES``."""
+    """Whether a round was taken for the last by its wants, by the first two reducers."""
     match query.orchestration:
         case Escalate(tiers=tiers):
             rounds = [tier.responders for tier in tiers]

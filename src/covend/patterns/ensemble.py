@@ -27,12 +27,6 @@ from covend.phylactery.canonical import canonical
 
 AUDIT, BACKUP = "audit", "backup"
 
-SILENCE_EXPLAINED = 2
-"""The reducer since which an unaudited answer says of each auditor what he said instead.
-
-Before it, the status of the last one was all.
-"""
-
 
 def select(k: K) -> Decision:
     """Fan out, fold, audit (SEMANTICS §6)."""
@@ -42,10 +36,8 @@ def select(k: K) -> Decision:
     if noted:
         return audited(k, spec, noted)
     match stand(k, fan_out(k)):
-        case None:
-            return Wait()
-        case Batch() as calls:
-            return calls
+        case Wait() | Batch() as decision:
+            return decision
         case NotAsked() as refused:
             return Done("error", code=refused.code, reason=refused.reason)
         case Closed() as closed:
@@ -77,10 +69,8 @@ def audited(k: K, spec: Ensemble, noted: list[dict[str, Any]]) -> Decision:
         return ended(k, answer, "degraded", audit)
     asks = (ask(k, spec, answer, AUDIT), ask(k, spec, answer, BACKUP))
     match stand(k, asks[len(silent)]):
-        case None:
-            return Wait()
-        case Batch() as calls:
-            return calls
+        case Wait() | Batch() as decision:
+            return decision
         case NotAsked(code="cost_budget_exceeded", reason=reason):
             audit = {"state": "unaudited", "reason": reason}
             return ended(k, answer, "error", audit, "cost_budget_exceeded")
@@ -119,7 +109,7 @@ def silence(k: K, closed: Closed, name: str) -> str:
     if closed.responses:
         return "no verdict on this answer"
     problems = [call.problem for call in k.round(name) if call.problem]
-    if k.plan.reducer < SILENCE_EXPLAINED or not problems:
+    if not k.rules.silence_explained or not problems:
         return closed.reason
     return f"{closed.reason}: {problems[-1]}"
 
@@ -127,7 +117,7 @@ def silence(k: K, closed: Closed, name: str) -> str:
 def unheard(k: K, spec: Ensemble, silent: list[dict[str, Any]]) -> str:
     """Why nobody audited: the auditor's reason, and the backup's where one is declared."""
     auditor, backup = (str(each["silent"]) for each in silent)
-    if k.plan.reducer < SILENCE_EXPLAINED:
+    if not k.rules.silence_explained:
         return backup
     if not spec.backup_auditor:
         return f"auditor: {auditor}; there is no backup auditor"

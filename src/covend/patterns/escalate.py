@@ -28,10 +28,8 @@ def select(k: K) -> Decision:
         return exhausted(past)
     tier = spec.tiers[len(past)]
     match stand(k, ask(k, spec, past)):
-        case None:
-            return Wait()
-        case Batch() as calls:
-            return calls
+        case Wait() | Batch() as decision:
+            return decision
         case NotAsked() as refused:
             return noted(k, tier, refused.code, refused.reason)
         case Closed(quorum_met=False) as closed:

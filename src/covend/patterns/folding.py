@@ -38,13 +38,6 @@ from covend.patterns.spec import Fold
 from covend.patterns.state import K, Response
 from covend.phylactery.canonical import NotCanonical, canonical, parse
 
-MADE_LIKE_GIVEN = 4
-"""The reducer since which an answer that a fold makes is kept to what holds for one that is given.
-
-Before it, one too deep to be recorded set its run aside, and what is wrong with one was told at
-length, however long that took.
-"""
-
 UNSTATED = 0.5
 """What a confidence counts that was not stated."""
 
@@ -112,7 +105,7 @@ def fold_responses(k: K, fold: Fold, responses: Sequence[Response]) -> Folded | 
 def _judged(k: K, data: bytes) -> tuple[Any, list[str]]:
     """An answer that a fold made, and what is wrong with it; it is kept to what holds for all."""
     answer = parse(data.decode())
-    if k.plan.reducer < MADE_LIKE_GIVEN:
+    if not k.rules.made_like_given:
         return answer, problems(k.query.answer_shape, answer)
     if nested_deeper(answer, MAX_NESTED):
         raise _Unfoldable(f"the answer is nested deeper than {MAX_NESTED} levels")

@@ -30,10 +30,8 @@ def select(k: K) -> Decision:
         return exhausted(k, past)
     change = adjustment(spec, len(past))
     match stand(k, ask(k, spec, len(past))):
-        case None:
-            return Wait()
-        case Batch() as calls:
-            return calls
+        case Wait() | Batch() as decision:
+            return decision
         case NotAsked() as refused:
             return noted(k, past, change, refused.code, refused.reason)
         case Closed() as closed:

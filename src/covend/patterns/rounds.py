@@ -14,7 +14,7 @@ import msgspec
 
 from covend.patterns.asking import messages
 from covend.patterns.choosing import Choice, choose
-from covend.patterns.decision import Batch
+from covend.patterns.decision import Batch, Wait
 from covend.patterns.responder import Responder
 from covend.patterns.spec import MAX_LATENCY, Dial, Want
 from covend.patterns.state import SECOND, Call, K, Response, nano, usd
@@ -24,33 +24,6 @@ TRANSPORT_ATTEMPTS = 3
 
 ANSWER_TOKENS = 1024
 """How long an answer may be where money is limited and nobody said: a worst case must exist."""
-
-ROUND_LIMIT_HOLDS = 3
-"""The reducer since which a round's own limit is kept as the run's is (P13).
-
-Before it, it bounded neither the length of an answer nor what was asked for again.
-"""
-
-LATE_ERRORS_UNCOUNTED = 3
-"""The reducer since which a failure of the transport that comes late counts for nothing (P12).
-
-Before it, it was one of those that a run may make good.
-"""
-
-ROUND_OVERRUN_IS_SPENT = 4
-"""The reducer since which a round's own limit counts what was billed above the reserve (P13)."""
-
-REQUEST_IS_COUNTED = 4
-"""The reducer since which a worst case counts all that may be billed as input (P13).
-
-Before it, that was the messages alone, without the answer's schema and the dial's ``extra``.
-"""
-
-FREE_ARE_FOUND = 4
-"""The reducer since which a free round takes the best of those that are free (P13).
-
-Before it, it took those of the best that are free, and came to nothing where none was.
-"""
 
 REMIND_AT = (0.5, 0.8)
 """Parts of a person's SLA after which a silent one is reminded (P18)."""
@@ -134,11 +107,11 @@ class Closed(msgspec.Struct, frozen=True):
         return f"{len(self.responses)} valid answers; {told or 'nobody else was asked'}"
 
 
-Stand = Batch | NotAsked | Closed | None
+Stand = Batch | NotAsked | Closed | Wait
 
 
 def stand(k: K, ask: Ask) -> Stand:
-    """How a round stands: to begin or to call again, impossible, over, or None while it is open."""
+    """How a round stands: to begin or to call again, impossible, over, or still open (``Wait``)."""
     calls = k.round(ask.round)
     return progress(k, ask, calls) if calls else start(k, ask)
 
@@ -171,7 +144,7 @@ def asked(k: K, ask: Ask) -> dict[str, Any]:
     Where money is limited so is the answer, or it could cost more than was reserved (P13).
     """
     dial = merged(k.query.dial, ask.dial)
-    own = k.plan.reducer >= ROUND_LIMIT_HOLDS and round_limit(ask) is not None
+    own = k.rules.round_limit_holds and round_limit(ask) is not None
     if (own or k.plan.budget is not None) and dial.max_tokens is None:
         dial = msgspec.structs.replace(dial, max_tokens=ANSWER_TOKENS)
     return messages(k, ask.role, dial, ask.show)
@@ -186,7 +159,7 @@ def affordable(
     """
     left = room(k, ask)
     able: list[tuple[Responder, float | None, int]] = []
-    further = ask.free and k.plan.reducer >= FREE_ARE_FOUND
+    further = ask.free and k.rules.free_are_found
     for one in choice.ranked if further else choice.chosen:
         worst = worst_cost(k, question, one.responder)
         if left is not None:
@@ -210,7 +183,7 @@ def room(k: K, ask: Ask) -> int | None:
     if (own := round_limit(ask)) is not None:
         calls = [call for call in k.calls.values() if call.round == ask.round]
         spent = sum(call.reserved + call.settled for call in calls)
-        if k.plan.reducer >= ROUND_OVERRUN_IS_SPENT:
+        if k.rules.round_overrun_is_spent:
             spent += sum(call.overrun for call in calls)
         limits.append(own - spent)
     return min(limits, default=None)
@@ -232,7 +205,7 @@ def worst_cost(k: K, question: dict[str, Any], responder: Responder) -> int:
         return nano(cost.per_call)
     dial, shape = question["dial"], question["shape"]
     prompt_tokens = len(size(question["messages"]))
-    if k.plan.reducer >= REQUEST_IS_COUNTED:
+    if k.rules.whole_request_is_counted:
         beside = (dial.get("extra"), shape.get("schema"))
         prompt_tokens += sum(len(size(part)) for part in beside if part)
     answer_tokens: int = dial.get("max_tokens") or ANSWER_TOKENS
@@ -287,8 +260,8 @@ def merged(base: Dial, change: Dial) -> Dial:
     return msgspec.structs.replace(base, **said) if said else base
 
 
-def progress(k: K, ask: Ask, calls: list[Call]) -> Batch | Closed | None:
-    """How a round that has begun stands: to call again, closed, or None while it is open (P11).
+def progress(k: K, ask: Ask, calls: list[Call]) -> Batch | Closed | Wait:
+    """How a round that has begun stands: to call again, closed, or still open (P11).
 
     A quorum counts valid answers; it closes the round when reached and when out of reach.
     """
@@ -310,7 +283,7 @@ def progress(k: K, ask: Ask, calls: list[Call]) -> Batch | Closed | None:
             if again:
                 return Batch(calls=again)
             if waiting:
-                return None
+                return Wait()
     return Closed(
         responses=tuple(valid),
         quorum_met=len(valid) >= quorum,
@@ -333,10 +306,10 @@ def resends(k: K, ask: Ask, lost: list[Call]) -> tuple[dict[str, Any], ...]:
     same. Where the work may have been done it is the same work, under the same key, and what was
     reserved for it is for both; where the responder refused it, another call is meant.
     """
-    late_too = k.plan.reducer < LATE_ERRORS_UNCOUNTED
+    late_too = not k.rules.late_errors_uncounted
     errors = sum(c.transport and (late_too or c.status == "error") for c in k.calls.values())
     question = asked(k, ask)
-    left = room(k, ask) if k.plan.reducer >= ROUND_LIMIT_HOLDS else k.left()
+    left = room(k, ask) if k.rules.round_limit_holds else k.left()
     again: list[dict[str, Any]] = []
     for before in lost:
         responder = k.responder(before.responder)

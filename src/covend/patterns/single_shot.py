@@ -15,10 +15,8 @@ ROUND = "primary"
 def select(k: K) -> Decision:
     """Ask, wait, fold (SEMANTICS §6, single_shot)."""
     match stand(k, fan_out(k)):
-        case None:
-            return Wait()
-        case Batch() as calls:
-            return calls
+        case Wait() | Batch() as decision:
+            return decision
         case NotAsked() as refused:
             return Done("error", code=refused.code, reason=refused.reason)
         case Closed() as closed:

@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from covend.patterns.reducers import RULES, Rules
 from covend.patterns.responder import Responder
 from covend.patterns.spec import Query
 from covend.resolving import resolved
@@ -31,18 +32,6 @@ SECOND = 1_000_000
 DOLLAR = 1_000_000_000
 INPUTS = frozenset({"intend", "do", "tick", "cancel"})
 """What comes from outside; every other kind of record follows from these."""
-
-WORK_KEEPS_ITS_KEY = 2
-"""The reducer since which work that may have been done is asked for again under the same key (P4).
-
-Before it, every attempt had a key of its own.
-"""
-
-OVERRUN_IS_SPENT = 3
-"""The reducer since which what was billed above the reserve is not there to be spent again (P13).
-
-Before it, an overrun was counted and nothing else.
-"""
 
 MAX_EXTENSIONS = 2
 """How often an eta may move a person's deadline (P18)."""
@@ -168,12 +157,17 @@ class K(msgspec.Struct, kw_only=True):
     def query(self) -> Query:
         return self.plan.query
 
+    @property
+    def rules(self) -> Rules:
+        """What its reducer decides; raises ``KeyError`` for one of a later covend (P5)."""
+        return RULES[self.plan.reducer]
+
     def left(self) -> int | None:
         """Nano-dollars not yet spent nor reserved, never below 0; None without a limit (P13)."""
         if self.plan.budget is None:
             return None
         left = nano(self.plan.budget) - self.reserved - self.settled
-        return max(0, left - self.overrun) if self.plan.reducer >= OVERRUN_IS_SPENT else left
+        return max(0, left - self.overrun) if self.rules.overrun_is_spent else left
 
     def remaining(self) -> float | None:
         """US dollars not yet spent nor reserved; None without a limit (P13)."""
@@ -291,7 +285,7 @@ def _answered(k: K, call: Call, body: dict[str, Any]) -> None:
     """
     cost = nano(body.get("cost") or 0)
     paid = min(cost, call.reserved)
-    unknown = bool(body.get("indeterminate")) and k.plan.reducer >= WORK_KEEPS_ITS_KEY
+    unknown = bool(body.get("indeterminate")) and k.rules.keeps_the_key_of_lost_work
     kept = call.reserved - paid if unknown else 0
     k.reserved -= call.reserved - kept
     k.settled += paid

@@ -17,6 +17,7 @@ from covend.patterns import ensemble, escalate, retry, single_shot, verify, wate
 from covend.patterns.decision import Batch, Decision, Done, Wait
 from covend.patterns.ending import cancelled, conclude
 from covend.patterns.nesting import triggers
+from covend.patterns.reducers import CURRENT
 from covend.patterns.rounds import notices, overdue
 from covend.patterns.state import INPUTS, K, begin, fold
 from covend.phylactery.canonical import canonical
@@ -24,9 +25,6 @@ from covend.phylactery.canonical import canonical
 Select: TypeAlias = Callable[[K], Decision]
 
 encoded = msgspec.json.Encoder(order="deterministic").encode
-
-CURRENT = 4
-"""The reducer that new runs are pinned to (P5)."""
 
 PATTERNS: dict[str, Select] = {
     "single_shot": single_shot.select,
@@ -39,22 +37,7 @@ PATTERNS: dict[str, Select] = {
 """The six, and only six."""
 
 SELECTS: dict[int, dict[str, Select]] = dict.fromkeys(range(1, CURRENT + 1), PATTERNS)
-"""By reducer, then by pattern. An old reducer stays as long as runs may.
-
-The second one differs in the keys of work that is asked for again (``state.WORK_KEEPS_ITS_KEY``)
-and in what is said of an answer that nobody audited (``ensemble.SILENCE_EXPLAINED``).
-
-The third one differs in what is left after an overrun (``state.OVERRUN_IS_SPENT``), in a round's
-own limit (``rounds.ROUND_LIMIT_HOLDS``), in failures that come late
-(``rounds.LATE_ERRORS_UNCOUNTED``), in when a verifier is asked again
-(``verify.LOST_IS_SENT_AGAIN_AT_ONCE``), in which round is the last (``choosing.PLACE_DECIDES``),
-and in the obligations of an answer that did not stand (``waterfall.PROMISES_ARE_KEPT``).
-
-The fourth one differs in who may have a second part of a query (``choosing.ONE_PART_EACH``), in
-what a worst case counts (``rounds.REQUEST_IS_COUNTED``), in a round's overrun
-(``rounds.ROUND_OVERRUN_IS_SPENT``), in whom a free round finds (``rounds.FREE_ARE_FOUND``), and in
-what a fold's answer is kept to (``folding.MADE_LIKE_GIVEN``).
-"""
+"""By reducer, then by pattern; ``reducers`` says what they differ in. An old one stays (P5)."""
 
 
 class Draft(msgspec.Struct, frozen=True):

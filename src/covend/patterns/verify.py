@@ -28,12 +28,6 @@ from covend.patterns.state import K, Response, fold
 PRIMARY, VERIFIER, JUDGE, THIRD = "primary", "verifier", "judge", "tiebreaker"
 NO_MONEY = "cost_budget_exceeded"
 
-LOST_IS_SENT_AGAIN_AT_ONCE = 3
-"""The reducer since which a lost call to the verifier is made again whatever the primary does (P4).
-
-Before it, that waited for the primary to answer, often beyond the verifier's own deadline.
-"""
-
 
 def select(k: K) -> Decision:
     """Ask both at once, compare, and ask a third only where that settles nothing (SEMANTICS §6)."""
@@ -69,9 +63,9 @@ def both_closed(k: K, spec: Verify) -> list[Closed] | Decision:
                 return again
             case Closed() as over:
                 closed.append(over)
-            case None if k.plan.reducer < LOST_IS_SENT_AGAIN_AT_ONCE:
+            case Wait() if not k.rules.lost_is_sent_again_at_once:
                 return Wait()
-            case None:
+            case Wait():
                 waiting = True
     return Wait() if waiting else closed
 
@@ -131,10 +125,8 @@ def agree(k: K, spec: Verify, one: Response, other: Response) -> bool | Decision
         final=not spec.tiebreaker or bool(k.round(THIRD)),
     )
     match stand(k, ask):
-        case None:
-            return Wait()
-        case Batch() as calls:
-            return calls
+        case Wait() | Batch() as decision:
+            return decision
         case Closed() as closed:
             return any(says_agree(verdict.value) for verdict in closed.responses)
         case NotAsked(code="cost_budget_exceeded", reason=reason):
@@ -162,10 +154,8 @@ def third(k: K, spec: Verify, answers: list[Response]) -> Decision:
         show=None if alone else [answer.value for answer in answers],
     )
     match stand(k, ask):
-        case None:
-            return Wait()
-        case Batch() as calls:
-            return calls
+        case Wait() | Batch() as decision:
+            return decision
         case NotAsked(code="cost_budget_exceeded", reason=reason):
             return Done("error", code=NO_MONEY, reason=reason, details=both(answers))
         case NotAsked(reason=reason):

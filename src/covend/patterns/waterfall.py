@@ -17,12 +17,6 @@ from covend.patterns.single_shot import fulfilled
 from covend.patterns.spec import Stage, Waterfall
 from covend.patterns.state import K
 
-PROMISES_ARE_KEPT = 3
-"""The reducer since which an answer that did not stand keeps the obligations it came with (P7).
-
-Before it they were lost, though the run may commit the answer in the end.
-"""
-
 
 def select(k: K) -> Decision:
     """The next unattempted stage, until one is accepted or none is left (SEMANTICS §6)."""
@@ -33,10 +27,8 @@ def select(k: K) -> Decision:
         return exhausted(k, past)
     stage = spec.stages[len(past)]
     match stand(k, ask(k, spec, len(past))):
-        case None:
-            return Wait()
-        case Batch() as calls:
-            return calls
+        case Wait() | Batch() as decision:
+            return decision
         case NotAsked() as refused:
             return noted(k, stage, "skipped", refused.code, refused.reason)
         case Closed(quorum_met=False) as closed:
@@ -91,7 +83,7 @@ def candidate(k: K, fold: Folded) -> dict[str, Any]:
         "confidence": fold.confidence,
         "folded": [response.call for response in fold.responses],
     }
-    if fold.obligations and k.plan.reducer >= PROMISES_ARE_KEPT:
+    if fold.obligations and k.rules.promises_are_kept:
         kept["obligations"] = list(fold.obligations)
     return kept
 
