@@ -1,8 +1,7 @@
 """What the API, the command line and the MCP server say to ``desk@core`` about queries.
 
-Every one of these is an ask. The answer is plain data; a refusal is ``{"refused": {"status":
-…, "code": …, "message": …, "errors": [{"path": …, "problem": …}]}}`` with the HTTP status that
-suits it. Times in answers are record clocks (microseconds since 1970).
+Every one of these is an ask. The answer is plain data, or a ``refusal``. Times in
+answers are record clocks (microseconds since 1970).
 
 An answer fits into one message of the wire. A page may be shorter than was asked for: ``next`` is
 the ``after`` of the following one, None where there is none. What is too large by itself comes
@@ -25,6 +24,23 @@ def too_large(value: object, what: str) -> str | None:
     """That this is more than the box takes, or None; for whoever sends without the API."""
     size = len(msgspec.json.encode(value))
     return f"{what} has {size} bytes: at most {MAX_BYTES} are right" if size > MAX_BYTES else None
+
+
+def refusal(
+    status: int, code: str, message: str, errors: list[dict[str, str]] | None = None
+) -> dict[str, Any]:
+    """The answer to a question that is refused: ``{"refused": {…}}``.
+
+    ``status`` is the HTTP status that suits it, ``code`` is for programs, ``message`` for people.
+    Each of ``errors`` has the ``path`` of a fault and the ``problem`` there.
+    """
+    return {"refused": {"status": status, "code": code, "message": message, "errors": errors or []}}
+
+
+def faults(refused: dict[str, Any]) -> list[str]:
+    """The errors of a refusal's ``refused``, a line for each: where, and what is wrong."""
+    errors: list[dict[str, str]] = refused.get("errors") or []
+    return [f"{error['path']}: {error['problem']}" for error in errors]
 
 
 @message("desk.submit")

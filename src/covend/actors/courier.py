@@ -40,7 +40,6 @@ import msgspec
 
 from covend.actors import errands
 from covend.actors.in_hand import Errand, name_of
-from covend.actors.inbox import refused
 from covend.actors.messages import NewConfig
 from covend.actors.run_messages import (
     Dispatch,
@@ -56,7 +55,7 @@ from covend.patterns.spec import MAX_LATENCY
 from covend.patterns.understanding import Raw
 from covend.phylactery.messages import NOT_NOW
 from covend.protocol import CancelJob, JobFinished, Step, SubmitJob
-from covend.questions import SettleCall
+from covend.questions import SettleCall, refusal
 from covend.runtime import Actor, ActorError, Exit, MailboxSpec, ReplyError
 
 SUBMIT_SECONDS = 20.0
@@ -207,7 +206,7 @@ class Courier(Actor):
         errand = self.errands.get(call_name(order.id, order.call))
         if errand is None or not errand.unclear or errand.withdrawn:
             text = f"nothing is unclear about a call {order.call!r} of query {order.id!r}"
-            return refused(409, "not_unclear", text)
+            return refusal(409, "not_unclear", text)
         errand.unclear = False
         if order.how == "again":
             errand.tries += 1

@@ -74,6 +74,7 @@ from covend.questions import (
     ShowQuery,
     ShowTask,
     SubmitQuery,
+    refusal,
 )
 from covend.resolving import resolved
 from covend.runtime import Actor, ActorDead, Answer, MailboxFull, MailboxSpec, Promise
@@ -165,7 +166,7 @@ class Desk(Actor):
         thread = named(order.key, self.clock())
         if len(self.runs) >= self.max_active and thread not in self.runs:
             text = f"{len(self.runs)} queries run already, the most that queries.max_active allows"
-            return inbox.refused(429, "too_many_queries", text)
+            return refusal(429, "too_many_queries", text)
         known = self.ctx.ask("registry", Known(), timeout=STORE_SECONDS)
         try:
             intend = admit(
@@ -179,7 +180,7 @@ class Desk(Actor):
             )
         except InvalidQuery as error:
             errors = [dict(problem) for problem in error.errors]
-            return inbox.refused(422, "invalid_query", str(error), errors)
+            return refusal(422, "invalid_query", str(error), errors)
         if thread in self.runs:
             not_yet = "the first submission is not durable yet"
             return opened_before(self.ask_store, thread, intend, not_yet)
@@ -187,7 +188,7 @@ class Desk(Actor):
         try:
             self.start(thread, Opening(intend, promise))
         except ActorDead as error:
-            return inbox.refused(503, "restarting", str(error))
+            return refusal(503, "restarting", str(error))
         return promise
 
     # ── executions (P6) ─────────────────────────────────────────────────────────────────────
@@ -228,7 +229,7 @@ class Desk(Actor):
         """
         if error is not None and isinstance(message, Word | Cancelling):
             code = "not_stored" if isinstance(error, Unstored) else "restarting"
-            message.promise.reply(inbox.refused(503, code, str(error)))
+            message.promise.reply(refusal(503, code, str(error)))
 
     def resting(self, news: Resting) -> None:
         """Passivate a run that has handled all it was sent; another one is asked again."""
@@ -322,7 +323,7 @@ class Desk(Actor):
     def act(self, order: ActOnTask) -> object:
         place = inbox.parse_task(order.id)
         if place is None or self.ask_store(Thread(place[0])) is None:
-            return inbox.refused(404, "not_found", f"there is no task {order.id!r}")
+            return refusal(404, "not_found", f"there is no task {order.id!r}")
         promise = self.ctx.later()
         self.route(place[0], Word(place[0], place[1], order, promise))
         return promise

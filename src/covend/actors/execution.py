@@ -41,6 +41,7 @@ from covend.patterns.step import Draft, Entry
 from covend.patterns.understanding import declined, understood
 from covend.phylactery.messages import Query
 from covend.phylactery.records import Record
+from covend.questions import refusal
 from covend.runtime import Actor, AskTimeout, MailboxSpec, Promise, ReplyError
 from covend.supervisors.backoff import Backoff
 
@@ -288,12 +289,12 @@ class Execution(Actor):
         """A person's word: checked, then recorded, then answered with the task as it is (P18)."""
         body = self.effects.asked.get(word.call)
         if body is None or body["responder"]["kind"] != "actor":
-            word.promise.reply(inbox.refused(404, "not_found", "there is no such task"))
+            word.promise.reply(refusal(404, "not_found", "there is no such task"))
             return
         promises = self.effects.promises.get(word.call, ())
-        done, refusal = inbox.word(k, body, word.order, self.clock(), promises)
-        if refusal is not None:
-            word.promise.reply(refusal)
+        done, wrong = inbox.word(k, body, word.order, self.clock(), promises)
+        if wrong is not None:
+            word.promise.reply(wrong)
             return
         if done is not None:
             self.answer(k, done)
@@ -333,7 +334,7 @@ class Execution(Actor):
         """Answer those who wait for a run that cannot go on."""
         why = "the run was set aside" if self.aside else "there is nothing of this run any more"
         if isinstance(message, Word | Cancelling):
-            message.promise.reply(inbox.refused(409, "set_aside" if self.aside else "gone", why))
+            message.promise.reply(refusal(409, "set_aside" if self.aside else "gone", why))
         elif isinstance(message, Returned):
             self.ctx.tell("courier", Recorded((call_name(message.thread, message.call),)))
 

@@ -18,7 +18,7 @@ from covend.patterns.spec import MAX_LATENCY_SECS, Ensemble, Verify
 from covend.patterns.state import MAX_EXTENSIONS, SECOND, Call, K
 from covend.patterns.understanding import Raw, understood
 from covend.patterns.verify import JUDGE
-from covend.questions import ActOnTask
+from covend.questions import ActOnTask, refusal
 
 DECLINE_REASONS = ("out_of_domain", "overbooked", "conflict_of_interest", "other")
 STATES = {"ok": "submitted", "timeout": "expired"}
@@ -46,13 +46,6 @@ def parse_task(name: str) -> tuple[str, str] | None:
         return None
     thread, round_name, index, attempt = parts
     return thread, f"{round_name}/{index}#{attempt}"
-
-
-def refused(
-    status: int, code: str, message: str, errors: list[dict[str, str]] | None = None
-) -> dict[str, Any]:
-    """A refusal as ``covend.questions`` wants it."""
-    return {"refused": {"status": status, "code": code, "message": message, "errors": errors or []}}
 
 
 def shown(
@@ -94,29 +87,29 @@ def word(
     """
     call = k.calls[f"{body['slot']}#{body['attempt']}"]
     if order.did not in may_speak(k, call):
-        return None, refused(403, "not_yours", f"this task is not for {order.did}")
+        return None, refusal(403, "not_yours", f"this task is not for {order.did}")
     if order.act != "decline" and has_another_part(k, call, order.did):
         text = f"{order.did} answered another part of this query: this one is for somebody else"
-        return None, refused(403, "one_part_each", text)
+        return None, refusal(403, "one_part_each", text)
     if problem := _misspoken(order):
-        return None, refused(422, "invalid_word", problem["problem"], [problem])
+        return None, refusal(422, "invalid_word", problem["problem"], [problem])
     made = _made(k, body, order, now)
     state = STATES.get(call.status, call.status)
     if said_already(call, order, made, promises):
         return None, None
     if call.status != "open" or call.deadline <= now:
         state = "expired" if call.status == "open" else state
-        return None, refused(409, state, f"this task is over: it is {state}")
+        return None, refusal(409, state, f"this task is over: it is {state}")
     promised = [each for each in promises if each.get("eta", now) >= now]
     if order.act == "decline" and (others := still_asked(k, call, order.did, promised)):
-        return None, refused(409, "others_asked", f"{others}: leave it, and nothing is lost")
+        return None, refusal(409, "others_asked", f"{others}: leave it, and nothing is lost")
     longer = "eta" in made and min(made["eta"], k.plan.ends) > call.deadline
     if longer and call.extensions >= MAX_EXTENSIONS:
         text = f"the wait was extended {MAX_EXTENSIONS} times already: submit or decline"
-        return None, refused(409, "extended", text)
+        return None, refusal(409, "extended", text)
     if made["status"] == "invalid":
         problem = {"path": "$.value", "problem": made["problem"]}
-        return None, refused(422, "answer_shape_mismatch", made["problem"], [problem])
+        return None, refusal(422, "answer_shape_mismatch", made["problem"], [problem])
     return made, None
 
 

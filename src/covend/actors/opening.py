@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from covend.actors.inbox import refused
 from covend.patterns.spec import Query
 from covend.phylactery.canonical import canonical
 from covend.phylactery.messages import Latest, Thread
+from covend.questions import refusal
 from covend.resolving import resolved
 from covend.runtime import AskTimeout, Promise, ReplyError
 
@@ -38,11 +38,11 @@ def opened_before(
     try:
         opened, row = ask_store(Latest("intend", thread)), ask_store(Thread(thread))
     except (ReplyError, AskTimeout) as error:
-        return refused(503, "not_stored", str(error))
+        return refusal(503, "not_stored", str(error))
     if opened is None or row is None:
-        return refused(503, "not_stored", problem)
+        return refusal(503, "not_stored", problem)
     if not same_query(opened["body"], intend):
-        return refused(409, "key_reused", "another query was submitted under this key")
+        return refusal(409, "key_reused", "another query was submitted under this key")
     return {"id": thread, "state": row["state"]}
 
 

@@ -11,7 +11,15 @@ from covend.actors import fitting, inbox, views
 from covend.actors.fitting import END_BYTES, TooLarge, fitted
 from covend.actors.story import Story
 from covend.phylactery.messages import Find, Query, Tasks, Thread, Threads
-from covend.questions import EndOf, ListQueries, ListTasks, RecordsOf, ShowQuery, ShowTask
+from covend.questions import (
+    EndOf,
+    ListQueries,
+    ListTasks,
+    RecordsOf,
+    ShowQuery,
+    ShowTask,
+    refusal,
+)
 from covend.runtime import ActorError, ReplyError
 
 log = logging.getLogger(__name__)
@@ -47,16 +55,16 @@ class Reader:
                 case ShowTask(id=name, did=did):
                     return self.task(name, did)
         except ReplyError as error:
-            return inbox.refused(503, "not_read", str(error))
+            return refusal(503, "not_read", str(error))
         except TooLarge as error:
-            return inbox.refused(500, "too_large", f"this fits into no message: {error}")
+            return refusal(500, "too_large", f"this fits into no message: {error}")
         except ActorError:
             raise  # the store is away: whoever asked asks again
         except Exception as error:  # whatever records of another build of covend lead to
             log.exception("%s cannot be answered", question, exc_info=error)
             why = f"{type(error).__name__}: {error}"
             text = f"covend {covend.__version__} cannot read the records of this: {why[:200]}"
-            return inbox.refused(500, "unreadable", text)
+            return refusal(500, "unreadable", text)
 
     def show(self, thread: str) -> dict[str, Any]:
         """One run in full, folded from its records."""
@@ -129,7 +137,7 @@ class Reader:
                 if body is not None and f"{row['slot']}#{row['attempt']}" == place[1]:
                     return fitted(views.task(row, body), fitting.of_task)
         whose = "" if did is None else f" of {did}"
-        return inbox.refused(404, "not_found", f"there is no task {name!r}{whose}")
+        return refusal(404, "not_found", f"there is no task {name!r}{whose}")
 
     def call_body(self, thread: str, slot: str, attempt: int) -> dict[str, Any] | None:
         """The body of a call; None where it was purged (D4)."""
@@ -159,7 +167,7 @@ def end_of(know: dict[str, Any]) -> dict[str, Any]:
 
 
 def unknown(thread: str) -> dict[str, Any]:
-    return inbox.refused(404, "not_found", f"there is no query {thread!r}")
+    return refusal(404, "not_found", f"there is no query {thread!r}")
 
 
 def bounded(limit: int) -> int:

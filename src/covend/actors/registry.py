@@ -30,7 +30,7 @@ from covend.patterns.shape import schema_problem
 from covend.phylactery.canonical import NotCanonical, canonical
 from covend.phylactery.messages import Append, Query
 from covend.phylactery.records import record
-from covend.questions import ListResponders, PutResponder, RemoveResponder
+from covend.questions import ListResponders, PutResponder, RemoveResponder, refusal
 from covend.resolving import resolved
 from covend.runtime import Actor, ActorError, Exit, MailboxSpec, ReplyError
 
@@ -183,13 +183,13 @@ class Registry(Actor):
             canonical(given)
             responder = msgspec.convert(given, resolved(Responder))
         except NotCanonical as error:
-            return refused(422, [f"'{error.path.removeprefix('$.')}' {error.problem}"])
+            return not_taken(422, [f"'{error.path.removeprefix('$.')}' {error.problem}"])
         except msgspec.ValidationError as error:
-            return refused(422, [str(error)])
+            return not_taken(422, [str(error)])
         if found := problems(responder, self.box.serving()):
-            return refused(422, found)
+            return not_taken(422, found)
         if responder.status == "retired" and responder.id in self.given:
-            return refused(409, [self.configured(responder.id)])
+            return not_taken(409, [self.configured(responder.id)])
         return self.keep(self.unlearned(responder))
 
     def unlearned(self, responder: Responder) -> Responder:
@@ -219,9 +219,9 @@ class Registry(Actor):
         """Ask a registered one no more; one that the configuration gives can only go from there."""
         known = self.merged()
         if name not in known:
-            return refused(404, [f"no responder is called {name!r}"])
+            return not_taken(404, [f"no responder is called {name!r}"])
         if known[name] is self.given.get(name):
-            return refused(409, [self.configured(name)])
+            return not_taken(409, [self.configured(name)])
         return self.keep(msgspec.structs.replace(known[name], status="retired"))
 
     def configured(self, name: str) -> str:
@@ -239,7 +239,7 @@ class Registry(Actor):
         try:
             self.ask_store(Append([entry]))
         except (ReplyError, ActorError) as error:
-            return refused(503, [str(error)])
+            return not_taken(503, [str(error)])
         self.put[responder.id] = responder
         return {"responder": to_data(responder)}
 
@@ -257,18 +257,11 @@ def as_standings(entry: dict[str, Any]) -> dict[str, Standing]:
     return from_body(entry["body"])
 
 
-def refused(status: int, found: list[str]) -> dict[str, Any]:
-    """A refusal as ``covend.questions`` wants it."""
+def not_taken(status: int, found: list[str]) -> dict[str, Any]:
+    """The refusal of a change in the registry, with everything that was found wrong."""
     codes = {404: "not_found", 409: "configured", 422: "invalid_responder"}
-    code = codes.get(status, "unavailable")
-    return {
-        "refused": {
-            "status": status,
-            "code": code,
-            "message": "; ".join(found),
-            "errors": [{"path": "$.responder", "problem": text} for text in found],
-        }
-    }
+    errors = [{"path": "$.responder", "problem": text} for text in found]
+    return refusal(status, codes.get(status, "unavailable"), "; ".join(found), errors)
 
 
 def from_config(box: Box) -> dict[str, Responder]:
