@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from covend.cli.query import asked, bounded, decoded
+from covend.cli.desk import asked, bounded, decoded
 from covend.cli.shared import (
     ConfigOption,
     JsonOption,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from covend.cli.desk import asked, bounded, decoded, every_record, follow
 from covend.cli.shared import (
     ConfigOption,
     JsonOption,
@@ -23,12 +23,6 @@ from covend.cli.shared import (
 
 if TYPE_CHECKING:
     from covend.cli.client import BoxClient
-
-DESK = "desk@core"
-ASK_SECONDS = 10.0
-POLL_SECONDS = 5.0
-RETRY_SECONDS = 0.3
-
 
 app = typer.Typer(
     help='Durable questions: `covend query "…"` asks one, and a crash costs nothing.',
@@ -226,75 +220,6 @@ def read_query(path: Path) -> dict[str, Any]:
     return cast("dict[str, Any]", query)
 
 
-def decoded(data: bytes, where: str) -> Any:
-    """What this JSON says; ends the command saying what is wrong with it."""
-    import msgspec
-
-    from covend.duplicates import duplicate
-
-    try:
-        value = msgspec.json.decode(data)
-        twice = duplicate(data)
-    except UnicodeDecodeError as error:
-        fail(f"{where}: no UTF-8: {error}", Status.WRONG)
-    except RecursionError:
-        fail(f"{where}: nested too deeply", Status.WRONG)
-    except (msgspec.DecodeError, ValueError) as error:
-        fail(f"{where}: no JSON: {error}", Status.WRONG)
-    if twice:
-        fail(f"{where}: {twice} is there more than once", Status.WRONG)
-    return value
-
-
-def bounded(value: object, what: str) -> None:
-    """Ends the command where this is more than the box takes."""
-    from covend.questions import too_large
-
-    if problem := too_large(value, what):
-        fail(problem, Status.WRONG)
-
-
-def asked(box: BoxClient, message: object, seconds: float = ASK_SECONDS) -> dict[str, Any]:
-    """The desk's answer; a refusal ends the command with every error in it."""
-    answer: dict[str, Any] = box.ask(DESK, message, seconds)
-    refused: dict[str, Any] | None = answer.get("refused")
-    if refused:
-        errors: list[dict[str, Any]] = refused.get("errors") or []
-        for error in errors:
-            typer.echo(f"{error['path']}: {error['problem']}", err=True)
-        wrong = refused["status"] in (400, 422)
-        count = f"{len(errors)} error{'s' * (len(errors) > 1)}"
-        fail(count if errors else refused["message"], Status.WRONG if wrong else Status.FAILED)
-    return answer
-
-
-def follow(box: BoxClient, id_: str, seconds: float, quiet: bool) -> None:
-    """Print each record as it comes, to the query's end; a restarting core is waited for."""
-    from covend.cli.client import BoxSilent
-    from covend.cli.query_view import PURGED, line
-    from covend.questions import RecordsOf
-
-    after, deadline = 0, time.monotonic() + seconds
-    purged = False
-    while (left := deadline - time.monotonic()) > 0:
-        try:
-            order = RecordsOf(id=id_, after=after, wait=min(POLL_SECONDS, left))
-            told = asked(box, order, POLL_SECONDS + ASK_SECONDS)
-        except BoxSilent:
-            time.sleep(min(RETRY_SECONDS, left))
-            continue
-        for entry in told["records"]:
-            after = entry["seq"]
-            if not quiet and entry.get("purged") and not purged:
-                purged = True
-                console().print(PURGED)
-            elif not quiet and (text := line(entry)):
-                console().print(text)
-        if told["ended"] and not told["records"]:
-            return
-    fail(f"{id_} has not ended after {seconds:g} s; `covend query watch {id_}`", Status.NO_ANSWER)
-
-
 def finish(box: BoxClient, id_: str, as_json: bool) -> None:
     """Print how a query ended; exit status 1 unless it has an answer."""
     from covend.questions import ShowQuery
@@ -308,15 +233,3 @@ def finish(box: BoxClient, id_: str, as_json: bool) -> None:
         console().print(ending(story))
     if story["know"]["status"] not in ("fulfilled", "degraded"):
         raise typer.Exit(int(Status.FAILED))
-
-
-def every_record(box: BoxClient, id_: str) -> list[dict[str, Any]]:
-    """All records of a query so far."""
-    from covend.questions import RecordsOf
-
-    found: list[dict[str, Any]] = []
-    while True:
-        told = asked(box, RecordsOf(id=id_, after=found[-1]["seq"] if found else 0))
-        if not told["records"]:
-            return found
-        found += told["records"]
