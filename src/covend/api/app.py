@@ -11,7 +11,7 @@ from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler, get
 
-from covend.api import inbox, pages, queries, registry
+from covend.api import inbox, pages, queries, responders
 from covend.api.desk import Desk
 from covend.api.document import document
 from covend.api.operations import Operation
@@ -20,7 +20,7 @@ from covend.questions import MAX_BYTES
 
 log = logging.getLogger(__name__)
 
-ROUTES: tuple[HTTPRouteHandler, ...] = (*queries.ROUTES, *inbox.ROUTES, *registry.ROUTES)
+ROUTES: tuple[HTTPRouteHandler, ...] = (*queries.ROUTES, *inbox.ROUTES, *responders.ROUTES)
 
 
 def build(desk: Desk, max_body: int) -> Litestar:

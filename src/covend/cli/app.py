@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import covend
-from covend.cli import ask, config_file, inbox, jobs, keys, life, mcp, query, records, tracing
+from covend.cli import config_file, inbox, jobs, keys, life, mcp, query, records, status, tracing
 
 EPILOG = "Exit status: 0 done, 1 failed, 2 wrong usage or box file, 3 no box running, 4 no answer."
 
@@ -35,7 +35,7 @@ def root(
     """Runs a GPU box of local models the way an operating system runs programs."""
 
 
-for part in (life, ask, config_file, records, mcp):
+for part in (life, status, config_file, records, mcp):
     part.register(app)
 app.add_typer(query.app, name="query")
 app.add_typer(inbox.app, name="inbox")

@@ -92,8 +92,8 @@ def init(
     as_json: JsonOption = False,
 ) -> None:
     """Find GPUs, models and model servers on this machine, and write a box file that runs."""
+    from covend.cli.box_file import Nothing, draft
     from covend.cli.discover import discover
-    from covend.cli.draft import Nothing, draft
     from covend.config import show_size
 
     if output.exists() and not force:
