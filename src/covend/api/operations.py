@@ -7,17 +7,17 @@ say what the other does not.
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import msgspec
 from litestar import Request, Response
 from litestar.handlers import HTTPRouteHandler
 
 from covend.api.desk import Desk
+from covend.api.origin import KEY_HEADER, check_origin
 from covend.api.problems import Problem, malformed
 from covend.client.models import Fault
 from covend.duplicates import duplicate
@@ -25,13 +25,9 @@ from covend.patterns.spec import Spec
 from covend.resolving import resolved
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
-KEY_HEADER = "x-covend-key"
-"""Who asks, as the gate checked it: the name of an API key. A client's own is never passed on."""
 DID_HEADER = "x-covend-did"
 """For whom that key speaks, where it is one person's; as for the key."""
 MAX_KEY = 200
-OWN_SITE = (None, "same-origin", "none")
-"""No page, or one of this very host, or its reader: ``same-site`` is any port of this machine."""
 
 
 class Nothing(Spec, frozen=True):
@@ -156,7 +152,7 @@ def operation(
 
     def decorate(function: Callable[[Call[P, B]], Awaitable[Response[Any]]]) -> HTTPRouteHandler:
         async def handle(request: Request[Any, Any, Any]) -> Response[Any]:
-            _check_origin(request)
+            check_origin(request)
             given = _params(request, params)
             return await function(Call(request, given, await _body(request, said, body)))
 
@@ -217,35 +213,3 @@ async def _body(request: Request[Any, Any, Any], said: Operation, wanted: type[B
         fault = Fault(path=path, problem="the member is there more than once")
         raise Problem(400, "malformed", f"the body has {path} more than once", [fault])
     return body
-
-
-def _check_origin(request: Request[Any, Any, Any]) -> None:
-    """Whoever needs no key is on this machine; a web page of elsewhere, open there, is not.
-
-    ``Host`` must be no name that could be rebound to this address, and the page, where there is
-    one (``Origin``, or ``Sec-Fetch-Site`` where an image or a link sends no origin), must be of
-    this very host. Raises ``Problem`` (403).
-    """
-    if request.headers.get(KEY_HEADER):
-        return
-    host = request.headers.get("host", "")
-    if not _is_safe(host):
-        text = f"Host: {host[:100]!r} may be anybody's name; use localhost, or an API key"
-        raise Problem(403, "foreign_host", text)
-    origin = request.headers.get("origin")
-    if origin is not None and origin.partition("://")[2] != host:
-        text = f"Origin: pages of {origin[:100]!r} need an API key of this box"
-        raise Problem(403, "foreign_origin", text)
-    site = request.headers.get("sec-fetch-site")
-    if site not in OWN_SITE:
-        text = f"Sec-Fetch-Site: {site[:100]!r}: pages of elsewhere need an API key of this box"
-        raise Problem(403, "foreign_origin", text)
-
-
-def _is_safe(host: str) -> bool:
-    """Whether a host can only be this machine: the local name, or an address and no name."""
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-        return name == "localhost" or bool(ipaddress.ip_address(name))
-    except ValueError:
-        return False
