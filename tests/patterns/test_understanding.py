@@ -14,13 +14,14 @@ from tests.patterns.judging import NOON, asked, llm, person, run
 
 from covend.patterns import step
 from covend.patterns.admit import admit
+from covend.patterns.answer_text import the_json
 from covend.patterns.asking import messages
 from covend.patterns.responder import Cost, Responder
 from covend.patterns.shape import MAX_ANSWER_BYTES, MAX_NESTED
 from covend.patterns.spec import Dial
 from covend.patterns.state import K
 from covend.patterns.step import Entry, start
-from covend.patterns.understanding import Raw, the_json, understood
+from covend.patterns.understanding import Raw, understood
 from covend.phylactery.canonical import canonical, parse
 
 JSON = {"kind": "json"}

@@ -9,12 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 from typing import Any, cast
 
 import msgspec
 
 from covend.patterns.agreement import is_number
+from covend.patterns.answer_text import (
+    InvalidAnswer,
+    recordable,
+    shown,
+    the_choice,
+    the_json,
+    without_thoughts,
+)
 from covend.patterns.responder import Responder
 from covend.patterns.shape import MAX_ANSWER_BYTES, MAX_NESTED, nested_deeper, problems_told
 from covend.patterns.spec import AnswerShape
@@ -27,25 +34,9 @@ TRY_AGAIN = frozenset({408, 425, 429})
 GATEWAY = frozenset({502, 504})
 """HTTP statuses by which somebody between says that he lost sight of who was asked."""
 
-MAX_SHOWN = 500
 MAX_COUNT = 10**12
 MAX_BILL_USD = 1e9
 """A count of tokens or a bill above these is a mistake, and none; their sums fit into records."""
-MAX_CANDIDATES = 100
-"""How many braces of a text are tried as the beginning of an object."""
-MAX_BROKEN = 1024 * 1024
-"""Characters in all that are read of what turns out to be no JSON, before no more is tried."""
-
-_FENCE = "```"
-_LANGUAGE = re.compile(r"[\w-]*\s*")
-_THINKING = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
-
-
-def _refuse(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse)
 
 
 class Raw(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,10 +75,6 @@ class Raw(msgspec.Struct, frozen=True, kw_only=True):
         return self.status is not None and (self.status in TRY_AGAIN or self.status >= 500)
 
 
-class _Invalid(Exception):
-    """There is no valid answer in the reply; the argument says why."""
-
-
 class _Answer(msgspec.Struct, kw_only=True):
     """An answer on its way into a record."""
 
@@ -111,7 +98,7 @@ def understood(plan: Plan, call_body: dict[str, Any], raw: Raw) -> dict[str, Any
         canonical(found)
     except (ValueError, OverflowError, RecursionError) as failed:
         # Nobody reads it again to see whether it can be read now: that is paid for, and over.
-        problem = _shown(f"the reply cannot be recorded: {failed}")
+        problem = shown(f"the reply cannot be recorded: {failed}")
         return {
             **body,
             "status": "invalid",
@@ -124,7 +111,7 @@ def understood(plan: Plan, call_body: dict[str, Any], raw: Raw) -> dict[str, Any
 def declined(call_body: dict[str, Any], why: str) -> dict[str, Any]:
     """The body of the ``do`` record for a call that a function has no answer to."""
     place = {"slot": call_body["slot"], "attempt": call_body["attempt"]}
-    return {**place, "status": "declined", "problem": _shown(why), "cost": 0.0}
+    return {**place, "status": "declined", "problem": shown(why), "cost": 0.0}
 
 
 def _outcome(plan: Plan, call_body: dict[str, Any], raw: Raw) -> dict[str, Any]:
@@ -145,21 +132,21 @@ def _outcome(plan: Plan, call_body: dict[str, Any], raw: Raw) -> dict[str, Any]:
         value = parse(text.decode())
         beside = _beside(found)
         if (size := len(text) + len(canonical(beside))) > MAX_ANSWER_BYTES:
-            raise _Invalid(f"the answer has {size} bytes; at most {MAX_ANSWER_BYTES} are kept")
+            raise InvalidAnswer(f"the answer has {size} bytes; at most {MAX_ANSWER_BYTES} are kept")
         _not_too_deep(value, beside)
         wrong = problems_told(shape, value) + _unlike(responder, value)
-    except (_Invalid, NotCanonical) as failed_to_read:
-        return {**body, "status": "invalid", "problem": _shown(str(failed_to_read))}
+    except (InvalidAnswer, NotCanonical) as failed_to_read:
+        return {**body, "status": "invalid", "problem": shown(str(failed_to_read))}
     body |= {"value": value, "hash": hashlib.sha256(text).hexdigest()}
     if wrong:
-        return {**body, "status": "invalid", "problem": "; ".join(_shown(one) for one in wrong)}
+        return {**body, "status": "invalid", "problem": "; ".join(shown(one) for one in wrong)}
     return {**body, "status": "ok", **beside}
 
 
 def _not_too_deep(*values: Any) -> None:
     """What comes after a response puts it deeper yet, and a record holds only so many levels."""
     if any(nested_deeper(value, MAX_NESTED) for value in values):
-        raise _Invalid(f"the answer is nested deeper than {MAX_NESTED} levels")
+        raise InvalidAnswer(f"the answer is nested deeper than {MAX_NESTED} levels")
 
 
 def _unlike(responder: Responder, value: Any) -> list[str]:
@@ -185,10 +172,10 @@ def _beside(found: _Answer) -> dict[str, Any]:
 def _failure(raw: Raw) -> tuple[str, bool] | None:
     """Why there is no reply to understand, and whether asking again may help."""
     if raw.failure is not None:
-        return _recordable(raw.failure), raw.passing
+        return recordable(raw.failure), raw.passing
     if raw.status is None or 200 <= raw.status < 300:
         return None
-    return f"HTTP status {raw.status}: {_shown(raw.body)}", raw.passing
+    return f"HTTP status {raw.status}: {shown(raw.body)}", raw.passing
 
 
 def _completion(shape: AnswerShape, raw: Raw) -> _Answer:
@@ -196,14 +183,14 @@ def _completion(shape: AnswerShape, raw: Raw) -> _Answer:
     body = _object(raw.body, "the reply")
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices:
-        raise _Invalid(f"the reply has no choices: {_shown(raw.body)}")
+        raise InvalidAnswer(f"the reply has no choices: {shown(raw.body)}")
     choice = _object(cast("list[Any]", choices)[0], "choices[0]")
     content = _object(choice.get("message"), "choices[0].message").get("content")
     if not isinstance(content, str):
-        raise _Invalid("the reply has no text in choices[0].message.content")
+        raise InvalidAnswer("the reply has no text in choices[0].message.content")
     if choice.get("finish_reason") == "content_filter":
-        raise _Invalid("the reply was withheld by a content filter")
-    answer = _read(shape, _THINKING.sub("", content, count=1))
+        raise InvalidAnswer("the reply was withheld by a content filter")
+    answer = _read(shape, without_thoughts(content))
     if answer.confidence is None:
         answer.confidence = _by_logprobs(choice.get("logprobs"))
     return answer
@@ -214,7 +201,7 @@ def _direct(shape: AnswerShape, raw: Raw) -> _Answer:
     if shape.kind == "json":
         answer = _taken_apart(raw.body)
     elif shape.kind == "choice" and isinstance(raw.body, str):
-        answer = _Answer(value=_chosen(shape, raw.body))
+        answer = _Answer(value=the_choice(shape.choices, raw.body))
     else:
         answer = _Answer(value=raw.body)
     if raw.confidence is not None:
@@ -234,79 +221,9 @@ def _read(shape: AnswerShape, text: str) -> _Answer:
         case "text":
             return _Answer(value=text.strip())
         case "choice":
-            return _Answer(value=_chosen(shape, text))
+            return _Answer(value=the_choice(shape.choices, text))
         case "json":
             return _taken_apart(the_json(text))
-
-
-def _chosen(shape: AnswerShape, text: str) -> str:
-    """The choice a text names: exactly, else but for case where only one is meant."""
-    said = text.strip().strip("`\"'").rstrip(".").strip()
-    if text.strip() in shape.choices:
-        return text.strip()
-    if said in shape.choices:
-        return said
-    meant = [choice for choice in shape.choices if choice.casefold() == said.casefold()]
-    if len(meant) != 1:
-        raise _Invalid(f"{_shown(text)} is not one of {', '.join(shape.choices)}")
-    return meant[0]
-
-
-def the_json(text: str) -> Any:
-    """The one JSON value in a text, in a code fence or in prose or alone.
-
-    Raises for none and for two that differ: there is no guessing between them.
-    """
-    inner = text.strip()
-    if len(inner) >= 2 * len(_FENCE) and inner.startswith(_FENCE) and inner.endswith(_FENCE):
-        language, newline, fenced = inner[len(_FENCE) : -len(_FENCE)].partition("\n")
-        if newline and _LANGUAGE.fullmatch(language):
-            inner = fenced.strip()
-    try:
-        return parse(inner)
-    except (ValueError, RecursionError):
-        pass  # not JSON alone: look for it in the prose
-    scanned = [_embedded(inner, opening) for opening in "{["]
-    broken_off = min(at for _, at in scanned)
-    for whole, _ in scanned:
-        found = {canonical(value): value for at, value in whole if at < broken_off}
-        if len(found) > 1:
-            raise _Invalid(f"there are {len(found)} different JSON values in the answer")
-        if found:
-            return next(iter(found.values()))
-    raise _Invalid(f"there is no JSON in the answer: {_shown(text)}")
-
-
-def _embedded(text: str, opening: str) -> tuple[list[tuple[int, Any]], int]:
-    """The outermost JSON values in a text that begin with ``opening``, each with its place.
-
-    And the place of the one that the text breaks off in, or its end: what lies within that one, of
-    whichever sort, is no answer.
-    """
-    found: list[tuple[int, Any]] = []
-    at, broken = text.find(opening), 0
-    for _ in range(MAX_CANDIDATES):
-        if at < 0 or broken > MAX_BROKEN:
-            break
-        end = len(text)  # where nothing says how far it was read
-        try:
-            _, end = _DECODER.raw_decode(text, at)
-            found.append((at, parse(text[at:end])))
-        except json.JSONDecodeError as failed:
-            if _breaks_off(failed):
-                return found, at
-            broken += failed.pos - at
-            end = at + 1
-        except (ValueError, RecursionError):
-            broken += end - at
-            end = at + 1
-        at = text.find(opening, end)
-    return found, len(text)
-
-
-def _breaks_off(failed: json.JSONDecodeError) -> bool:
-    """Whether all was JSON as far as the text went."""
-    return failed.pos >= len(failed.doc) or failed.msg.startswith("Unterminated string")
 
 
 def _taken_apart(value: Any) -> _Answer:
@@ -328,7 +245,7 @@ def _obligations(value: Any) -> list[dict[str, Any]]:
         if not isinstance(item, dict) or not isinstance(
             cast("dict[str, Any]", item).get("id"), str
         ):
-            raise _Invalid(f"_obligations: {_shown(item)} has no id")
+            raise InvalidAnswer(f"_obligations: {shown(item)} has no id")
     return items
 
 
@@ -382,22 +299,5 @@ def _count(usage: Any, name: str) -> int | None:
 
 def _object(value: Any, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise _Invalid(f"{what} is not an object: {_shown(value)}")
+        raise InvalidAnswer(f"{what} is not an object: {shown(value)}")
     return cast("dict[str, Any]", value)
-
-
-def _shown(value: Any) -> str:
-    """A value as a problem shows it: its beginning, whatever it is."""
-    try:
-        text = (
-            value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-        )
-    except (ValueError, RecursionError):
-        return f"a {type(value).__name__} that is too large or too deep to be shown"
-    text = _recordable(text[: MAX_SHOWN + 1])
-    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
-
-
-def _recordable(text: str) -> str:
-    """Text as Unicode: half of a surrogate pair becomes its escape."""
-    return text.encode(errors="backslashreplace").decode()

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from covend.patterns import understanding
-from covend.patterns.understanding import the_json
+from covend.patterns import answer_text
+from covend.patterns.answer_text import InvalidAnswer, the_json
 
 
 class Counting:
@@ -30,7 +30,7 @@ class Counting:
 @pytest.fixture
 def decoder(monkeypatch: pytest.MonkeyPatch) -> Counting:
     counting = Counting()
-    monkeypatch.setattr(understanding, "_DECODER", counting)
+    monkeypatch.setattr(answer_text, "_DECODER", counting)
     return counting
 
 
@@ -44,9 +44,9 @@ def test_what_is_broken_is_not_read_a_hundred_times(
 ) -> None:
     """P11: each opening bracket is the beginning of what goes on to the end."""
     text = "Sure: " + opening * 100 + "1," * 300_000 + item * 100 + ending
-    with pytest.raises(understanding._Invalid, match="no JSON in the answer"):
+    with pytest.raises(InvalidAnswer, match="no JSON in the answer"):
         the_json(text)
-    assert decoder.read <= 2 * (understanding.MAX_BROKEN + len(text))
+    assert decoder.read <= 2 * (answer_text.MAX_BROKEN + len(text))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_what_is_broken_is_not_read_a_hundred_times(
 )
 def test_a_part_of_what_breaks_off_is_no_answer(text: str) -> None:
     """P11: a model that ran out of tokens has not answered, whatever is whole in what it said."""
-    with pytest.raises(understanding._Invalid):
+    with pytest.raises(InvalidAnswer):
         the_json(text)
 
 
