@@ -17,6 +17,7 @@ from covend.actors.run_messages import (
     call_name,
 )
 from covend.actors.standing import outcomes
+from covend.patterns import people
 from covend.patterns.state import K
 from covend.patterns.step import Draft
 from covend.runtime import Context
@@ -95,7 +96,7 @@ class Effects:
             if call.answered:
                 continue
             if call.kind == "actor":
-                self.notify(k, "withdrawn", name, tuple(inbox.may_speak(k, call)))
+                self.notify(k, "withdrawn", name, tuple(people.may_speak(k, call)))
             else:
                 calls.append(call_name(k.thread, name))
         if calls:

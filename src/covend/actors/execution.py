@@ -35,7 +35,7 @@ from covend.actors.run_messages import (
     call_name,
 )
 from covend.actors.story import Story, wall_clock
-from covend.patterns import step
+from covend.patterns import people, step
 from covend.patterns.state import K
 from covend.patterns.step import Draft, Entry
 from covend.patterns.understanding import declined, understood
@@ -281,7 +281,7 @@ class Execution(Actor):
             name = tick.name.removeprefix("remind:").rpartition(":")[0]
             call = k.calls.get(name)
             if call is not None and call.status == "open":
-                dids = tuple(inbox.may_speak(k, call))
+                dids = tuple(people.may_speak(k, call))
                 self.effects.notify(k, "reminder", name, dids, (tick.due,))
         self.take("tick", {"name": tick.name, "due": tick.due}, at_least=tick.due)
 
@@ -292,19 +292,21 @@ class Execution(Actor):
             word.promise.reply(refusal(404, "not_found", "there is no such task"))
             return
         promises = self.effects.promises.get(word.call, ())
-        done, wrong = inbox.word(k, body, word.order, self.clock(), promises)
-        if wrong is not None:
-            word.promise.reply(wrong)
-            return
-        if done is not None:
-            self.answer(k, done)
+        match people.word(k, body, word.order, self.clock(), promises):
+            case people.Refused(status, code, text, errors):
+                word.promise.reply(refusal(status, code, text, errors))
+                return
+            case None:
+                pass  # it was heard before
+            case done:
+                self.answer(k, done)
         word.promise.reply({**self.task(word.call), "did": word.order.did})
 
     def task(self, name: str) -> dict[str, Any]:
         """A task as its person sees it now."""
         assert self.k is not None
         call, body = self.k.calls[name], self.effects.asked[name]
-        state = inbox.STATES.get(call.status, call.status)
+        state = people.task_state(call)
         if call.status == "open" and name in self.effects.promises:
             state = "accepted"
         task = inbox.shown(
