@@ -14,8 +14,8 @@ from covend.api.queries import After, Limit
 from covend.api.shapes import shaped, task_of
 from covend.client.models import (
     Accept,
+    Decline,
     ProblemDetails,
-    Refuse,
     Submission,
     Task,
     TaskPage,
@@ -91,8 +91,8 @@ async def accept(call: Call[Nothing, Accept]) -> Response[Any]:
 
 
 @operation("POST", "/api/inbox/{task}/decline", "Decline a task for good",
-           body=Refuse, answers=WORD)  # fmt: skip
-async def decline(call: Call[Nothing, Refuse]) -> Response[Any]:
+           body=Decline, answers=WORD)  # fmt: skip
+async def decline(call: Call[Nothing, Decline]) -> Response[Any]:
     """Decline, with a reason."""
     word = call.body
     message = ActOnTask(

@@ -15,7 +15,7 @@ from covend.client import requests
 from covend.client.errors import ApiError, StillRunning, Unavailable
 from covend.client.models import (
     Answer,
-    Decline,
+    DeclineReason,
     Event,
     QueryPage,
     QueryView,
@@ -124,7 +124,7 @@ class AsyncClient:
         return await self._send(requests.accept(id, did, eta_secs))
 
     async def decline(
-        self, id: str, did: str, reason: Decline = "other", note: str | None = None
+        self, id: str, did: str, reason: DeclineReason = "other", note: str | None = None
     ) -> Task:
         """Decline a task for good (P18)."""
         return await self._send(requests.decline(id, did, reason, note))

@@ -17,7 +17,7 @@ from covend.client import requests
 from covend.client.errors import ApiError, StillRunning, Unavailable
 from covend.client.models import (
     Answer,
-    Decline,
+    DeclineReason,
     Event,
     QueryPage,
     QueryView,
@@ -126,7 +126,7 @@ class Client:
         return self._send(requests.accept(id, did, eta_secs))
 
     def decline(
-        self, id: str, did: str, reason: Decline = "other", note: str | None = None
+        self, id: str, did: str, reason: DeclineReason = "other", note: str | None = None
     ) -> Task:
         """Decline a task for good (P18)."""
         return self._send(requests.decline(id, did, reason, note))

@@ -20,7 +20,7 @@ Status: TypeAlias = Literal[
 
 State: TypeAlias = Literal["open", "ended"]
 TaskState: TypeAlias = Literal["open", "accepted", "submitted", "declined", "expired", "withdrawn"]
-Decline: TypeAlias = Literal["out_of_domain", "overbooked", "conflict_of_interest", "other"]
+DeclineReason: TypeAlias = Literal["out_of_domain", "overbooked", "conflict_of_interest", "other"]
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,11 +186,11 @@ class Accept(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     eta_secs: Annotated[float, Meta(gt=0)]
 
 
-class Refuse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Decline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A person declines a task for good; ``note`` is for people (P18)."""
 
     did: str
-    reason: Decline = "other"
+    reason: DeclineReason = "other"
     note: str | None = None
 
 

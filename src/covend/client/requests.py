@@ -18,11 +18,11 @@ from covend.client.models import (
     Accept,
     Cancel,
     Decline,
+    DeclineReason,
     GateError,
     ProblemDetails,
     QueryPage,
     QueryView,
-    Refuse,
     Responders,
     Settle,
     State,
@@ -192,9 +192,9 @@ def accept(id: str, did: str, eta_secs: float) -> Request[Task]:
     return _word(id, "accept", Accept(did=did, eta_secs=eta_secs), headers)
 
 
-def decline(id: str, did: str, reason: Decline, note: str | None) -> Request[Task]:
+def decline(id: str, did: str, reason: DeclineReason, note: str | None) -> Request[Task]:
     """A person declines a task."""
-    return _word(id, "decline", Refuse(did=did, reason=reason, note=note))
+    return _word(id, "decline", Decline(did=did, reason=reason, note=note))
 
 
 def answer(
