@@ -26,7 +26,7 @@ from covend.resolving import resolved
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 DID_HEADER = "x-covend-did"
-"""For whom that key speaks, where it is one person's; as for the key."""
+"""For whom the key speaks, where it is one person's; a client's own is never passed on either."""
 MAX_KEY = 200
 
 
