@@ -26,8 +26,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from covend.patterns import cel_compiled as at
-from covend.patterns.cel_compiled import Message, message, text
+from covend.patterns import cel_ast
+from covend.patterns.cel_ast import Message, message, text
 
 MAX_COPIES = 100
 MAX_PIECES = 1_000_000
@@ -44,7 +44,7 @@ Size = dict[str, int]
 Small values and constants are nothing: what holds many of them has as many pieces.
 """
 
-SMALL = {at.PRIMITIVE: range(1, 5), at.WELL_KNOWN: range(2, 4)}
+SMALL = {cel_ast.PRIMITIVE: range(1, 5), cel_ast.WELL_KNOWN: range(2, 4)}
 """Types whose values take no room: bool, int, uint, double; timestamp, duration."""
 
 COMPARISONS = frozenset({"_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_"})
@@ -80,9 +80,9 @@ class _TooMuch(Exception):
 
 def growth_problem(compiled: bytes) -> str | None:
     """What is wrong with what a serialised expression may build or do, or None."""
-    checked = at.checked(compiled)
+    checked = cel_ast.checked(compiled)
     try:
-        peak = _Meter(checked).sizes(checked[at.EXPR][0], {}, ()).peak
+        peak = _Meter(checked).sizes(checked[cel_ast.EXPR][0], {}, ()).peak
     except _TooMuch as failed:
         return str(failed)
     if peak.get(GIVEN, 0) > MAX_COPIES:
@@ -102,19 +102,19 @@ class _Meter:
     """Measures the parts of one expression."""
 
     def __init__(self, checked: Message) -> None:
-        kinds = at.types(checked)
+        kinds = cel_ast.types(checked)
         self.small = {part for part, kind in kinds.items() if _is_small(kind)}
-        self.maps = {part for part, kind in kinds.items() if at.MAP_TYPE in kind}
+        self.maps = {part for part, kind in kinds.items() if cel_ast.MAP_TYPE in kind}
         self.added: Size = {}
 
     def sizes(self, data: bytes, bound: Bound, around: Around) -> Sizes:
         """Of one expression."""
         expr = message(data)
-        small = expr.get(at.ID, [0])[0] in self.small
-        if at.LOOP in expr:
-            found = self._loop(message(expr[at.LOOP][0]), bound, around)
-        elif at.IDENT in expr:
-            name = text(message(expr[at.IDENT][0]), 1)
+        small = cel_ast.id_of(expr) in self.small
+        if cel_ast.COMPREHENSION in expr:
+            found = self._comprehension(message(expr[cel_ast.COMPREHENSION][0]), bound, around)
+        elif cel_ast.IDENT in expr:
+            name = text(message(expr[cel_ast.IDENT][0]), 1)
             found = Sizes({name: 1} if name in bound else {GIVEN: 1}, {})
         else:
             found = self._made(expr, bound, around, small)
@@ -122,23 +122,25 @@ class _Meter:
 
     def _made(self, expr: Message, bound: Bound, around: Around, small: bool) -> Sizes:
         """Of what is made of parts: lists and maps hold all of them, a call gives one of them."""
-        parts = at.parts(expr)
+        parts = cel_ast.parts(expr)
         found = [self.sizes(part, bound, around) for part in parts]
         values = [one.value for one in found]
-        adds = at.LIST in expr or at.STRUCT in expr
+        adds = cel_ast.LIST in expr or cel_ast.STRUCT in expr
         if adds:
-            values.append({PIECE: len(parts) if at.LIST in expr else len(parts) // 2})
-        elif at.SELECT in expr:
-            values = [_member(values[0], text(message(expr[at.SELECT][0]), at.FIELD), bound)]
-        elif at.CALL in expr:
-            call = message(expr[at.CALL][0])
-            function = text(call, at.FUNCTION)
+            values.append({PIECE: len(parts) if cel_ast.LIST in expr else len(parts) // 2})
+        elif cel_ast.SELECT in expr:
+            values = [
+                _member(values[0], text(message(expr[cel_ast.SELECT][0]), cel_ast.FIELD), bound)
+            ]
+        elif cel_ast.CALL in expr:
+            call = message(expr[cel_ast.CALL][0])
+            function = text(call, cel_ast.FUNCTION)
             adds = function == "_+_"
-            if adds and around and not small and not _is_gathering(call):
+            if adds and around and not small and not _accumulates(call):
                 self._add(values, bound, around)
             elif function in COMPARISONS:
                 _compare(values, bound, around)
-            elif function in SEARCHES and message(parts[-1]).get(at.ID, [0])[0] not in self.maps:
+            elif function in SEARCHES and cel_ast.id_of(message(parts[-1])) not in self.maps:
                 _search(values if function == "matches" else values[-1:], bound, around)
         peaks = [one.peak for one in found]
         if not adds:
@@ -146,32 +148,31 @@ class _Meter:
         value = _sum(values)
         return Sizes(value, _largest([value, *peaks]))
 
-    def _loop(self, loop: Message, bound: Bound, around: Around) -> Sizes:
-        """Of a macro: a fold over its range, into what it gathers."""
-        item, gathered = text(loop, at.ITEM), text(loop, at.GATHERED)
-        over = self.sizes(loop[at.RANGE][0], bound, around)
-        begun = self.sizes(loop[at.BEGUN][0], bound, around)
-        rounds = _rounds(loop[at.RANGE][0])
-        went = Origin(_given_and_pieces(over.value, bound), _goes_on(over.value, bound, around))
+    def _comprehension(self, macro: Message, bound: Bound, around: Around) -> Sizes:
+        """Of a macro: a fold of ``iter_range`` into ``accu_var``."""
+        iter_var, accu_var = text(macro, cel_ast.ITER_VAR), text(macro, cel_ast.ACCU_VAR)
+        iter_range = self.sizes(macro[cel_ast.ITER_RANGE][0], bound, around)
+        accu_init = self.sizes(macro[cel_ast.ACCU_INIT][0], bound, around)
+        rounds = _rounds(macro[cel_ast.ITER_RANGE][0])
+        over = iter_range.value
+        went = Origin(_given_and_pieces(over, bound), _goes_on(over, bound, around))
         own = Origin(went.size, went.goes_on | {len(around)})
-        of_result = {**bound, gathered: Origin({GIVEN: 1}, frozenset())}
-        within, inside = {**of_result, item: own}, (*around, rounds)
-        goes_on = self.sizes(loop[at.GOES_ON][0], within, inside)
-        step = self.sizes(loop[at.STEP][0], within, inside)
-        result = self.sizes(loop[at.RESULT][0], of_result, around)
-        rest = {
-            name: count for name, count in step.value.items() if _root(name) not in (item, gathered)
-        }
-        total = _sum(
-            [
-                begun.value,
-                _times(_held(step.value, item), over.value),
-                _all_rounds(rounds, rest),
-            ]
+        of_result = {**bound, accu_var: Origin({GIVEN: 1}, frozenset())}
+        within, inside = {**of_result, iter_var: own}, (*around, rounds)
+        loop_condition = self.sizes(macro[cel_ast.LOOP_CONDITION][0], within, inside)
+        loop_step = self.sizes(macro[cel_ast.LOOP_STEP][0], within, inside)
+        result = self.sizes(macro[cel_ast.RESULT][0], of_result, around)
+        step = loop_step.value
+        rest = {name: step[name] for name in step if _root(name) not in (iter_var, accu_var)}
+        accumulated = _sum(
+            [accu_init.value, _times(_held(step, iter_var), over), _all_rounds(rounds, rest)]
         )
-        known = {item: over.value, gathered: total}
-        peaks = [_put(one.peak, known) for one in (goes_on, step, result)]
-        return Sizes(_put(result.value, known), _largest([over.peak, begun.peak, total, *peaks]))
+        known = {iter_var: over, accu_var: accumulated}
+        peaks = [_put(one.peak, known) for one in (loop_condition, loop_step, result)]
+        return Sizes(
+            _put(result.value, known),
+            _largest([iter_range.peak, accu_init.peak, accumulated, *peaks]),
+        )
 
     def _add(self, values: list[Size], bound: Bound, around: Around) -> None:
         """Count what ``+`` makes of these, in all rounds."""
@@ -248,7 +249,7 @@ def _is_constant(size: Size, bound: Bound) -> bool:
 def _rounds(data: bytes) -> int:
     """How often a macro goes round this range."""
     expr = message(data)
-    return len(at.parts(expr)) if at.LIST in expr else ROUNDS
+    return len(cel_ast.parts(expr)) if cel_ast.LIST in expr else ROUNDS
 
 
 def _all_rounds(rounds: int, size: Size) -> Size:
@@ -259,10 +260,10 @@ def _all_rounds(rounds: int, size: Size) -> Size:
     return _sum([total, {MADE: size.get(MADE, 0)}])
 
 
-def _is_gathering(call: Message) -> bool:
-    """Whether this is a macro's own adding to what it gathers, which no source can name."""
-    first = message(call[at.ARGUMENTS][0])
-    return at.IDENT in first and text(message(first[at.IDENT][0]), 1).startswith("@")
+def _accumulates(call: Message) -> bool:
+    """Whether this is a macro's own adding to its ``accu_var``, which no source can name."""
+    first = message(call[cel_ast.ARGS][0])
+    return cel_ast.IDENT in first and text(message(first[cel_ast.IDENT][0]), 1).startswith("@")
 
 
 def _is_small(kind: Message) -> bool:

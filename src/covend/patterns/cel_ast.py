@@ -1,8 +1,8 @@
-"""A CEL expression as its compiler writes it down: a protocol buffer, read and written here.
+"""The syntax tree of a CEL expression as its compiler writes it down, a protocol buffer.
 
-Only what is known of it is taken apart (cel.expr.CheckedExpr and what is in it); all else is kept
-as the bytes that it is. Constants are never taken apart, so that numbers and bytes are the only
-kinds of field that have to be written.
+The names of fields are those of cel.expr.CheckedExpr and what is in it. Only what is named here is
+taken apart; all else is kept as the bytes that it is. Constants are never taken apart, so that
+numbers and bytes are the only kinds of field that have to be written.
 """
 
 from __future__ import annotations
@@ -12,15 +12,22 @@ from typing import Any
 WRAPPED = 2
 """Where a serialised expression holds its CheckedExpr."""
 
-TYPES, EXPR = 3, 4
-ID, CONSTANT, IDENT, SELECT, CALL, LIST, STRUCT, LOOP = 2, 3, 4, 5, 6, 7, 8, 9
-FIELD = 2
-"""Of what is selected: its name."""
-TARGET, FUNCTION, ARGUMENTS = 1, 2, 3
-ITEM, RANGE, GATHERED, BEGUN, GOES_ON, STEP, RESULT = 1, 2, 3, 4, 5, 6, 7
-"""A macro: a fold over its range, into what it gathers."""
-ENTRIES, KEY, VALUE = 2, 3, 4
+TYPE_MAP, EXPR = 3, 4
+"""Of a CheckedExpr."""
+ID, CONST, IDENT, SELECT, CALL, LIST, STRUCT, COMPREHENSION = 2, 3, 4, 5, 6, 7, 8, 9
+"""Of an Expr: its id, and the one of these that it is."""
+OPERAND, FIELD = 1, 2
+"""Of a Select."""
+TARGET, FUNCTION, ARGS = 1, 2, 3
+"""Of a Call."""
+ITER_VAR, ITER_RANGE, ACCU_VAR, ACCU_INIT, LOOP_CONDITION, LOOP_STEP, RESULT = 1, 2, 3, 4, 5, 6, 7
+"""Of a Comprehension, which every macro is: a fold of ``iter_range`` into ``accu_var``."""
+ELEMENTS = 1
+"""Of a CreateList."""
+ENTRIES, MAP_KEY, VALUE = 2, 3, 4
+"""Of a CreateStruct its entries, and what each of them has: a map literal is one, too."""
 PRIMITIVE, WELL_KNOWN, LIST_TYPE, MAP_TYPE = 3, 5, 6, 7
+"""Of a Type, the one of these that it is."""
 
 Message = dict[int, list[Any]]
 
@@ -32,22 +39,30 @@ def checked(compiled: bytes) -> Message:
 
 def types(checked_expr: Message) -> dict[int, Message]:
     """The type of each part whose type is known, by the part's id."""
-    entries = [message(entry) for entry in checked_expr.get(TYPES, [])]
+    entries = [message(entry) for entry in checked_expr.get(TYPE_MAP, [])]
     return {entry[1][0]: message(entry[2][0]) for entry in entries}
 
 
+def id_of(expr: Message) -> int:
+    """The id of an expression; 0 for one that was made here."""
+    found: int = expr.get(ID, [0])[0]
+    return found
+
+
 def parts(expr: Message) -> list[bytes]:
-    """The expressions directly in one that is no macro."""
+    """The expressions directly in one that is no comprehension."""
     if SELECT in expr:
-        return message(expr[SELECT][0])[1]
+        return message(expr[SELECT][0])[OPERAND]
     if CALL in expr:
         call = message(expr[CALL][0])
-        return [*call.get(TARGET, []), *call.get(ARGUMENTS, [])]
+        return [*call.get(TARGET, []), *call.get(ARGS, [])]
     if LIST in expr:
-        return message(expr[LIST][0]).get(1, [])
+        return message(expr[LIST][0]).get(ELEMENTS, [])
     if STRUCT in expr:
         entries = [message(entry) for entry in message(expr[STRUCT][0]).get(ENTRIES, [])]
-        return [part for entry in entries for part in (*entry.get(KEY, []), *entry.get(VALUE, []))]
+        return [
+            part for entry in entries for part in (*entry.get(MAP_KEY, []), *entry.get(VALUE, []))
+        ]
     return []
 
 
@@ -58,17 +73,17 @@ def ident(name: str) -> bytes:
 
 def constant(value: bool | int) -> bytes:
     """The expression that is this value, not less than 0."""
-    return written({CONSTANT: [written({2 if isinstance(value, bool) else 3: [int(value)]})]})
+    return written({CONST: [written({2 if isinstance(value, bool) else 3: [int(value)]})]})
 
 
 def list_of(*items: bytes) -> bytes:
     """The expression that makes a list of others."""
-    return written({LIST: [written({1: list(items)})]})
+    return written({LIST: [written({ELEMENTS: list(items)})]})
 
 
 def call(function: str, *arguments: bytes) -> bytes:
     """The expression that calls a function or an operator."""
-    called = {FUNCTION: [function.encode()], ARGUMENTS: list(arguments)}
+    called = {FUNCTION: [function.encode()], ARGS: list(arguments)}
     return written({CALL: [written(called)]})
 
 
