@@ -147,7 +147,7 @@ class Core:
         system.spawn(Ear, self.console, name="console")
         system.spawn(Broker, world, name="broker")
         children = [
-            ChildSpec("registry", (Registry, (box,))),
+            ChildSpec("registry", (Registry, (box, clock))),
             ChildSpec("herald", (Herald, (box, clock, world.through))),
             ChildSpec("courier", (Courier, (box, clock))),
             ChildSpec("desk", (Desk, (box, clock))),

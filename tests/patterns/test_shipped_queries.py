@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from covend.actors.registry import from_config
 from covend.config import load
+from covend.config.responders import from_config
 from covend.patterns.admit import admit
 from covend.patterns.draft import DRAFTS, drafted
 from covend.patterns.step import CURRENT, SELECTS, start

@@ -8,25 +8,21 @@ from __future__ import annotations
 
 import logging
 import math
-import os
-import time
-from collections.abc import Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import msgspec
 
-from covend import functions
 from covend.actors.legible import legible
 from covend.actors.messages import NewConfig
 from covend.actors.relearning import outcomes_of, uncounted
 from covend.actors.run_messages import Known, Learned
 from covend.actors.standing import Outcome, Standing, as_body, from_body
+from covend.actors.story import wall_clock
 from covend.config import Box
-from covend.config.convert import problems_of
-from covend.config.structs import ResponderEntry
-from covend.patterns.responder import Cost, Hours, Responder, to_data
-from covend.patterns.shape import schema_problem
+from covend.config.responders import from_config, problems
+from covend.patterns.responder import Responder, to_data
 from covend.phylactery.canonical import NotCanonical, canonical
 from covend.phylactery.messages import Append, Query
 from covend.phylactery.records import record
@@ -63,8 +59,9 @@ class Registry(Actor):
 
     mailbox: ClassVar[MailboxSpec] = MailboxSpec(bound=10_000, policy="block")
 
-    def __init__(self, box: Box) -> None:
+    def __init__(self, box: Box, clock: Callable[[], int] = wall_clock) -> None:
         self.box = box
+        self.clock = clock
         self.given = from_config(box)
         self.put: dict[str, Responder] = {}
         self.standings: dict[str, Standing] = {}
@@ -112,13 +109,13 @@ class Registry(Actor):
 
     def known(self) -> tuple[Responder, ...]:
         """Everybody, with trust, delay and availability as of now."""
-        now = time.time_ns() // 1000
+        now = self.clock()
         return tuple(self.as_learned(one, now) for _, one in sorted(self.merged().items()))
 
     def merged(self) -> dict[str, Responder]:
-        """Who is registered goes before the configuration; what was retired of that hides nothing.
+        """Registered responders override configured ones of the same id (P8).
 
-        So a responder that was registered over one of the file's leaves that in force (P8).
+        Retiring the override brings the configured one back.
         """
         put = {
             name: one
@@ -169,7 +166,8 @@ class Registry(Actor):
         if not self.counted:
             return
         body = {**as_body(self.standings), "runs": sorted(self.counted)}
-        entry = record(THREAD, "standings", body, actor="registry", act="LEARN")
+        clock = self.clock()
+        entry = record(THREAD, "standings", body, actor="registry", act="LEARN", clock=clock)
         try:
             self.ask_store(Append([entry]))
         except (ReplyError, ActorError) as error:
@@ -201,7 +199,7 @@ class Registry(Actor):
         standing = self.standings.get(responder.id)
         if not responder.seen or before is None or standing is None:
             return responder
-        shown = self.as_learned(before, time.time_ns() // 1000)
+        shown = self.as_learned(before, self.clock())
         absent = before.available and not shown.available
         same_trust = math.isclose(responder.trust, shown.trust, abs_tol=SAME_TRUST)
         same_delay = responder.typical_delay_secs == shown.typical_delay_secs
@@ -235,7 +233,8 @@ class Registry(Actor):
 
     def keep(self, responder: Responder) -> dict[str, Any]:
         body = {"responder": to_data(responder)}
-        entry = record(THREAD, "responder", body, actor="registry", act="PUT")
+        clock = self.clock()
+        entry = record(THREAD, "responder", body, actor="registry", act="PUT", clock=clock)
         try:
             self.ask_store(Append([entry]))
         except (ReplyError, ActorError) as error:
@@ -262,85 +261,3 @@ def not_taken(status: int, found: list[str]) -> dict[str, Any]:
     codes = {404: "not_found", 409: "configured", 422: "invalid_responder"}
     errors = [{"path": "$.responder", "problem": text} for text in found]
     return refusal(status, codes.get(status, "unavailable"), "; ".join(found), errors)
-
-
-def from_config(box: Box) -> dict[str, Responder]:
-    """The responders of a configuration: those it lists, and the box's own models."""
-    own = {
-        f"model:{name}": Responder(id=f"model:{name}", kind="llm", model=name, capabilities=(name,))
-        for name in box.serving()
-    }
-    return {**own, **{entry.name: from_entry(entry) for entry in box.responder}}
-
-
-def from_entry(entry: ResponderEntry) -> Responder:
-    """A responder as its table of the box file says."""
-    members = msgspec.structs.asdict(entry)
-    for name, other in RENAMED.items():
-        members[other] = members.pop(name)
-    members["cost"] = Cost(**msgspec.structs.asdict(entry.cost))
-    members["hours"] = entry.hours and Hours(**msgspec.structs.asdict(entry.hours))
-    return Responder(**members)
-
-
-RENAMED = {
-    "name": "id",
-    "sla_seconds": "sla_secs",
-    "typical_delay_seconds": "typical_delay_secs",
-}
-"""What a box file calls otherwise than a query."""
-NOT_IN_FILES = frozenset({"schema", "seen", "status"})
-"""What no box file says of a responder."""
-
-
-def problems(responder: Responder, serving: Collection[str]) -> list[str]:
-    """What keeps a responder from being asked; ``serving`` is what this box serves."""
-    found = out_of_bounds(responder)
-    needs = {
-        "llm": bool(responder.model),
-        "pattern": bool(responder.function),
-        "system": bool(responder.command) != bool(responder.url),
-        "actor": bool(responder.did),
-    }
-    lacks = {
-        "llm": "an llm needs its 'model'",
-        "pattern": "a pattern needs its 'function'",
-        "system": "a system needs either a 'command' or a 'url'",
-        "actor": "an actor needs its 'did'",
-    }
-    if not needs[responder.kind]:
-        found.append(lacks[responder.kind])
-    local = responder.kind == "llm" and responder.endpoint is None
-    if local and responder.model and responder.model not in serving:
-        there = ", ".join(sorted(serving)) or "nothing"
-        found.append(
-            f"no soulstone of this box serves {responder.model!r}, it serves {there}; "
-            "a model elsewhere needs its 'endpoint'"
-        )
-    if responder.function is not None and (wrong := functions.problem(responder.function)):
-        found.append(wrong)
-    for name in ("endpoint", "url"):
-        address = getattr(responder, name)
-        if address is not None and not address.startswith(("http://", "https://")):
-            found.append(f"'{name}' must begin with http:// or https://")
-    if responder.schema is not None and (wrong := schema_problem(responder.schema)):
-        found.append(f"'schema' is no valid JSON Schema: {wrong}")
-    if responder.seen < 0:
-        found.append(f"'seen' must be a clock, which is at least 0, not {responder.seen}")
-    if responder.api_key_env and responder.api_key_env not in os.environ:
-        found.append(f"no variable {responder.api_key_env} is set in the core's environment")
-    return found
-
-
-def out_of_bounds(responder: Responder) -> list[str]:
-    """What a box file could not say of a responder either: the bounds are those of its tables."""
-    members = to_data(responder)
-    table = {name: members[name] for name in members if name not in NOT_IN_FILES}
-    for name, other in RENAMED.items():
-        if other in table:
-            table[name] = table.pop(other)
-    return [
-        f"'{'.'.join(map(str, (RENAMED.get(str(path[0]), path[0]), *path[1:])))}' {problem}"
-        for path, problem in problems_of(ResponderEntry, table)
-        if path
-    ]

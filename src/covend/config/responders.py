@@ -1,0 +1,100 @@
+"""The responders of a configuration, and what keeps a responder from being asked (P8)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+
+import msgspec
+
+from covend import functions
+from covend.config.convert import problems_of
+from covend.config.errors import Path
+from covend.config.queries import ResponderEntry
+from covend.config.structs import Box
+from covend.patterns.responder import Cost, Hours, Responder, to_data
+from covend.patterns.shape import schema_problem
+
+RENAMED = {
+    "name": "id",
+    "sla_seconds": "sla_secs",
+    "typical_delay_seconds": "typical_delay_secs",
+}
+"""What a box file calls otherwise than a query."""
+NOT_IN_FILES = frozenset({"schema", "seen", "status"})
+"""What no box file says of a responder."""
+
+
+def from_config(box: Box) -> dict[str, Responder]:
+    """The responders of a configuration: those it lists, and the box's own models."""
+    own = {
+        f"model:{name}": Responder(id=f"model:{name}", kind="llm", model=name, capabilities=(name,))
+        for name in box.serving()
+    }
+    return {**own, **{entry.name: from_entry(entry) for entry in box.responder}}
+
+
+def from_entry(entry: ResponderEntry) -> Responder:
+    """A responder as its table of the box file says."""
+    members = msgspec.structs.asdict(entry)
+    for name, other in RENAMED.items():
+        members[other] = members.pop(name)
+    members["cost"] = Cost(**msgspec.structs.asdict(entry.cost))
+    members["hours"] = entry.hours and Hours(**msgspec.structs.asdict(entry.hours))
+    return Responder(**members)
+
+
+def problems(responder: Responder, serving: Collection[str]) -> list[str]:
+    """What keeps a responder from being asked; ``serving`` is what this box serves."""
+    found = out_of_bounds(responder)
+    needs = {
+        "llm": bool(responder.model),
+        "pattern": bool(responder.function),
+        "system": bool(responder.command) != bool(responder.url),
+        "actor": bool(responder.did),
+    }
+    lacks = {
+        "llm": "an llm needs its 'model'",
+        "pattern": "a pattern needs its 'function'",
+        "system": "a system needs either a 'command' or a 'url'",
+        "actor": "an actor needs its 'did'",
+    }
+    if not needs[responder.kind]:
+        found.append(lacks[responder.kind])
+    local = responder.kind == "llm" and responder.endpoint is None
+    if local and responder.model and responder.model not in serving:
+        there = ", ".join(sorted(serving)) or "nothing"
+        found.append(
+            f"no soulstone of this box serves {responder.model!r}, it serves {there}; "
+            "a model elsewhere needs its 'endpoint'"
+        )
+    if responder.function is not None and (wrong := functions.problem(responder.function)):
+        found.append(wrong)
+    for name in ("endpoint", "url"):
+        address = getattr(responder, name)
+        if address is not None and not address.startswith(("http://", "https://")):
+            found.append(f"'{name}' must begin with http:// or https://")
+    if responder.schema is not None and (wrong := schema_problem(responder.schema)):
+        found.append(f"'schema' is no valid JSON Schema: {wrong}")
+    if responder.seen < 0:
+        found.append(f"'seen' must be a clock, which is at least 0, not {responder.seen}")
+    if responder.api_key_env and responder.api_key_env not in os.environ:
+        found.append(f"no variable {responder.api_key_env} is set in the core's environment")
+    return found
+
+
+def out_of_bounds(responder: Responder) -> list[str]:
+    """What a box file could not say of a responder either: the bounds are those of its tables."""
+    members = to_data(responder)
+    table = {name: members[name] for name in members if name not in NOT_IN_FILES}
+    for name, other in RENAMED.items():
+        if other in table:
+            table[name] = table.pop(other)
+    found = [(path, problem) for path, problem in problems_of(ResponderEntry, table) if path]
+    return [f"'{_as_asked(path)}' {problem}" for path, problem in found]
+
+
+def _as_asked(path: Path) -> str:
+    """The path of a box file's table as a query calls it."""
+    first, *rest = map(str, path)
+    return ".".join([RENAMED.get(first, first), *rest])
