@@ -16,6 +16,14 @@ import msgspec
 
 from covend.runtime import Message, message
 
+DESK = "desk@core"
+"""Who is asked all of this."""
+ASK_SECONDS = 10.0
+"""So long an answer is waited for, beyond what the question itself waits."""
+POLL_SECONDS = 5.0
+"""So long whoever follows a query waits with each question for something new."""
+RETRY_SECONDS = 0.3
+"""After so long a core that is away is asked again."""
 MAX_BYTES = 3 * 1024 * 1024
 """Of a query, or of a person's word, as JSON: what is told of it then fits into messages."""
 

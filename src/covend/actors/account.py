@@ -19,6 +19,7 @@ from covend.actors.letters import is_new
 from covend.actors.run_messages import Happening, Notice
 from covend.phylactery.messages import Append, Query, Tasks
 from covend.phylactery.records import record
+from covend.questions import WAITING
 from covend.resolving import resolved
 from covend.runtime import Context
 
@@ -26,7 +27,6 @@ THREAD = "herald"
 SOON_SECONDS = 1.0
 FEW = 200
 LISTED = 500
-WAITS = ("open", "accepted")
 REMIND = "remind:"
 """What the names of the timers begin with that remind people."""
 MARK_EVERY = 10_000
@@ -179,7 +179,7 @@ class Account:
             whom = (reminder(task_of(row), due), row["did"])
             if call_of(row) != call or row["seq"] > entry["seq"]:
                 continue  # who was asked since then was told by that
-            if row["state"] not in WAITS:
+            if row["state"] not in WAITING:
                 self.heard.discard(whom)
                 self.told.discard(whom)
                 continue
@@ -227,7 +227,7 @@ class Account:
 
     def states(self, did: str) -> dict[str, str]:
         """A person's tasks that wait, and whether they were accepted."""
-        rows = [row for state in WAITS for row in self.ask(Tasks(did=did, state=state))]
+        rows = [row for state in WAITING for row in self.ask(Tasks(did=did, state=state))]
         return {task_of(row): row["state"] for row in rows}
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from covend.actors import account, letters
-from covend.actors.account import WAITS, Account, Look, Missed, task_of
+from covend.actors.account import Account, Look, Missed, task_of
 from covend.actors.channels import Messengers, Send, named, send
 from covend.actors.inbox import parse_task
 from covend.actors.letters import Letterbox, is_new, merged
@@ -30,6 +30,7 @@ from covend.actors.story import wall_clock
 from covend.config import Box
 from covend.patterns.responder import Responder
 from covend.phylactery.messages import Query
+from covend.questions import WAITING
 from covend.runtime import Actor, ActorError, Exit, MailboxSpec, ReplyError
 
 STORE_SECONDS = 30.0
@@ -179,7 +180,7 @@ class Herald(Actor):
             case "withdrawn":
                 return self.clock() < notice.due
             case _ if notice.ticks:
-                return states.get(notice.task) in WAITS
+                return states.get(notice.task) in WAITING
             case _:
                 return states.get(notice.task) == "open"
 

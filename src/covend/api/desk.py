@@ -10,6 +10,7 @@ import msgspec
 
 from covend.api.problems import Problem
 from covend.client.models import Fault
+from covend.questions import ASK_SECONDS, DESK
 from covend.runtime import (
     ActorDead,
     ActorError,
@@ -23,8 +24,6 @@ from covend.runtime import (
 )
 from covend.runtime.frames import FrameError
 
-ADDRESS = "desk@core"
-ASK_SECONDS = 10.0
 PAUSE_SECONDS = 0.1
 """Between two attempts while the core is away; a restarted core answers within a second or two."""
 
@@ -37,7 +36,7 @@ class Desk:
     """Asks the core's desk. Use it in the loop that serves; no thread is ever held by an ask."""
 
     def __init__(self, system: System) -> None:
-        self._address = system.address(ADDRESS)
+        self._address = system.address(DESK)
 
     async def ask(self, message: Message, seconds: float = ASK_SECONDS) -> dict[str, Any]:
         """The desk's answer within ``seconds``, asked again while the core restarts.

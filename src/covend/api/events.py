@@ -20,7 +20,7 @@ from covend.api.desk import Desk
 from covend.api.problems import Problem
 from covend.api.shapes import task_of, tasks_of
 from covend.client.models import Event, Task
-from covend.questions import WAITING, ListTasks, RecordsOf, ShowTask
+from covend.questions import ASK_SECONDS, WAITING, ListTasks, RecordsOf, ShowTask
 from covend.resolving import resolved
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ WAIT_SECONDS = 15.0
 """How long one ask waits for something new; a comment follows where nothing came."""
 INBOX_SECONDS = 5.0
 """As long for an inbox, where a new task ends the wait and not every change of an old one does."""
-ASK_SECONDS = WAIT_SECONDS + 10.0
+PATIENCE_SECONDS = WAIT_SECONDS + ASK_SECONDS
 RESTING_SECONDS = 1.0
 """Between two looks at an inbox, however much happens in it, and before asking a core again."""
 RESTING_SHARE = 10.0
@@ -97,7 +97,9 @@ async def of_query(
                 return
             yield COMMENT
         try:
-            found = await desk.ask(RecordsOf(id=name, after=after, wait=WAIT_SECONDS), ASK_SECONDS)
+            found = await desk.ask(
+                RecordsOf(id=name, after=after, wait=WAIT_SECONDS), PATIENCE_SECONDS
+            )
         except Problem as problem:
             if not await _rest(problem):
                 return
@@ -127,7 +129,7 @@ async def of_inbox(desk: Desk, did: str | None) -> AsyncIterator[bytes]:
                 begun = True
             await asyncio.sleep(max(RESTING_SECONDS, RESTING_SHARE * took))
             news = ListTasks(did=did, state="open", after=now.after, limit=1, wait=INBOX_SECONDS)
-            await desk.ask(news, INBOX_SECONDS + ASK_SECONDS)
+            await desk.ask(news, INBOX_SECONDS + PATIENCE_SECONDS)
         except Problem as problem:
             if not await _rest(problem):
                 return

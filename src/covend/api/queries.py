@@ -29,6 +29,7 @@ from covend.client.models import (
 )
 from covend.patterns.spec import Query, Spec
 from covend.questions import (
+    ASK_SECONDS,
     CancelQuery,
     EndOf,
     ListQueries,
@@ -109,7 +110,7 @@ async def _until_ended(
     try:
         while (left := deadline - loop.time()) > 0 and not leaving.done():
             wait = min(left, events.WAIT_SECONDS)
-            told = await call.desk.ask(EndOf(ticket.id, wait), wait + 10.0)
+            told = await call.desk.ask(EndOf(ticket.id, wait), wait + ASK_SECONDS)
             if told["know"] is not None:
                 return answer_of(ticket.id, shaped(told["know"], Answer))
         return None
@@ -183,7 +184,7 @@ async def records(call: Call[RecordParams, Nothing]) -> Response[Any]:
     """The records after a sequence number, waiting for the first if there is none."""
     wait = min(seconds(call.params.wait), events.WAIT_SECONDS)
     question = RecordsOf(call.part("id"), call.params.after, wait)
-    return reply(shaped(await call.desk.ask(question, wait + 10.0), RecordPage))
+    return reply(shaped(await call.desk.ask(question, wait + ASK_SECONDS), RecordPage))
 
 
 @operation("GET", "/api/queries/{id}/events", "What happens, as it happens",

@@ -18,13 +18,13 @@ from covend.cli.shared import (
     fail,
     print_json,
 )
+from covend.patterns.names import DECLINE_REASONS
 
 if TYPE_CHECKING:
     from covend.cli.client import BoxClient
 
 ENV_DID = "COVEND_DID"
 SHOWN = 200
-REASONS = ("out_of_domain", "overbooked", "conflict_of_interest", "other")
 
 
 class HandingDown(TyperGroup):
@@ -145,15 +145,15 @@ def accept(
 @app.command()
 def decline(
     task: TaskArgument,
-    reason: Annotated[str, typer.Option(help=", ".join(REASONS))] = "other",
+    reason: Annotated[str, typer.Option(help=", ".join(DECLINE_REASONS))] = "other",
     did: DidOption = None,
     config: ConfigOption = None,
     run_dir: RunDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say that you will not answer; that is final."""
-    if reason not in REASONS:
-        fail(f"no reason {reason!r}; one of {', '.join(REASONS)}", Status.WRONG)
+    if reason not in DECLINE_REASONS:
+        fail(f"no reason {reason!r}; one of {', '.join(DECLINE_REASONS)}", Status.WRONG)
     act("decline", task, did, config, run_dir, as_json, reason=reason)
 
 

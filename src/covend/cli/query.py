@@ -20,6 +20,7 @@ from covend.cli.shared import (
     fail,
     print_json,
 )
+from covend.patterns.names import PATTERNS
 
 if TYPE_CHECKING:
     from covend.cli.client import BoxClient
@@ -57,8 +58,7 @@ def ask(
         typer.Option(
             "--pattern",
             "-p",
-            help="single_shot, verify, waterfall, retry_on_low_confidence, escalate or "
-            "ensemble_with_audit.",
+            help=f"{', '.join(PATTERNS[:-1])} or {PATTERNS[-1]}.",
         ),
     ] = "single_shot",
     who: Annotated[

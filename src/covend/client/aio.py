@@ -15,7 +15,6 @@ from covend.client import requests
 from covend.client.errors import ApiError, StillRunning, Unavailable
 from covend.client.models import (
     Answer,
-    DeclineReason,
     Event,
     QueryPage,
     QueryView,
@@ -28,6 +27,7 @@ from covend.client.models import (
 from covend.client.patience import Patience
 from covend.client.requests import DEFAULT_URL, Request
 from covend.client.stream import EventReader
+from covend.patterns.names import DeclineReason
 from covend.patterns.responder import Responder
 from covend.patterns.spec import Query
 

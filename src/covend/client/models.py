@@ -10,17 +10,12 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from covend.patterns.names import DeclineReason, Status
 from covend.patterns.responder import Responder
 from covend.patterns.spec import AnswerShape
 
-Status: TypeAlias = Literal[
-    "fulfilled", "degraded", "unfulfilled", "unresolved", "rejected", "error", "cancelled"
-]
-"""How a query ended; only ``fulfilled`` is an answer without reservation."""
-
 State: TypeAlias = Literal["open", "ended"]
 TaskState: TypeAlias = Literal["open", "accepted", "submitted", "declined", "expired", "withdrawn"]
-DeclineReason: TypeAlias = Literal["out_of_domain", "overbooked", "conflict_of_interest", "other"]
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):

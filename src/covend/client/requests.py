@@ -18,7 +18,6 @@ from covend.client.models import (
     Accept,
     Cancel,
     Decline,
-    DeclineReason,
     GateError,
     ProblemDetails,
     QueryPage,
@@ -32,6 +31,7 @@ from covend.client.models import (
     TaskState,
     Ticket,
 )
+from covend.patterns.names import DeclineReason
 from covend.patterns.responder import Responder
 from covend.patterns.spec import Query
 from covend.resolving import resolved

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
+from covend.patterns.names import Status
 from covend.patterns.state import Response
-
-Status = Literal[
-    "fulfilled", "degraded", "unfulfilled", "unresolved", "rejected", "error", "cancelled"
-]
 
 
 class Batch(msgspec.Struct, frozen=True):

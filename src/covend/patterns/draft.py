@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from covend.patterns.names import Pattern
+
 Wants = list[dict[str, Any]]
 ANY_MODEL: dict[str, Any] = {"kind": "llm"}
 UNSURE = "confidence < 0.7"
@@ -100,7 +102,7 @@ def _audit(wants: Wants) -> dict[str, Any]:
     return {"auditor": wants[-1:] or [ANY_MODEL]}
 
 
-DRAFTS: dict[str, Callable[[Wants], dict[str, Any]]] = {
+DRAFTS: dict[Pattern, Callable[[Wants], dict[str, Any]]] = {
     "single_shot": lambda _wants: {},
     "verify": _verify,
     "waterfall": _waterfall,

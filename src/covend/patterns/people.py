@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from covend.patterns.names import DECLINE_REASONS
 from covend.patterns.spec import MAX_LATENCY_SECS, Ensemble, Verify
 from covend.patterns.state import MAX_EXTENSIONS, SECOND, Call, K
 from covend.patterns.understanding import Raw, understood
 from covend.patterns.verify import JUDGE
 
-DECLINE_REASONS = ("out_of_domain", "overbooked", "conflict_of_interest", "other")
 STATES = {"ok": "submitted", "timeout": "expired"}
 """What a call's status is called of its task, where it has another name there."""
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, cast
 
 import msgspec
 
 from covend.patterns import ensemble, escalate, retry, single_shot, verify, waterfall
 from covend.patterns.decision import Batch, Decision, Done, Wait
 from covend.patterns.ending import cancelled, conclude
+from covend.patterns.names import Pattern
 from covend.patterns.nesting import triggers
 from covend.patterns.reducers import CURRENT
 from covend.patterns.rounds import notices, overdue
@@ -26,7 +27,7 @@ Select: TypeAlias = Callable[[K], Decision]
 
 encoded = msgspec.json.Encoder(order="deterministic").encode
 
-PATTERNS: dict[str, Select] = {
+PATTERNS: dict[Pattern, Select] = {
     "single_shot": single_shot.select,
     "verify": verify.select,
     "waterfall": waterfall.select,
@@ -36,7 +37,7 @@ PATTERNS: dict[str, Select] = {
 }
 """The six, and only six."""
 
-SELECTS: dict[int, dict[str, Select]] = dict.fromkeys(range(1, CURRENT + 1), PATTERNS)
+SELECTS: dict[int, dict[Pattern, Select]] = dict.fromkeys(range(1, CURRENT + 1), PATTERNS)
 """By reducer, then by pattern; ``reducers`` says what they differ in. An old one stays (P5)."""
 
 
@@ -105,7 +106,7 @@ def select(k: K) -> Decision:
         return cancelled(k)
     decision = notices(k)
     if decision is None:
-        pattern = str(k.query.orchestration.__struct_config__.tag)
+        pattern = cast("Pattern", k.query.orchestration.__struct_config__.tag)
         decision = SELECTS[k.plan.reducer][pattern](k)
     return overdue(k) or decision if isinstance(decision, Wait) else decision
 
