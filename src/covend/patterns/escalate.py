@@ -10,13 +10,13 @@ from __future__ import annotations
 from typing import Any
 
 from covend.patterns import cel
+from covend.patterns.candidates import candidate
 from covend.patterns.decision import Batch, Decision, Done, Wait
 from covend.patterns.folding import Folded, FoldProblem, fold_responses
+from covend.patterns.fulfilling import fulfilled
 from covend.patterns.rounds import UNSAID, Ask, Closed, NotAsked, closing, stand
-from covend.patterns.single_shot import fulfilled
 from covend.patterns.spec import Escalate, Tier
 from covend.patterns.state import K
-from covend.patterns.waterfall import candidate
 
 
 def select(k: K) -> Decision:

@@ -138,7 +138,7 @@ def _counted(value: Any) -> float:
     return max(0.0, float(value))
 
 
-def sure(response: Response) -> float:
+def certainty(response: Response) -> float:
     """How sure a response is, ½ where it does not say."""
     stated = response.confidence
     if stated is None or not math.isfinite(stated):
@@ -147,10 +147,10 @@ def sure(response: Response) -> float:
 
 
 DEFAULT_WEIGHT: dict[str, Callable[[Response], float]] = {
-    "best_of": lambda one: max(sure(one), 1e-9),  # a confidence of 0 is stated, not broken
+    "best_of": lambda one: max(certainty(one), 1e-9),  # a confidence of 0 is stated, not broken
     "consensus": lambda one: one.trust,
     "majority": lambda one: 1.0,
-    "ensemble_weighted": lambda one: one.trust * sure(one),
+    "ensemble_weighted": lambda one: one.trust * certainty(one),
     "waterfall_first": lambda one: 1.0,
     "first": lambda one: 1.0,
     "merge": lambda one: 1.0,
@@ -172,7 +172,7 @@ def as_data(response: Response) -> dict[str, Any]:
 def _order(one: Weighed) -> tuple[float, float, float, str, str, str]:
     """The stated total order, best first."""
     who = one.response
-    return (-one.weight, -sure(who), -who.trust, who.hash, who.responder, who.call)
+    return (-one.weight, -certainty(who), -who.trust, who.hash, who.responder, who.call)
 
 
 def _best_of(fold: Fold, weighed: Sequence[Weighed]) -> Answered:
@@ -195,7 +195,7 @@ def _majority(fold: Fold, weighed: Sequence[Weighed]) -> Answered:
 
 def _ensemble_weighted(fold: Fold, weighed: Sequence[Weighed]) -> Answered:
     counted = [one for one in weighed if one.weight > 0]
-    return _mixed(fold, counted), _mean([(one.weight, sure(one.response)) for one in counted])
+    return _mixed(fold, counted), _mean([(one.weight, certainty(one.response)) for one in counted])
 
 
 def _mixed(fold: Fold, weighed: Sequence[Weighed]) -> Any:
@@ -220,7 +220,7 @@ def _first(fold: Fold, weighed: Sequence[Weighed]) -> Answered:
 
 def _merge(fold: Fold, weighed: Sequence[Weighed]) -> Answered:
     ranked = sorted(weighed, key=_order)
-    confidence = _mean([(1.0, sure(one.response)) for one in ranked])
+    confidence = _mean([(1.0, certainty(one.response)) for one in ranked])
     return _united([agreement.comparable(one.value) for one in ranked]), confidence
 
 
@@ -241,7 +241,7 @@ def _expression(fold: Fold, weighed: Sequence[Weighed]) -> Answered:
     found = cel.evaluate(fold.expression, {"responses": [as_data(one.response) for one in weighed]})
     if isinstance(found, cel.CelError):
         raise _Unfoldable(found.message)
-    return found, _mean([(1.0, sure(one.response)) for one in weighed])
+    return found, _mean([(1.0, certainty(one.response)) for one in weighed])
 
 
 FOLDS: dict[str, Callable[[Fold, Sequence[Weighed]], Answered]] = {

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from covend.patterns.decision import Batch, Decision, Done, Wait
-from covend.patterns.folding import Folded, FoldProblem, fold_responses
-from covend.patterns.rounds import Ask, Closed, NotAsked, stand
+from covend.patterns.folding import Folded, FoldProblem
+from covend.patterns.fulfilling import fan_out, folded, fulfilled
+from covend.patterns.rounds import Closed, NotAsked, stand
 from covend.patterns.state import K
-
-ROUND = "primary"
 
 
 def select(k: K) -> Decision:
@@ -25,23 +22,3 @@ def select(k: K) -> Decision:
                     return fulfilled(fold)
                 case FoldProblem() as problem:
                     return Done("error", code=problem.code, reason=problem.reason)
-
-
-def fulfilled(fold: Folded, **details: Any) -> Done:
-    """A fold that stands is the answer, with the obligations that came with it."""
-    if fold.obligations:
-        details["obligations"] = list(fold.obligations)
-    return Done("fulfilled", fold.answer, fold.confidence, folded=fold.responses, details=details)
-
-
-def fan_out(k: K) -> Ask:
-    """The query's own responders, the best of them at once."""
-    query = k.query
-    return Ask(ROUND, query.responders, query.relevance.top_k, quorum=query.min_quorum)
-
-
-def folded(k: K, closed: Closed) -> Folded | FoldProblem:
-    """What a closed round amounts to: a fold of its valid answers, if enough are there (P11)."""
-    if not closed.quorum_met:
-        return FoldProblem(closed.code, closed.reason)
-    return fold_responses(k, k.query.fold, closed.responses)

@@ -20,8 +20,8 @@ from covend.patterns.agreement import agreement
 from covend.patterns.choosing import parts
 from covend.patterns.decision import Batch, Decision, Done, Wait
 from covend.patterns.folding import Folded, FoldProblem, obligations
+from covend.patterns.fulfilling import fulfilled
 from covend.patterns.rounds import Ask, Closed, NotAsked, closing, progress, stand, start
-from covend.patterns.single_shot import fulfilled
 from covend.patterns.spec import Verify
 from covend.patterns.state import K, Response, fold
 

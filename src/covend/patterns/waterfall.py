@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 from covend.patterns import cel
-from covend.patterns.decision import Batch, Decision, Done, Status, Wait
+from covend.patterns.candidates import best, candidate, committed
+from covend.patterns.decision import Batch, Decision, Done, Wait
 from covend.patterns.folding import Folded, FoldProblem, fold_responses
+from covend.patterns.fulfilling import fulfilled
 from covend.patterns.rounds import UNSAID, Ask, Closed, NotAsked, closing, stand
-from covend.patterns.single_shot import fulfilled
 from covend.patterns.spec import Stage, Waterfall
 from covend.patterns.state import K
 
@@ -76,29 +77,6 @@ def noted(
     return Batch(learn=(body | {"closed": closing(k)},))
 
 
-def candidate(k: K, fold: Folded) -> dict[str, Any]:
-    """An answer that did not stand, kept in case nothing better comes."""
-    kept: dict[str, Any] = {
-        "answer": fold.answer,
-        "confidence": fold.confidence,
-        "folded": [response.call for response in fold.responses],
-    }
-    if fold.obligations and k.rules.promises_are_kept:
-        kept["obligations"] = list(fold.obligations)
-    return kept
-
-
-def best(past: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The candidate of the highest confidence, of equals the earliest."""
-    candidates = [body["candidate"] for body in past if "candidate" in body]
-    return max(candidates, key=lambda c: sure(c["confidence"]), default=None)
-
-
-def sure(confidence: float | None) -> float:
-    """An unstated confidence is below every stated one."""
-    return -1.0 if confidence is None else confidence
-
-
 def exhausted(k: K, past: list[dict[str, Any]]) -> Done:
     """No stage won: the best candidate, degraded where only money stood in the way (P13)."""
     last = past[-1]
@@ -111,20 +89,3 @@ def exhausted(k: K, past: list[dict[str, Any]]) -> Done:
     if poor:
         return committed(k, found, "degraded", "cost_budget_exceeded", poor[0]["reason"])
     return committed(k, found, "unfulfilled", None, "no stage's answer was accepted")
-
-
-def committed(
-    k: K, found: dict[str, Any], status: Status, code: str | None, reason: str, **details: Any
-) -> Done:
-    """An end with a candidate for its answer, and with the obligations that came with it."""
-    if "obligations" in found:
-        details["obligations"] = found["obligations"]
-    return Done(
-        status,
-        found["answer"],
-        found["confidence"],
-        code=code,
-        reason=reason,
-        folded=k.responses(found["folded"]),
-        details=details,
-    )
