@@ -5,7 +5,7 @@ from tests.actors.mailmen import mail_server, webhook
 from tests.actors.running import World, query
 from tests.actors.test_crashes_of_runs import again, lay_down
 
-from covend.actors import account, channels, herald, letters, waiting
+from covend.actors import account, channels, herald, outbox, waiting
 from covend.actors.run_messages import OpenPages
 from covend.phylactery.messages import Append, Latest, Query, Tasks
 from covend.phylactery.records import record
@@ -26,7 +26,7 @@ def world(tmp_path, monkeypatch):
     world = World(tmp_path / "store.db", monkeypatch)
     world.through = channels.send
     monkeypatch.setattr(account, "SOON_SECONDS", 0.05)
-    monkeypatch.setattr(letters, "FIRST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(outbox, "FIRST_PAUSE_SECONDS", 0.05)
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     return world

@@ -1,8 +1,17 @@
 """The account of whom new tasks and reminders were told to, kept in records (P4, P18).
 
-What is told is told for certain: a task from the moment its ``call`` is durable, a reminder from
-the moment its tick is. Both are found in the store if no notice of them comes, and told again by
-the next core where no record says that somebody was told.
+A person has to be told of a task from the moment its ``call`` is durable, of a reminder from the
+moment its tick is. What becomes of each of them, for each person:
+
+| it is | kept as | becomes |
+|---|---|---|
+| unheard of | its ``call`` or tick in the store | being told: a notice came, or a look found it |
+| being told | ``heard`` | told: a channel took it, or nobody need hear it any more |
+| told | ``told``, and ``news`` until a record has it | below the mark: all before it is told, too |
+| below the mark | the mark alone, which is a ``seq`` | |
+
+What was being told when a core died, or was told and not recorded, is unheard of for the next one.
+So that may tell somebody twice, and never leaves anybody out.
 """
 
 from __future__ import annotations
@@ -15,7 +24,7 @@ import msgspec
 
 from covend.actors.inbox import parse_task, task_id
 from covend.actors.legible import legible
-from covend.actors.letters import is_new
+from covend.actors.outbox import is_new
 from covend.actors.run_messages import Happening, Notice
 from covend.phylactery.messages import Append, Query, Tasks
 from covend.phylactery.records import record

@@ -23,8 +23,8 @@ from covend.actors import account, letters
 from covend.actors.account import Account, Look, Missed, task_of
 from covend.actors.channels import Messengers, Send, named, send
 from covend.actors.inbox import parse_task
-from covend.actors.letters import Letterbox, is_new, merged
 from covend.actors.messages import Alert, NewConfig
+from covend.actors.outbox import Outbox, is_new, merged
 from covend.actors.run_messages import Known, Notice, OpenPages, PageClosed
 from covend.actors.story import wall_clock
 from covend.config import Box
@@ -50,11 +50,11 @@ class Digest:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """From a messenger's thread: what became of the message under way in a letterbox."""
+    """From a messenger's thread: what became of the message under way in an outbox."""
 
     did: str
     channel: str
-    box: Letterbox
+    box: Outbox
     took: bool
 
 
@@ -77,7 +77,7 @@ class Herald(Actor):
         self.configure(box)
         self.clock = clock
         self.through = through
-        self.boxes: dict[tuple[str, str], Letterbox] = {}
+        self.boxes: dict[tuple[str, str], Outbox] = {}
         self.digests: dict[str, dict[str, Notice]] = {}
         self.paged: dict[str, dict[str, Notice]] = {}
         """What an open page was told, by person and task."""
@@ -193,7 +193,7 @@ class Herald(Actor):
             for notice in notices:
                 self.account.was_told(did, notice)
         for channel in channels:
-            box = self.boxes.setdefault((did, channel), Letterbox())
+            box = self.boxes.setdefault((did, channel), Outbox())
             for notice in notices:
                 box.put(notice)
             self.send(did, channel)
