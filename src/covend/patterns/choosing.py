@@ -37,15 +37,6 @@ UNKNOWN = 0.5
 _WORD = re.compile(r"\w{2,}")
 
 
-class Considered(msgspec.Struct, frozen=True, gc=False):
-    """One responder of the plan: its relevance, and why it is in or out."""
-
-    id: str
-    relevance: float | None
-    chosen: bool
-    reason: str
-
-
 class Judged(msgspec.Struct, frozen=True):
     """One responder of the plan: its relevance, and what keeps it out, whoever else there is."""
 
@@ -57,10 +48,9 @@ class Judged(msgspec.Struct, frozen=True):
 class Choice(msgspec.Struct, frozen=True):
     """Who is asked: the first ``top_k`` of those ``ranked``, best first.
 
-    Where nobody is, ``code`` is one of P19's errors. ``judged`` is every responder of the plan.
+    Where nobody is, ``code`` is one of P19's errors.
     """
 
-    judged: Sequence[Judged]
     ranked: tuple[Judged, ...]
     top_k: int
     code: str = ""
@@ -70,17 +60,6 @@ class Choice(msgspec.Struct, frozen=True):
     def chosen(self) -> tuple[Judged, ...]:
         """Who is asked, best first."""
         return self.ranked[: self.top_k]
-
-    @property
-    def considered(self) -> list[Considered]:
-        """Everybody, in the plan's order, and why each is in or out."""
-        places = {one.responder.id: place for place, one in enumerate(self.ranked)}
-        return [self._considered(one, places.get(one.responder.id)) for one in self.judged]
-
-    def _considered(self, one: Judged, place: int | None) -> Considered:
-        chosen = place is not None and place < self.top_k
-        reason = one.problem or _placed(place, self.top_k)
-        return Considered(one.responder.id, one.relevance, chosen, reason)
 
 
 def choose(
@@ -104,9 +83,9 @@ def choose(
         present = [one for one in relevant if one.responder.kind == "actor"]
     ranked = tuple(sorted(present, key=_rank))
     if ranked[:top_k]:
-        return Choice(judged, ranked, top_k)
+        return Choice(ranked, top_k)
     matched = sum(one.relevance is not None for one in judged)
-    return Choice(judged, ranked, top_k, *_nobody(k, matched, len(relevant)))
+    return Choice(ranked, top_k, *_nobody(k, matched, len(relevant)))
 
 
 def judge(k: K, wants: Sequence[Want], exclude: frozenset[str], responder: Responder) -> Judged:
@@ -296,12 +275,6 @@ def _rank(one: Judged) -> tuple[float, float, float, str]:
     score, who = one.relevance or 0.0, one.responder
     delay = math.inf if who.typical_delay_secs is None else who.typical_delay_secs
     return (-score, -who.trust, delay, who.id)
-
-
-def _placed(place: int | None, top_k: int) -> str:
-    if place is None:
-        return "is not available now"
-    return f"rank {place + 1}" if place < top_k else f"rank {place + 1}, and {top_k} are asked"
 
 
 def _nobody(k: K, matched: int, relevant: int) -> tuple[str, str]:
