@@ -407,7 +407,7 @@ def test_a_channel_that_fails_is_tried_again_and_the_operator_hears_of_it_once(w
 
 
 def test_a_channel_that_fails_is_given_up_when_the_task_waits_no_more(world, hook, monkeypatch):
-    monkeypatch.setattr(letters, "LONGEST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(outbox, "LONGEST_PAUSE_SECONDS", 0.05)
     hook.failing = 10**9
     world.person("ann", channels=[hook.address])
     with world.core() as core:
