@@ -20,6 +20,7 @@ from covend.questions import (
     ShowQuery,
     ShowTask,
     SubmitQuery,
+    refusal,
 )
 from covend.runtime import Actor, MailboxSpec, Promise
 
@@ -251,8 +252,7 @@ class ScriptedDesk(Actor):
 
 
 def refused(status: int, code: str, errors: list[dict[str, str]] | None = None) -> dict[str, Any]:
-    return {"refused": {"status": status, "code": code, "message": f"refused: {code}",
-                        "errors": errors or []}}  # fmt: skip
+    return refusal(status, code, f"refused: {code}", errors)
 
 
 def clock() -> int:

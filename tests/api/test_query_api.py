@@ -370,7 +370,6 @@ def test_nothing_goes_on_for_a_client_that_left(api, monkeypatch):
 
 
 def test_a_core_that_stays_away_is_a_503_with_a_time(api, monkeypatch):
-    monkeypatch.setattr("covend.api.desk.ASK_SECONDS", 0.2)
     monkeypatch.setattr("covend.api.desk.Desk.ask.__defaults__", (0.2,))
     api.core_dies()
     response = api.submit()

@@ -22,6 +22,7 @@ from covend.questions import (
     ShowQuery,
     ShowTask,
     SubmitQuery,
+    refusal,
 )
 from covend.runtime import Actor
 
@@ -46,7 +47,7 @@ TASK = task()
 
 
 def refused(status, message):
-    return {"refused": {"status": status, "code": "refused", "message": message}}
+    return refusal(status, "refused", message)
 
 
 class Desk(Actor):
@@ -63,8 +64,7 @@ class Desk(Actor):
         match message:
             case SubmitQuery(query={"question": "wrong"}):
                 errors = [{"path": "$.responders", "problem": "nobody"}]
-                told = {"status": 422, "code": "invalid_query", "message": "1 error"}
-                return {"refused": told | {"errors": errors}}
+                return refusal(422, "invalid_query", "1 error", errors)
             case SubmitQuery():
                 return {"id": "q-1", "state": "open"}
             case RecordsOf(after=after):

@@ -11,7 +11,15 @@ from mcp import Client
 from covend.mcp import server as module
 from covend.mcp.server import server
 from covend.protocol import StatusQuery
-from covend.questions import MAX_BYTES, ActOnTask, ListTasks, RecordsOf, ShowQuery, SubmitQuery
+from covend.questions import (
+    MAX_BYTES,
+    ActOnTask,
+    ListTasks,
+    RecordsOf,
+    ShowQuery,
+    SubmitQuery,
+    refusal,
+)
 
 KNOW = {"status": "fulfilled", "answer": "blue", "confidence": 0.9}
 RECORDS = [{"seq": 1, "kind": "intend"}, {"seq": 2, "kind": "call"}, {"seq": 3, "kind": "know"}]
@@ -33,7 +41,8 @@ class Desk:
         match message:
             case SubmitQuery(query={"orchestration": {"pattern": "waterfall"}}):
                 errors = [{"path": "$.responders[0]", "problem": "no such model"}]
-                return {"refused": {"status": 422, "message": "2 errors", "errors": errors}}
+                errors += [{"path": "$.fold", "problem": "not understood"}]
+                return refusal(422, "invalid_query", "2 errors", errors)
             case SubmitQuery() | RecordsOf() | ShowQuery() if self.silent:
                 self.silent -= 1
                 raise AWAY
@@ -101,7 +110,8 @@ def test_a_restarting_core_is_waited_for():
 def test_a_refused_query_tells_the_agent_everything_that_is_wrong():
     (result,) = talk(Desk(), ("query", {"question": "?", "pattern": "waterfall"}))
     assert result.is_error
-    assert "$.responders[0]: no such model" in result.content[0].text
+    told = "2 errors; $.responders[0]: no such model; $.fold: not understood"
+    assert text(result) == f"Error executing tool query: {told}"
 
 
 def test_the_inbox_shows_what_waits_and_takes_an_answer():

@@ -44,9 +44,8 @@ class Problem(Exception):
     @classmethod
     def refused(cls, refusal: dict[str, Any]) -> Problem:
         """What the core refused, in its own words."""
-        errors = msgspec.convert(refusal.get("errors") or [], resolved(list[Fault]))
-        status = int(refusal.get("status", 422))
-        return cls(status, str(refusal.get("code", "")), str(refusal.get("message", "")), errors)
+        errors = msgspec.convert(refusal["errors"], resolved(list[Fault]))
+        return cls(refusal["status"], refusal["code"], refusal["message"], errors)
 
 
 def malformed(error: msgspec.MsgspecError, where: str) -> Problem:

@@ -12,20 +12,20 @@ from covend.cli.shared import Status, console, fail
 if TYPE_CHECKING:
     from covend.cli.client import BoxClient
 
-DESK = "desk@core"
-ASK_SECONDS = 10.0
-POLL_SECONDS = 5.0
-RETRY_SECONDS = 0.3
 
+def asked(box: BoxClient, message: object, wait: float = 0.0) -> dict[str, Any]:
+    """The desk's answer; a refusal ends the command with every error in it.
 
-def asked(box: BoxClient, message: object, seconds: float = ASK_SECONDS) -> dict[str, Any]:
-    """The desk's answer; a refusal ends the command with every error in it."""
-    answer: dict[str, Any] = box.ask(DESK, message, seconds)
+    ``wait`` is how many seconds the desk may wait itself before it answers.
+    """
+    from covend.questions import ASK_SECONDS, DESK, faults
+
+    answer: dict[str, Any] = box.ask(DESK, message, wait + ASK_SECONDS)
     refused: dict[str, Any] | None = answer.get("refused")
     if refused:
-        errors: list[dict[str, Any]] = refused.get("errors") or []
+        errors = faults(refused)
         for error in errors:
-            typer.echo(f"{error['path']}: {error['problem']}", err=True)
+            typer.echo(error, err=True)
         wrong = refused["status"] in (400, 422)
         count = f"{len(errors)} error{'s' * (len(errors) > 1)}"
         fail(count if errors else refused["message"], Status.WRONG if wrong else Status.FAILED)
@@ -36,14 +36,14 @@ def follow(box: BoxClient, id_: str, seconds: float, quiet: bool) -> None:
     """Print each record as it comes, to the query's end; a restarting core is waited for."""
     from covend.cli.client import BoxSilent
     from covend.cli.query_view import PURGED, line
-    from covend.questions import RecordsOf
+    from covend.questions import POLL_SECONDS, RETRY_SECONDS, RecordsOf
 
     after, deadline = 0, time.monotonic() + seconds
     purged = False
     while (left := deadline - time.monotonic()) > 0:
         try:
             order = RecordsOf(id=id_, after=after, wait=min(POLL_SECONDS, left))
-            told = asked(box, order, POLL_SECONDS + ASK_SECONDS)
+            told = asked(box, order, POLL_SECONDS)
         except BoxSilent:
             time.sleep(min(RETRY_SECONDS, left))
             continue

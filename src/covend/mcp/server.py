@@ -17,8 +17,13 @@ from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 
 from covend.patterns.draft import drafted
+from covend.patterns.names import Pattern
 from covend.protocol import StatusQuery
 from covend.questions import (
+    ASK_SECONDS,
+    DESK,
+    POLL_SECONDS,
+    RETRY_SECONDS,
     WAITING,
     ActOnTask,
     ListTasks,
@@ -26,6 +31,7 @@ from covend.questions import (
     ShowQuery,
     ShowTask,
     SubmitQuery,
+    faults,
     too_large,
 )
 
@@ -35,11 +41,7 @@ Ask: TypeAlias = Callable[[str, object, float], Awaitable[Any]]
 ``OSError`` (such as ``TimeoutError``) is a box that is away, ``ValueError`` its refusal.
 """
 
-DESK = "desk@core"
 CONSOLE = "console@core"
-ASK_SECONDS = 10.0
-POLL_SECONDS = 5.0
-RETRY_SECONDS = 0.3
 SUBMIT_SECONDS = 30.0
 """How long a core that is away is waited for with a new query."""
 PAGE_TASKS = 200
@@ -74,14 +76,7 @@ class Tools:
         self,
         ctx: Context[Any],
         question: str,
-        pattern: Literal[
-            "single_shot",
-            "verify",
-            "waterfall",
-            "retry_on_low_confidence",
-            "escalate",
-            "ensemble_with_audit",
-        ] = "single_shot",
+        pattern: Pattern = "single_shot",
         who: list[str] | None = None,
         about: str | None = None,
         whole_query: dict[str, Any] | None = None,
@@ -188,14 +183,13 @@ class Tools:
             after = page["next"]
         return found, after is None
 
-    async def _desk(self, message: object, seconds: float = ASK_SECONDS) -> dict[str, Any]:
-        answer = await self._asked(DESK, message, seconds)
+    async def _desk(self, message: object, wait: float = 0.0) -> dict[str, Any]:
+        """The desk's answer, which may wait so many seconds itself; a refusal is the tool's."""
+        answer = await self._asked(DESK, message, wait + ASK_SECONDS)
         refused: dict[str, Any] | None = answer.get("refused")
         if refused is None:
             return answer
-        errors: list[dict[str, Any]] = refused.get("errors") or []
-        parts = [f"{error['path']}: {error['problem']}" for error in errors]
-        raise ToolError("; ".join([str(refused["message"]), *parts]))
+        raise ToolError("; ".join([str(refused["message"]), *faults(refused)]))
 
     async def _outcome(self, ctx: Context[Any], id: str, seconds: float) -> dict[str, Any]:
         """Follow a query for so many seconds, telling each record as progress."""
@@ -204,9 +198,7 @@ class Tools:
         while (left := deadline - time.monotonic()) > 0:
             wait = min(POLL_SECONDS, left)
             try:
-                told = await self._desk(
-                    RecordsOf(id=id, after=after, wait=wait), wait + ASK_SECONDS
-                )
+                told = await self._desk(RecordsOf(id=id, after=after, wait=wait), wait)
             except BoxAway:
                 await asyncio.sleep(min(RETRY_SECONDS, left))  # the core is away, and comes back
                 continue
