@@ -5,9 +5,12 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 from importlib.resources import files
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
+
+from covend.patterns.names import DECLINE_REASONS
 
 PAGE = Path(str(files("covend.api").joinpath("page")))
 SCRIPTS = sorted(PAGE.glob("*.js"))
@@ -77,6 +80,14 @@ def test_every_field_of_the_page_has_a_label():
     labelled = {attributes["for"] for tag, attributes in page.tags if tag == "label"}
     fields = {a["id"] for tag, a in page.tags if tag in ("input", "textarea", "select")}
     assert fields and fields <= labelled
+
+
+def test_a_person_may_give_every_reason_to_decline():
+    """P18: those of the page are those that the API takes."""
+    tags = Tags((PAGE / "inbox.html").read_text()).tags
+    shown = tags[tags.index(("select", {"id": "reason"})) + 1 :]
+    options = takewhile(lambda tag: tag[0] == "option", shown)
+    assert tuple(attributes["value"] for _, attributes in options) == DECLINE_REASONS
 
 
 def test_the_script_finds_what_it_looks_for_in_the_page():
