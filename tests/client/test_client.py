@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 
+import msgspec
 import pytest
 from tests.api.scripted_desk import ANSWER, Happen, NewTask
 from tests.api.served import QUERY, TASK
@@ -17,7 +18,8 @@ from covend.client import (
     StillRunning,
     Unavailable,
 )
-from covend.client.models import Event
+from covend.client.models import Event, Fault, ProblemDetails
+from covend.client.requests import failure
 from covend.patterns.responder import Responder
 from covend.patterns.spec import Query, Want
 from covend.questions import RecordsOf
@@ -174,6 +176,33 @@ def test_the_package_is_light_until_a_client_is_wanted():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-def test_every_error_is_an_api_error():
-    for kind in (QueryInvalid, NotFound, Conflict, Unavailable):
-        assert issubclass(kind, ApiError)
+ERRORS = {
+    400: QueryInvalid, 413: QueryInvalid, 415: QueryInvalid, 422: QueryInvalid,
+    404: NotFound, 409: Conflict,
+    429: Unavailable, 502: Unavailable, 503: Unavailable, 504: Unavailable,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("status", range(400, 600))
+def test_each_status_raises_its_own_error(status):
+    """Which bears the API's words; every status that has no class of its own is an ApiError."""
+    said = ProblemDetails(
+        status=status, detail="it is so", code="c", errors=(Fault(path="$.x", problem="wrong"),)
+    )
+    error = failure(status, "7", msgspec.json.encode(said))
+    assert type(error) is ERRORS.get(status, ApiError) and isinstance(error, ApiError)
+    assert (error.status, error.code, error.errors) == (status, "c", said.errors)
+    assert str(error) == "it is so\n  $.x: wrong"
+    assert getattr(error, "retry_after", None) == (7.0 if type(error) is Unavailable else None)
+
+
+@pytest.mark.parametrize("status", [401, 429])
+def test_the_gate_s_own_errors_are_read_as_well(status):
+    """It stands before the API and says them as a model server would (G7)."""
+    said = {"error": {"message": "no key", "type": "t", "code": "invalid_api_key"}}
+    error = failure(status, None, msgspec.json.encode(said))
+    assert type(error) is ERRORS.get(status, ApiError)
+    assert (str(error), error.code, error.status) == ("no key", "invalid_api_key", status)
+    other = failure(status, "soon", b"<html>")
+    assert type(other) is type(error) and str(other) == f"the box answered {status}"
+    assert getattr(other, "retry_after", None) is None

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -9,6 +10,8 @@ from covend.config import load
 from covend.config.responders import from_config
 from covend.patterns.admit import admit
 from covend.patterns.draft import DRAFTS, drafted
+from covend.patterns.names import PATTERNS
+from covend.patterns.spec import Orchestration
 from covend.patterns.step import CURRENT, SELECTS, start
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -21,12 +24,41 @@ def responders():
     return tuple(from_config(load(CONFIGS / "demo.toml")).values())
 
 
+FIRST_ASKED = {
+    "single_shot": {"primary/0": "model:chatter"},
+    "verify": {"primary/0": "sample-1", "verifier/0": "sample-2"},
+    "waterfall": {"stage:0/0": "order-number"},
+    "retry_on_low_confidence": {"attempt:0/0": "model:chatter"},
+    "escalate": {"tier:0/0": "model:lexicon"},
+    "ensemble_with_audit": {
+        "primary/0": "sample-1",
+        "primary/1": "sample-2",
+        "primary/2": "sample-3",
+    },
+    "nested": {"primary/0": "sum-finder"},
+    "drafted single_shot": {"primary/0": "model:chatter", "primary/1": "model:lexicon"},
+    "drafted verify": {"primary/0": "model:chatter", "verifier/0": "model:lexicon"},
+    "drafted waterfall": {"stage:0/0": "model:chatter"},
+    "drafted retry_on_low_confidence": {
+        "attempt:0/0": "model:chatter",
+        "attempt:0/1": "sample-1",  # as the next: the same model under another name
+        "attempt:0/2": "sample-2",
+    },
+    "drafted escalate": {"tier:0/0": "model:chatter"},
+    "drafted ensemble_with_audit": {"primary/0": "model:chatter"},
+}
+"""By query, whom its first step asks, and in which round."""
+
+
 @pytest.mark.parametrize("name", sorted(QUERIES))
-def test_a_shipped_query_is_admitted_and_finds_somebody_to_ask(responders, name):
-    """P7: as are those that `covend query -p` drafts."""
+def test_a_shipped_query_is_admitted_and_asks_whom_it_should(responders, name):
+    """P7: as do those that `covend query -p` drafts. Nothing but these calls is written (P3)."""
     body = admit(QUERIES[name], responders, thread="q-1", now=1, seed=1)
     _, drafts = start("q-1", body, 1)
-    assert {draft.kind for draft in drafts} == {"call"}
+    assert [draft.kind for draft in drafts] == ["call"] * len(FIRST_ASKED[name])
+    asked = {draft.body["slot"]: draft.body["responder"]["id"] for draft in drafts}
+    assert asked == FIRST_ASKED[name]
+    assert all(draft.body["ask"]["question"] == QUERIES[name]["question"] for draft in drafts)
 
 
 @pytest.mark.parametrize("name", sorted(DRAFTS))
@@ -44,6 +76,8 @@ def test_everybody_named_for_an_ensemble_is_asked():
     assert drafted("Why?", "ensemble_with_audit")["relevance"]["top_k"] == 1
 
 
-def test_each_of_the_six_patterns_has_a_file():
-    assert SELECTS[CURRENT].keys() <= QUERIES.keys()
-    assert SELECTS[CURRENT].keys() == DRAFTS.keys()
+def test_each_of_the_six_patterns_has_a_file_and_a_draft():
+    """And the names that are listed are those that a query is read by."""
+    assert tuple(kind.__struct_config__.tag for kind in get_args(Orchestration)) == PATTERNS
+    assert SELECTS[CURRENT].keys() == DRAFTS.keys() == set(PATTERNS)
+    assert set(PATTERNS) <= QUERIES.keys()
