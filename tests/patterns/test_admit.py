@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.patterns.judging import NOON, asked, llm, person
+from tests.patterns.sample_runs import NOON, asked, llm, person
 
 from covend.patterns.admit import InvalidQuery, admit
 from covend.patterns.reading import members

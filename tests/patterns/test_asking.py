@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.patterns.judging import llm, run
+from tests.patterns.sample_runs import llm, run
 
 from covend.patterns.asking import messages
 from covend.patterns.spec import Dial

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.patterns.judging import NOON, asked, llm, person
+from tests.patterns.sample_runs import NOON, asked, llm, person
 
 from covend.patterns import step
 from covend.patterns.admit import InvalidQuery, admit

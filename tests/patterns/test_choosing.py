@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from tests.patterns.judging import DAY, NOON, llm, person, run
+from tests.patterns.sample_runs import DAY, NOON, llm, person, run
 
 from covend.patterns import choosing
 from covend.patterns.choosing import choose
@@ -36,7 +36,7 @@ def chosen(k: Any, top_k: int = 10, **more: Any) -> list[str]:
 
 def problem(k: K, name: str, exclude: frozenset[str] = frozenset()) -> str | None:
     """What keeps a responder out, whoever else there is."""
-    return choosing.judge(k, k.query.responders, exclude, k.responder(name)).problem
+    return choosing.screen(k, k.query.responders, exclude, k.responder(name)).problem
 
 
 @pytest.mark.parametrize(

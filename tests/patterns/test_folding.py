@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.patterns.judging import response, run
+from tests.patterns.sample_runs import response, run
 
 from covend.patterns import folding
 from covend.patterns.folding import FOLDS, Folded, FoldProblem, fold_responses

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.patterns.judging import NOON, asked, llm, person, run
+from tests.patterns.sample_runs import NOON, asked, llm, person, run
 
 from covend.patterns import step
 from covend.patterns.admit import admit

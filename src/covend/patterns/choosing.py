@@ -37,7 +37,7 @@ UNKNOWN = 0.5
 _WORD = re.compile(r"\w{2,}")
 
 
-class Judged(msgspec.Struct, frozen=True):
+class Screened(msgspec.Struct, frozen=True):
     """One responder of the plan: its relevance, and what keeps it out, whoever else there is."""
 
     responder: Responder
@@ -51,13 +51,13 @@ class Choice(msgspec.Struct, frozen=True):
     Where nobody is, ``code`` is one of P19's errors.
     """
 
-    ranked: tuple[Judged, ...]
+    ranked: tuple[Screened, ...]
     top_k: int
     code: str = ""
     reason: str = ""
 
     @property
-    def chosen(self) -> tuple[Judged, ...]:
+    def chosen(self) -> tuple[Screened, ...]:
         """Who is asked, best first."""
         return self.ranked[: self.top_k]
 
@@ -76,28 +76,28 @@ def choose(
     nobody is asked after this round, the people it would drop are asked all the same.
     """
     last = final if k.rules.place_decides else looks_final(k.query, wants)
-    judged = [judge(k, wants, exclude, responder) for responder in k.plan.responders]
-    relevant = [one for one in judged if one.problem is None]
+    screened = [screen(k, wants, exclude, responder) for responder in k.plan.responders]
+    relevant = [one for one in screened if one.problem is None]
     present = [one for one in relevant if is_available(one.responder, k.now)]
     if not present and last:
         present = [one for one in relevant if one.responder.kind == "actor"]
     ranked = tuple(sorted(present, key=_rank))
     if ranked[:top_k]:
         return Choice(ranked, top_k)
-    matched = sum(one.relevance is not None for one in judged)
+    matched = sum(one.relevance is not None for one in screened)
     return Choice(ranked, top_k, *_nobody(k, matched, len(relevant)))
 
 
-def judge(k: K, wants: Sequence[Want], exclude: frozenset[str], responder: Responder) -> Judged:
+def screen(k: K, wants: Sequence[Want], exclude: frozenset[str], responder: Responder) -> Screened:
     """The filters that each responder meets alone: predicates, excluded, too slow, threshold."""
     problem = unmet(responder, wants, k.plan.input, k.now)
     same_person = k.rules.one_part_each and responder.did in exclude
     if problem is None and (same_person or responder.id in exclude):
         problem = "has a part in this query already"
     if problem is not None:
-        return Judged(responder, None, problem)
+        return Screened(responder, None, problem)
     score = relevance(k, wants, responder)
-    return Judged(responder, score, _irrelevant(k, responder, score))
+    return Screened(responder, score, _irrelevant(k, responder, score))
 
 
 def unmet(responder: Responder, wants: Sequence[Want], given: Any, now: int) -> str | None:
@@ -271,7 +271,7 @@ def _irrelevant(k: K, responder: Responder, score: float) -> str | None:
     return None
 
 
-def _rank(one: Judged) -> tuple[float, float, float, str]:
+def _rank(one: Screened) -> tuple[float, float, float, str]:
     score, who = one.relevance or 0.0, one.responder
     delay = math.inf if who.typical_delay_secs is None else who.typical_delay_secs
     return (-score, -who.trust, delay, who.id)

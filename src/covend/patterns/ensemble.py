@@ -81,7 +81,7 @@ def audited(k: K, spec: Ensemble, noted: list[dict[str, Any]]) -> Decision:
             for response in closed.responses:
                 verdict = approves(response, answer["audited"])
                 if verdict is not None:
-                    return judged(k, answer, response, verdict)
+                    return decided(k, answer, response, verdict)
             return passed_on(k, answer, silence(k, closed, (AUDIT, BACKUP)[len(silent)]))
 
 
@@ -134,7 +134,7 @@ def approves(response: Response, digest: str) -> bool | None:
             return None
 
 
-def judged(k: K, answer: dict[str, Any], response: Response, approved: bool) -> Done:
+def decided(k: K, answer: dict[str, Any], response: Response, approved: bool) -> Done:
     """The end that a verdict brings."""
     audit = {
         "state": "approved" if approved else "rejected",

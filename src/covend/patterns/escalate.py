@@ -35,7 +35,7 @@ def select(k: K) -> Decision:
         case Closed(quorum_met=False) as closed:
             return noted(k, tier, trigger(closed), closed.reason)
         case Closed() as closed:
-            return judged(k, past, tier, closed)
+            return decided(k, past, tier, closed)
 
 
 def ask(k: K, spec: Escalate, past: list[dict[str, Any]]) -> Ask:
@@ -59,7 +59,7 @@ def trigger(closed: Closed) -> str:
     return kinds.pop() if len(kinds) == 1 else closed.code
 
 
-def judged(k: K, past: list[dict[str, Any]], tier: Tier, closed: Closed) -> Decision:
+def decided(k: K, past: list[dict[str, Any]], tier: Tier, closed: Closed) -> Decision:
     """Whether the tier stands; an expression that errs leads upward (P15)."""
     match fold_responses(k, k.query.fold, closed.responses):
         case FoldProblem() as problem:

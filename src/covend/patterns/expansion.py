@@ -3,7 +3,7 @@
 A validator follows each reference where it stands. Definitions that refer twice to the next one
 double its work each time, so that two kilobytes may keep it busy for hours. Only a reference back
 to where it is used is not followed there: how often it is, is up to the answer, which has an end,
-and the validator judges no part of an answer by it twice.
+and the validator checks no part of an answer by it twice.
 """
 
 from __future__ import annotations

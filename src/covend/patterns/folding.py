@@ -87,7 +87,7 @@ def fold_responses(k: K, fold: Fold, responses: Sequence[Response]) -> Folded | 
         answer, confidence = FOLDS[fold.kind](fold, weighed)
         wrong: list[str] = []
         if fold.kind in MAKERS:
-            answer, wrong = _judged(k, canonical(answer))
+            answer, wrong = _checked(k, canonical(answer))
     except _Unfoldable as failed:
         return FoldProblem("fold_failed", f"{fold.kind}: {failed}")
     except NotCanonical as failed:
@@ -102,7 +102,7 @@ def fold_responses(k: K, fold: Fold, responses: Sequence[Response]) -> Folded | 
     return Folded(answer=answer, confidence=confidence, responses=tuple(ordered), obligations=kept)
 
 
-def _judged(k: K, data: bytes) -> tuple[Any, list[str]]:
+def _checked(k: K, data: bytes) -> tuple[Any, list[str]]:
     """An answer that a fold made, and what is wrong with it; it is kept to what holds for all."""
     answer = parse(data.decode())
     if not k.rules.made_like_given:

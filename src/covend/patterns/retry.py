@@ -35,7 +35,7 @@ def select(k: K) -> Decision:
         case NotAsked() as refused:
             return noted(k, past, change, refused.code, refused.reason)
         case Closed() as closed:
-            return judged(k, spec, past, change, closed)
+            return decided(k, spec, past, change, closed)
 
 
 def adjustment(spec: Retry, index: int) -> Adjustment:
@@ -65,7 +65,7 @@ def ask(k: K, spec: Retry, index: int) -> Ask:
     )
 
 
-def judged(
+def decided(
     k: K, spec: Retry, past: list[dict[str, Any]], change: Adjustment, closed: Closed
 ) -> Decision:
     """Whether the attempt stands; an expression that errs asks again (P15)."""

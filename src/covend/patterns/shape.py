@@ -73,7 +73,7 @@ def problems_told(shape: AnswerShape, value: Any) -> list[str]:
 def schema_problem(schema: Any) -> str | None:
     """What is wrong with a JSON Schema itself, or None (P7).
 
-    Asked when a schema comes in, not when an answer is judged: what was admitted stays so.
+    Asked when a schema comes in, not when an answer is checked: what was admitted stays so.
     """
     if not isinstance(schema, dict):
         return f"must be an object, not {_named(schema)}"

@@ -35,7 +35,7 @@ def select(k: K) -> Decision:
         case Closed(quorum_met=False) as closed:
             return noted(k, stage, "failed", closed.code, closed.reason)
         case Closed() as closed:
-            return judged(k, stage, closed)
+            return decided(k, stage, closed)
 
 
 def ask(k: K, spec: Waterfall, index: int) -> Ask:
@@ -52,7 +52,7 @@ def ask(k: K, spec: Waterfall, index: int) -> Ask:
     )
 
 
-def judged(k: K, stage: Stage, closed: Closed) -> Decision:
+def decided(k: K, stage: Stage, closed: Closed) -> Decision:
     """Accept the stage's fold or go on; an expression that errs never accepts (P15)."""
     match fold_responses(k, stage.fold or k.query.fold, closed.responses):
         case FoldProblem() as problem:
