@@ -5,6 +5,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tools.golden.play import Play, ids, intend, llm, query
 
 from covend.actors.standing import (
     ABSENT_SECONDS,
@@ -14,6 +15,7 @@ from covend.actors.standing import (
     Standing,
     as_body,
     from_body,
+    outcomes,
     wilson,
 )
 
@@ -80,3 +82,71 @@ def test_standings_are_stored_and_read_back():
     standings = {"r": after("good", "bad", "unreachable")}
     assert from_body(as_body(standings)) == standings
     assert not math.isnan(standings["r"].trust(0.5, NOW))
+
+
+def learned(play):
+    """What the end of a play says of each responder."""
+    roles = {"audit": "audit", "judge": "judge"}
+    named = {name: roles.get(name.partition("/")[0], "answer") for name in play.k.calls}
+    return {one.responder: one.verdict for one in outcomes(play.k, named, {})}
+
+
+def asked(*names, pattern=None, **members):
+    body = query(*names, pattern=pattern, **members)
+    return Play(intend(body, *(llm(name) for name in "abc")))
+
+
+VERIFY = {"pattern": "verify", "verifier": ids("b"), "tiebreaker": ids("c")}
+
+
+@pytest.mark.parametrize(("said", "verdicts"), [
+    ((41, 42, 42), {"a": "bad", "b": "good", "c": "good"}),
+    ((42, 41, 42), {"a": "good", "b": "bad", "c": "good"}),
+    ((41, 42, 43), {"a": "neutral", "b": "neutral", "c": "good"}),
+    ((42, 42), {"a": "good", "b": "good"}),
+])  # fmt: skip
+def test_who_was_right_about_what_was_disputed_is_trusted_more(said, verdicts):
+    """P8, verify: the tiebreaker sides with one of the two, or has a wording of its own."""
+    play = asked("a", pattern=VERIFY)
+    for value, slot in zip(said, ("primary/0", "verifier/0", "tiebreaker/0"), strict=False):
+        play.reply(slot, value)
+    assert play.end["status"] == "fulfilled"
+    assert learned(play) == verdicts
+
+
+@pytest.mark.parametrize(("first", "verdict"), [("yes", "good"), ("perhaps", "neutral")])
+def test_who_left_the_decision_to_others_is_not_trusted_less(first, verdict):
+    """P8, escalate: it said that it was not sure; and more, where the others confirm it."""
+    tiers = [
+        {"name": "m", "responders": ids("a"), "expression": "confidence < 0.9"},
+        {"name": "h", "responders": ids("b"), "expression": "false"},
+    ]
+    play = asked("a", pattern={"pattern": "escalate", "tiers": tiers})
+    play.reply("tier:0/0", first, confidence=0.5).reply("tier:1/0", "yes", confidence=1.0)
+    assert learned(play) == {"a": verdict, "b": "good"}
+
+
+@pytest.mark.parametrize(("fold", "said", "verdicts"), [
+    ("majority", ("x", "x", "y"), {"a": "good", "b": "good", "c": "bad"}),
+    ("consensus", ("x", "y", "z"), {"a": "good", "b": "neutral", "c": "neutral"}),
+    ("best_of", ("x", "y", "z"), {"a": "good", "b": "neutral", "c": "neutral"}),
+    ("merge", ({"m": 1}, {"n": 2}, {"o": 3}), {"a": "good", "b": "good", "c": "good"}),
+])  # fmt: skip
+def test_only_who_is_outvoted_by_two_was_wrong(fold, said, verdicts):
+    """P8: another wording beside the best is no mistake."""
+    shape = {"kind": "json"}
+    play = asked("a", "b", "c", fold={"kind": fold}, answer_shape=shape, min_quorum=3)
+    for number, value in enumerate(said):
+        play.reply(f"primary/{number}", value, confidence=0.9 - number / 10)
+    assert play.end["status"] == "fulfilled"
+    assert learned(play) == verdicts
+
+
+@pytest.mark.parametrize(("approved", "verdict"), [(True, "good"), (False, "bad")])
+def test_who_gave_what_an_audit_rejected_is_trusted_less(approved, verdict):
+    """P8, ensemble_with_audit."""
+    pattern = {"pattern": "ensemble_with_audit", "auditor": ids("b")}
+    play = asked("a", pattern=pattern).reply("primary/0", "x")
+    play.reply("audit/0", {"approved": approved})
+    assert play.end["status"] == ("fulfilled" if approved else "rejected")
+    assert learned(play) == {"a": verdict, "b": "neutral"}

@@ -19,7 +19,8 @@ from typing import Any, Literal
 import msgspec
 
 from covend.patterns.agreement import agreement
-from covend.patterns.state import Call, K
+from covend.patterns.spec import Verify
+from covend.patterns.state import K
 from covend.resolving import resolved
 
 Z = 1.64
@@ -30,10 +31,21 @@ DELAYS = 9
 MAX_FAILURES = 3
 ABSENT_SECONDS = 60.0
 
-CHOOSING = frozenset({"best_of", "consensus", "majority", "waterfall_first", "first"})
+VOTING = frozenset({"consensus", "majority"})
+CHOOSING = VOTING | {"best_of", "waterfall_first", "first"}
 """The folds whose answer is one of the responses'; the others make a new one of all."""
 
 Verdict = Literal["good", "bad", "neutral", "unreachable"]
+
+ACCEPTED = ("fulfilled", "degraded")
+STOOD: dict[str, Verdict] = {**dict.fromkeys(ACCEPTED, "good"), "rejected": "bad"}
+"""What an answer's outcome is that the run came out with, by the status of its end."""
+NOT_OK: dict[str, Verdict] = {
+    "unreachable": "unreachable",
+    "declined": "neutral",
+    **dict.fromkeys(("invalid", "timeout", "error"), "bad"),
+}
+"""That of a call without a valid answer, by its status; one that was taken back has none."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -109,48 +121,48 @@ def wilson(good: float, total: float) -> float:
 def outcomes(k: K, roles: Mapping[str, str], delays: Mapping[str, float]) -> list[Outcome]:
     """What an ended run says of everybody it asked; roles and delays (s) are by the call's id.
 
-    Who was folded into an accepted answer did well. Who declined, was late, answered in another
-    shape, was outvoted or passed over did not. A failed transport says nothing of trust, a call
-    that was taken back nothing at all.
+    Who gave the accepted answer did well, or a part of it where the fold makes one of all. Who gave
+    a rejected one, was outvoted, was contradicted by the verifier and the tiebreaker, was late or
+    answered in another shape did not. Who was only passed over, or declined, said nothing wrong. A
+    failed transport says nothing of trust, a call that was taken back nothing at all.
     """
     know = k.ended or {}
-    folded = set(know.get("folded", ())) - outvoted(k, know)
-    accepted = know.get("status") in ("fulfilled", "degraded")
-    refused = know.get("status") == "rejected"
+    status = str(know.get("status"))
+    same = giving(k, know["audit"]["answer"] if status == "rejected" else know.get("answer"))
+    folded = set(know.get("folded", ()))
+    made = set[str]() if k.query.fold.kind in CHOOSING else folded
+    beaten = losing(k, folded, same) if status in ACCEPTED else set[str]()
     found: list[Outcome] = []
     for call in k.calls.values():
-        name = _verdict(call, call.id in folded, accepted, refused, roles.get(call.id, "answer"))
-        if name is not None:
-            found.append(Outcome(call.responder, name, k.now, delays.get(call.id)))
+        verdict: Verdict | None
+        if call.status != "ok":
+            lost = call.status == "error" and call.transport
+            verdict = NOT_OK.get("unreachable" if lost else call.status)
+        elif roles.get(call.id, "answer") in ("audit", "judge"):
+            verdict = "neutral"
+        elif call.id in made | same:
+            verdict = STOOD.get(status, "neutral")
+        else:
+            verdict = "bad" if call.id in beaten else "neutral"
+        if verdict is not None:
+            found.append(Outcome(call.responder, verdict, k.now, delays.get(call.id)))
     return found
 
 
-def outvoted(k: K, know: Mapping[str, Any]) -> set[str]:
-    """The calls that were folded in, and whose answer is another than the one that came out."""
-    if k.query.fold.kind not in CHOOSING:
-        return set()
+def giving(k: K, answer: Any) -> set[str]:
+    """The calls that gave this answer, folded in or not."""
     return {
-        name
-        for name in know.get("folded", ())
-        if (given := k.calls[name].response) is not None
-        and agreement(k.query.fold, given.value, know.get("answer")) < 1
+        call.id
+        for call in k.calls.values()
+        if call.response is not None and agreement(k.query.fold, call.response.value, answer) == 1
     }
 
 
-def _verdict(call: Call, folded: bool, accepted: bool, refused: bool, role: str) -> Verdict | None:
-    match call.status:
-        case "ok" if role in ("audit", "judge"):
-            return "neutral"
-        case "ok" if folded:
-            return "good" if accepted else "bad" if refused else "neutral"
-        case "ok":
-            return "bad" if accepted else "neutral"
-        case "error" if call.transport:
-            return "unreachable"
-        case "invalid" | "declined" | "timeout" | "error":
-            return "bad"
-        case _:
-            return None
+def losing(k: K, folded: set[str], same: set[str]) -> set[str]:
+    """The calls with another answer than the accepted one, where two or more gave that."""
+    if isinstance(k.query.orchestration, Verify):
+        return set(k.calls) - same if len(same) >= 2 else set()
+    return folded - same if k.query.fold.kind in VOTING and len(folded & same) >= 2 else set()
 
 
 def as_body(standings: dict[str, Standing]) -> dict[str, Any]:
