@@ -13,7 +13,8 @@ invariants that can be seen at this level, each named in ``check`` or ``finish``
   never folded; nothing is reserved of what an overrun has taken, and an attempt of its own limit
   keeps that (both since reducer 3)
 - one terminal state per slot and attempt
-- no CALL unauthorised (someone of the plan who is wanted there, and paid for)
+- no CALL unauthorised (someone of the plan who is wanted there, has no part that rules it out, and
+  is paid for)
 - no zombies (every open run has an open call, and every open call its timer)
 - a TICK never early
 - triggers exactly once
@@ -51,7 +52,7 @@ from tools.golden.play import (
 
 from covend.patterns import step
 from covend.patterns.decision import Decision, Done
-from covend.patterns.state import K, fold, nano
+from covend.patterns.state import K, call_id_of, fold, nano
 from covend.phylactery.canonical import canonical
 
 THREAD = "q-machine"
@@ -194,12 +195,12 @@ class World:
     failures: dict[str, Data] = field(default_factory=dict)
 
     def dispatch(self, call: Data) -> None:
-        self.sent.setdefault(named(call), call)
+        self.sent.setdefault(call_id_of(call), call)
 
     def reply(self, call: Data, body: Data) -> Data:
         """What the provider says, again whenever it is asked again."""
-        if named(call) in self.failures:
-            return self.failures[named(call)]
+        if call_id_of(call) in self.failures:
+            return self.failures[call_id_of(call)]
         return self.replies.setdefault(call["key"], body)
 
     def fail(self, call: Data, body: Data) -> Data:
@@ -208,15 +209,11 @@ class World:
         Who is busy or away says nothing of the work that was asked for under this key before.
         """
         done = call["key"] in self.replies
-        if body["transport"] and (done or not call["key"].endswith(f"/{named(call)}")):
+        if body["transport"] and (done or not call["key"].endswith(f"/{call_id_of(call)}")):
             body = {**body, "indeterminate": True}
         if done and "indeterminate" not in body:
             return self.reply(call, body)
-        return self.failures.setdefault(named(call), body)
-
-
-def named(call: Data) -> str:
-    return f"{call['slot']}#{call['attempt']}"
+        return self.failures.setdefault(call_id_of(call), body)
 
 
 Gap = st.sampled_from([None, None, None, "before the DO", "after the DO", "after what follows"])
@@ -260,7 +257,7 @@ class Run(RuleBasedStateMachine):
     def dispatch(self) -> None:
         assert self.k is not None
         for entry in self.store.entries:
-            if entry.kind == "call" and self.k.calls[named(entry.body)].status == "open":
+            if entry.kind == "call" and self.k.calls[call_id_of(entry.body)].status == "open":
                 self.world.dispatch(entry.body)
 
     def input(self, kind: str, body: Data, gap: str | None) -> list[step.Draft] | None:
@@ -288,7 +285,7 @@ class Run(RuleBasedStateMachine):
         """Some call that was sent: mostly one that is waited for, now and then any."""
         k = self.recover()
         sent = list(self.world.sent.values())
-        waited = [call for call in sent if k.calls[named(call)].status == "open"]
+        waited = [call for call in sent if k.calls[call_id_of(call)].status == "open"]
         return data.draw(st.sampled_from(waited * 4 + sent))
 
     @precondition(lambda self: self.world.sent)
@@ -310,10 +307,10 @@ class Run(RuleBasedStateMachine):
         before = self.recover()
         body = self.world.reply(call, answer(data.draw(values), cost=cost))
         drafts = self.say(call, body, gap)
-        after = self.recover().calls[named(call)]
+        after = self.recover().calls[call_id_of(call)]
         if gap != "before the DO":
             assert after.answered
-            assert named(call) in self.recover().late
+            assert call_id_of(call) in self.recover().late
             assert after.response is None, "late is never folded"
         if before.ended is not None:
             assert not drafts, "nothing follows the end"
@@ -468,7 +465,7 @@ class Run(RuleBasedStateMachine):
         self.check_prefixes(entries)
         lines, called = undisturbed(entries)
         assert lines == self.store.lines, "killed or not, the same bytes"
-        assert len({named(call) for call in called}) == len(called)
+        assert len({call_id_of(call) for call in called}) == len(called)
         keys = {call["key"] for call in called}
         assert {c["key"] for c in self.world.sent.values()} <= keys, "≤ the undisturbed count"
         assert self.world.replies.keys() <= keys, "≤ the undisturbed count"
@@ -567,8 +564,17 @@ def meets(expression: str, end: Data) -> bool | None:
             return given["x"] > 1 if isinstance(given, dict) and "x" in given else None
 
 
+RULED_OUT = {
+    "verifier": {"primary"},
+    "tiebreaker": {"primary", "verifier"},
+    "audit": {"primary"},
+    "backup": {"primary", "audit"},
+}
+"""Whoever was asked in one of these rounds is not asked in that one (SEMANTICS §6)."""
+
+
 def allowed(k: K, slot: str) -> set[str]:
-    """Whom the query wants in that slot."""
+    """Whom the query wants in that slot, and who has no part in it that rules this one out."""
     spec, name = k.query.orchestration, slot.partition("/")[0]
     kind, _, index = name.partition(":")
     wants: dict[str, Callable[[], Any]] = {
@@ -582,7 +588,8 @@ def allowed(k: K, slot: str) -> set[str]:
         "audit": lambda: spec.auditor,  # type: ignore[union-attr]
         "backup": lambda: spec.backup_auditor,  # type: ignore[union-attr]
     }
-    return {want.id for want in wants[kind]()}
+    taken = {c.responder for c in k.calls.values() if c.round in RULED_OUT.get(kind, ())}
+    return {want.id for want in wants[kind]()} - taken
 
 
 PHASES = [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink]

@@ -12,7 +12,7 @@ import json
 from typing import Any, Self, cast
 
 from covend.patterns import step
-from covend.patterns.state import SECOND, K
+from covend.patterns.state import SECOND, K, call_id_of
 from covend.phylactery.canonical import canonical, parse
 
 Data = dict[str, Any]
@@ -153,7 +153,7 @@ class Play:
 
     def called(self, name: str) -> Data:
         """The body of the call record with that id."""
-        found = {f"{body['slot']}#{body['attempt']}": body for body in self.bodies("call")}
+        found = {call_id_of(body): body for body in self.bodies("call")}
         return found[name]
 
     def lines(self) -> list[str]:

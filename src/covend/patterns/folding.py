@@ -35,7 +35,7 @@ from covend.patterns.shape import (
     problems_told,
 )
 from covend.patterns.spec import Fold
-from covend.patterns.state import K, Response
+from covend.patterns.state import K, Response, slot_of
 from covend.phylactery.canonical import NotCanonical, canonical, parse
 
 UNSTATED = 0.5
@@ -317,5 +317,5 @@ def _members(weighed: Sequence[Weighed], name: str) -> list[Weighed]:
 
 def _slot(response: Response) -> tuple[str, int]:
     """Where in its round a response was asked: slots are numbered by rank."""
-    round_, _, index = response.call.partition("#")[0].rpartition("/")
+    round_, _, index = slot_of(response.call).rpartition("/")
     return (round_, int(index) if index.isdecimal() else 0)

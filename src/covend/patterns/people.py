@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol
 
 from covend.patterns.names import DECLINE_REASONS
 from covend.patterns.spec import MAX_LATENCY_SECS, Ensemble, Verify
-from covend.patterns.state import MAX_EXTENSIONS, SECOND, Call, K
+from covend.patterns.state import MAX_EXTENSIONS, SECOND, Call, K, call_id_of
 from covend.patterns.understanding import Raw, understood
 from covend.patterns.verify import JUDGE
 
@@ -64,7 +64,7 @@ def word(
     None of a word that changes nothing: the same answer again, or the same promise. ``body`` is
     that of the ``call``, ``promises`` are the bodies by which answers to it were promised so far.
     """
-    call = k.calls[f"{body['slot']}#{body['attempt']}"]
+    call = k.calls[call_id_of(body)]
     if said.did not in may_speak(k, call):
         return Refused(403, "not_yours", f"this task is not for {said.did}")
     if said.act != "decline" and has_another_part(k, call, said.did):
@@ -156,7 +156,7 @@ def _misspoken(said: Said) -> dict[str, str] | None:
 
 def _made(k: K, body: dict[str, Any], said: Said, now: int) -> dict[str, Any]:
     place = {"slot": body["slot"], "attempt": body["attempt"]}
-    call = k.calls[f"{body['slot']}#{body['attempt']}"]
+    call = k.calls[call_id_of(body)]
     delay = max(0, now - call.called) / SECOND
     match said.act:
         case "accept":

@@ -17,7 +17,7 @@ from covend.patterns.choosing import Choice, choose
 from covend.patterns.decision import Batch, Wait
 from covend.patterns.responder import Responder
 from covend.patterns.spec import MAX_LATENCY, Dial, Want
-from covend.patterns.state import SECOND, Call, K, Response, nano, usd
+from covend.patterns.state import SECOND, Call, K, Response, call_id, nano, usd
 
 TRANSPORT_ATTEMPTS = 3
 """How often one slot is called when the transport fails; another answer is not asked for."""
@@ -219,7 +219,7 @@ def call(
     who = slot.responder
     limit = ask.timeout_secs or MAX_LATENCY[who.kind]
     deadline = slot.deadline or min(k.now + round(limit * SECOND), k.plan.ends)
-    name = f"{slot.name}#{slot.attempt}"
+    name = call_id(slot.name, slot.attempt)
     timers = [{"name": f"deadline:{name}", "due": deadline}]
     if who.kind == "actor":
         timers += reminders(name, k.now, deadline, who)

@@ -18,7 +18,7 @@ say money in US dollars; K counts it in whole nano-dollars, which add up exactly
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -50,6 +50,21 @@ def usd(amount: int) -> float:
         return 0
     whole, rest = divmod(amount, DOLLAR)
     return amount / DOLLAR if rest else whole
+
+
+def call_id(slot: str, attempt: int) -> str:
+    """What a call is named in its run; no slot has a ``#`` in it."""
+    return f"{slot}#{attempt}"
+
+
+def call_id_of(body: Mapping[str, Any]) -> str:
+    """The id of the call that a ``call`` or ``do`` body is about, or a row of the store."""
+    return call_id(body["slot"], body["attempt"])
+
+
+def slot_of(call: str) -> str:
+    """The slot of a call, by its id."""
+    return call.rpartition("#")[0]
 
 
 class Plan(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -95,7 +110,7 @@ class Response(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 class Call(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One call of one slot: to whom, since when, until when, and what came of it.
 
-    ``id`` is ``SLOT#ATTEMPT``, unique in the run; ``round`` is what its slot is a place of.
+    ``id`` is its ``call_id``, unique in the run; ``round`` is what its slot is a place of.
     ``answered`` says that a response has come, be it too late; ``hash`` is that first response's.
     ``overrun`` is what was billed above the reserve.
     ``indeterminate`` says that the transport failed when the work may have been done: what it may
@@ -222,7 +237,7 @@ def _call(k: K, body: dict[str, Any]) -> None:
     """Reserve the worst case; the same work again takes over what was kept for it (P13)."""
     slot, attempt, responder = body["slot"], body["attempt"], body["responder"]
     call = Call(
-        id=f"{slot}#{attempt}",
+        id=call_id(slot, attempt),
         round=slot.rpartition("/")[0],
         slot=slot,
         attempt=attempt,
@@ -234,7 +249,7 @@ def _call(k: K, body: dict[str, Any]) -> None:
         key=body["key"],
         delegate_due=_due(body, "delegate:"),
     )
-    before = k.calls.get(f"{call.slot}#{call.attempt - 1}")
+    before = k.calls.get(call_id(call.slot, call.attempt - 1))
     if before is not None and before.indeterminate:
         k.reserved -= before.reserved
         _replaced(k, msgspec.structs.replace(before, reserved=0))
@@ -253,7 +268,7 @@ def _due(body: dict[str, Any], prefix: str) -> int | None:
 
 def _do(k: K, body: dict[str, Any]) -> None:
     """A response, or a person's word: the first counts, a late one is only billed (P12)."""
-    call = k.calls.get(f"{body['slot']}#{body['attempt']}")
+    call = k.calls.get(call_id_of(body))
     if call is None:
         return
     if body["status"] == "accepted":
