@@ -39,7 +39,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from covend.actors import errands
-from covend.actors.in_hand import Errand, name_of
+from covend.actors.in_hand import Errand
 from covend.actors.messages import NewConfig
 from covend.actors.run_messages import (
     Dispatch,
@@ -52,6 +52,7 @@ from covend.actors.run_messages import (
 from covend.actors.story import wall_clock
 from covend.config import Box
 from covend.patterns.spec import MAX_LATENCY
+from covend.patterns.state import call_id_of
 from covend.patterns.understanding import Raw
 from covend.phylactery.messages import NOT_NOW
 from covend.protocol import CancelJob, JobFinished, Step, SubmitJob
@@ -165,7 +166,7 @@ class Courier(Actor):
         """Carry a call out, unless that was done: then say again what came of it (P4)."""
         for recorded in order.recorded:
             self.forget(recorded)
-        name = call_name(order.thread, name_of(order))
+        name = call_name(order.thread, call_id_of(order.call))
         known = self.errands.get(name)
         if known is not None:
             if known.answer is not None:
@@ -196,7 +197,7 @@ class Courier(Actor):
         if errand.order.policy == "ask" and not errand.withdrawn:
             errand.unclear = True
             self.back(errand)
-            self.ctx.tell("desk", Unclear(errand.order.thread, name_of(errand.order)))
+            self.ctx.tell("desk", Unclear(errand.order.thread, call_id_of(errand.order.call)))
             return
         text = f"nobody knows whether it was carried out: {why}"
         self.keep(errand, Raw(failure=text, transport=False, indeterminate=True))
@@ -317,7 +318,7 @@ class Courier(Actor):
         self.back(errand)
         timed = msgspec.structs.replace(raw, delay_secs=self.ctx.now() - errand.began)
         order = errand.order
-        errand.answer = Returned(order.thread, name_of(order), timed, declined)
+        errand.answer = Returned(order.thread, call_id_of(order.call), timed, declined)
         self.tell(errand)
 
     def tell(self, errand: Errand) -> None:

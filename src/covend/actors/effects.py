@@ -18,7 +18,7 @@ from covend.actors.run_messages import (
 )
 from covend.actors.standing import outcomes
 from covend.patterns import people
-from covend.patterns.state import K
+from covend.patterns.state import K, call_id_of
 from covend.patterns.step import Draft
 from covend.runtime import Context
 
@@ -40,17 +40,17 @@ class Effects:
     def note(self, kind: str, body: dict[str, Any]) -> None:
         """Keep what K does not: how calls were put, and how long they took."""
         if kind == "call":
-            self.asked[name_of(body)] = body
+            self.asked[call_id_of(body)] = body
         elif kind == "do" and body["status"] == "accepted":
-            self.promises.setdefault(name_of(body), []).append(body)
+            self.promises.setdefault(call_id_of(body), []).append(body)
         elif kind == "do" and "delay_secs" in body:
-            self.delays.setdefault(name_of(body), float(body["delay_secs"]))
+            self.delays.setdefault(call_id_of(body), float(body["delay_secs"]))
 
     def of(self, k: K, draft: Draft) -> None:
         """Do what a durable record asks for."""
         match draft.kind:
             case "call":
-                if k.calls[name_of(draft.body)].status == "open":
+                if k.calls[call_id_of(draft.body)].status == "open":
                     self.dispatch(k, draft.body)
             case "learn":
                 self.take_back(k, list(draft.body.get("closed", {})))
@@ -70,7 +70,7 @@ class Effects:
         """Have a call carried out. A person is told once, by the herald's own account (P4)."""
         if body["responder"]["kind"] == "actor":
             if not again:
-                self.notify(k, "assigned", name_of(body), (body["responder"]["did"],))
+                self.notify(k, "assigned", call_id_of(body), (body["responder"]["did"],))
             return
         order = Dispatch(
             thread=k.thread,
@@ -123,8 +123,3 @@ class Effects:
             ticks=ticks,
         )
         self.ctx.tell("desk", notice)
-
-
-def name_of(body: dict[str, Any]) -> str:
-    """The name of the call that a ``call`` or ``do`` body is about."""
-    return f"{body['slot']}#{body['attempt']}"

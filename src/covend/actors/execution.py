@@ -17,7 +17,7 @@ from typing import Any, ClassVar, TypeAlias
 
 from covend.actors import fitting, inbox
 from covend.actors.commits import Commits, earliest
-from covend.actors.effects import Effects, name_of
+from covend.actors.effects import Effects
 from covend.actors.messages import Alert
 from covend.actors.opening import Opening, opened_before
 from covend.actors.quarantine import quarantine, set_aside_by_us
@@ -36,7 +36,7 @@ from covend.actors.run_messages import (
 )
 from covend.actors.story import Story, wall_clock
 from covend.patterns import people, step
-from covend.patterns.state import K
+from covend.patterns.state import K, call_id_of
 from covend.patterns.step import Draft, Entry
 from covend.patterns.understanding import declined, understood
 from covend.phylactery.messages import Query
@@ -233,8 +233,8 @@ class Execution(Actor):
         again = [call.id for call in self.k.calls.values() if call.status == "open"]
         stored = {entry["id"] for entry in records}
         late = [draft for name, draft in self.unsure.items() if name in stored]
-        new = {name_of(draft.body) for draft in late if draft.kind == "call"}
-        written = {name_of(entry.body) for entry in entries if entry.kind == "call"}
+        new = {call_id_of(draft.body) for draft in late if draft.kind == "call"}
+        written = {call_id_of(entry.body) for entry in entries if entry.kind == "call"}
         self.commits.make(self.k, replayed.missing, missing)
         if late:
             self.commits.act(self.k, late)
@@ -263,7 +263,7 @@ class Execution(Actor):
 
     def answer(self, k: K, done: dict[str, Any]) -> None:
         """The first answer counts if it is in time; late ones are billed, others kept (P12)."""
-        call = k.calls[name_of(done)]
+        call = k.calls[call_id_of(done)]
         if call.answered and done["status"] != "accepted":
             if done.get("hash") in (None, call.hash, *call.conflicts):
                 return

@@ -29,6 +29,7 @@ from covend.actors.run_messages import Known, Notice, OpenPages, PageClosed
 from covend.actors.story import wall_clock
 from covend.config import Box
 from covend.patterns.responder import Responder
+from covend.patterns.state import call_id_of
 from covend.phylactery.messages import Query
 from covend.questions import WAITING
 from covend.runtime import Actor, ActorError, Exit, MailboxSpec, ReplyError
@@ -285,7 +286,7 @@ class Herald(Actor):
             return notice.question
         thread, call = parse_task(notice.task) or ("", "")
         for entry in self.ask_store(Query(kind="call", thread=thread)):
-            if f"{entry['body']['slot']}#{entry['body']['attempt']}" == call:
+            if call_id_of(entry["body"]) == call:
                 return str(entry["body"]["ask"]["question"])
         return ""
 

@@ -59,8 +59,3 @@ class Errand:
     def untouched(self) -> bool:
         """Whether nobody can have worked for it, in this life of the core or another."""
         return not (self.begun or self.repeated)
-
-
-def name_of(order: Dispatch) -> str:
-    """The call's name in its run: ``SLOT#ATTEMPT``."""
-    return f"{order.call['slot']}#{order.call['attempt']}"

@@ -10,6 +10,7 @@ import covend
 from covend.actors import fitting, inbox, views
 from covend.actors.fitting import END_BYTES, TooLarge, fitted
 from covend.actors.story import Story
+from covend.patterns.state import call_id_of
 from covend.phylactery.messages import Find, Query, Tasks, Thread, Threads
 from covend.questions import (
     EndOf,
@@ -134,7 +135,7 @@ class Reader:
         if place is not None:
             for row in self.ask(Tasks(thread=place[0], did=did)):
                 body = self.call_body(row["thread"], row["slot"], row["attempt"])
-                if body is not None and f"{row['slot']}#{row['attempt']}" == place[1]:
+                if body is not None and call_id_of(row) == place[1]:
                     return fitted(views.task(row, body), fitting.of_task)
         whose = "" if did is None else f" of {did}"
         return refusal(404, "not_found", f"there is no task {name!r}{whose}")

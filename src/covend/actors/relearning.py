@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from covend.actors import views
-from covend.actors.effects import name_of
 from covend.actors.standing import Outcome, outcomes
 from covend.actors.story import Story
+from covend.patterns.state import call_id_of
 from covend.phylactery.messages import Query
 
 MOST = 5000
@@ -60,7 +60,7 @@ def outcomes_of(ask: Callable[[object], Any], end: dict[str, Any]) -> tuple[Outc
     delays: dict[str, float] = {}
     for entry in entries:
         if entry.kind == "call":
-            roles[name_of(entry.body)] = entry.body["role"]
+            roles[call_id_of(entry.body)] = entry.body["role"]
         elif entry.kind == "do" and "delay_secs" in entry.body:
-            delays.setdefault(name_of(entry.body), float(entry.body["delay_secs"]))
+            delays.setdefault(call_id_of(entry.body), float(entry.body["delay_secs"]))
     return tuple(outcomes(k, roles, delays))
