@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 from pathlib import Path
 
+import apsw
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from covend.phylactery.schema import RECORD_TABLES, SCHEMA_VERSION
 from covend.phylactery.sqlite import APPLICATION_ID, version_problem
 from covend.phylactery.store import Store, open_store, salvage
 
+LATER = 10**12
 ONE_EXAMPLE_DIRECTORY = settings(
     max_examples=60,
     deadline=None,
@@ -78,6 +80,22 @@ def test_sqlite_versions_with_the_wal_reset_bug_are_named() -> None:
     assert version_problem((3, 51, 3)) is None
     with pytest.raises(StoreError, match=r"3\.37"):
         version_problem((3, 36, 0))
+
+
+@pytest.mark.parametrize(("version", "told"), [("3.51.2", 1), ("3.51.3", 0)])
+def test_who_opens_a_store_with_such_a_version_is_warned(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    version: str,
+    told: int,
+) -> None:
+    """D2."""
+    monkeypatch.setattr(apsw, "sqlite_lib_version", lambda: version)
+    open_store(tmp_path / "p.db").close()
+    warnings = [entry.getMessage() for entry in caplog.records if entry.levelname == "WARNING"]
+    assert len(warnings) == told
+    assert all(f"SQLite {version} has the WAL-reset bug" in text for text in warnings)
 
 
 @pytest.fixture(scope="module")
@@ -311,3 +329,23 @@ def test_a_salvaged_store_has_its_purged_runs_and_its_order(tmp_path: Path) -> N
     assert len(fresh.open_calls()) == 1
     assert fresh.verify() == []
     fresh.close()
+
+
+def test_what_was_purged_stands_nowhere_in_the_file_any_more(tmp_path: Path) -> None:
+    """D4: overwritten, not only let go; large bodies have pages of their own."""
+    path = tmp_path / "p.db"
+    store = open_store(path)
+    secret = "what the model was told in confidence"
+    for number in range(40):
+        body = {"slot": "s", "attempt": 1, "prompt": secret * (1 if number % 2 else 300)}
+        name = f"q-{number}"
+        records = [
+            record(name, "intend", {}, actor="a", act="INTEND", clock=1),
+            record(name, "call", body, actor="a", act="CALL", clock=2),
+            record(name, "know", {}, actor="a", clock=3),
+        ]
+        store.append(records)
+    assert store.purge(LATER) == 40
+    store.close()
+    assert secret.encode() not in path.read_bytes()
+    assert not path.with_name("p.db-wal").exists()

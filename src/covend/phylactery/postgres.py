@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, LiteralString, cast
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from covend.phylactery.database import Row, Value
 from covend.phylactery.errors import StoreCorrupt, StoreError, StoreFull
@@ -21,7 +21,15 @@ CONNECT_SECONDS = 10
 LEAVING_SECONDS = 2.0
 """How long a writer that has closed may take to be gone."""
 STATEMENT_TIMEOUT = "SET statement_timeout = '60s'"
-"""Past it the server gives a statement up, so that no caller waits without end."""
+"""Past it the server gives a statement up."""
+GONE: dict[str, Any] = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}
+"""A server whose machine is gone is found out within half a minute, unless the address says
+otherwise. One that is there and stands still is waited for: what it does may yet be done."""
 
 # One lock per schema, so that several boxes can share a database: "CovE" and the schema's number.
 _LOCK = (
@@ -147,8 +155,11 @@ class PostgresDatabase:
             raise self._error(error) from error
 
     def _connect(self) -> psycopg.Connection[Row]:
+        given = conninfo_to_dict(self._dsn)
+        ours = {"connect_timeout": CONNECT_SECONDS, **GONE}
+        lacking = {name: value for name, value in ours.items() if name not in given}
         try:
-            db = psycopg.connect(self._dsn, autocommit=True, connect_timeout=CONNECT_SECONDS)
+            db = psycopg.connect(make_conninfo(self._dsn, **lacking), autocommit=True)
         except psycopg.Error as error:
             raise self._error(error) from error
         try:

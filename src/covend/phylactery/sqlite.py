@@ -174,6 +174,7 @@ class SqliteDatabase:
         if mode != "wal":
             raise StoreError(f"{self.where}: write-ahead logging is not possible here ({mode})")
         self.change("PRAGMA synchronous=FULL")
+        self.change("PRAGMA secure_delete=ON")  # what is purged is overwritten, not only let go
         if max_pages is not None:
             self.change(f"PRAGMA max_page_count={int(max_pages)}")
 
