@@ -5,7 +5,8 @@ import threading
 import pytest
 from tests.actors.running import World, query
 
-from covend.actors import commits
+from covend.actors import commits, execution, opening
+from covend.actors.asking_store import ask_store
 from covend.actors.execution import Execution
 from covend.phylactery.store import Store
 
@@ -31,8 +32,13 @@ def slow(monkeypatch):
             assert given_up.wait(10)
         return store(self, batch, last)
 
+    def impatient(ctx, question):
+        return ask_store(ctx, question, 0.3 if ctx.name.startswith("q-") else 10)
+
     def slow(kind):
         slow.kind = kind
+        for asking in (commits, execution, opening):
+            monkeypatch.setattr(asking, "ask_store", impatient)
         monkeypatch.setattr(commits, "STORE_SECONDS", 0.3)
         monkeypatch.setattr(Execution, "lose", losing)
         monkeypatch.setattr(Store, "_store", storing)

@@ -3,8 +3,8 @@
 import pytest
 from tests.actors.running import World, query
 
-from covend.actors import execution
-from covend.actors.commits import Commits
+from covend.actors import commits, execution
+from covend.actors.asking_store import ask_store
 from covend.phylactery.messages import Append
 from covend.protocol import CancelJob
 from covend.questions import ListResponders, ListTasks
@@ -24,17 +24,17 @@ def unheard(monkeypatch):
     monkeypatch.setattr(execution, "AGAIN", Backoff(base=0.01, maximum=0.05))
 
     def of(kind):
-        ask, lost = Commits.ask_store, []
+        lost = []
 
-        def ask_store(self, question):
-            answer = ask(self, question)
+        def heard(ctx, question):
+            answer = ask_store(ctx, question)
             batches = [*question.records, *question.then] if isinstance(question, Append) else ()
             if not lost and any(entry.kind == kind for entry in batches):
                 lost.append(question)
                 raise AskTimeout("the store did not answer")
             return answer
 
-        monkeypatch.setattr(Commits, "ask_store", ask_store)
+        monkeypatch.setattr(commits, "ask_store", heard)
         return lost
 
     return of

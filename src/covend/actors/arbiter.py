@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from typing import Any, ClassVar
 
+from covend.actors.asking_store import SERVING_SECONDS, ask_store
 from covend.actors.catalog import Catalog
 from covend.actors.configuring import Configuring, limits_of
 from covend.actors.failures import Failures, Revive
@@ -336,7 +337,7 @@ class Arbiter(Actor):
         """Make a record durable; a store that fails is an alert, not the end of service."""
         entry = record(thread, kind, body, actor="arbiter", act=act)
         try:
-            self.ctx.ask("phylactery", Append([entry]), timeout=10.0)
+            ask_store(self.ctx, Append([entry]), SERVING_SECONDS)
         except (ActorError, ReplyError) as error:
             self.ctx.tell("console", Alert("a record could not be stored", {"error": str(error)}))
 

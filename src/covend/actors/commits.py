@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from covend.actors.asking_store import STORE_SECONDS, ask_store
 from covend.actors.children import begin_child
 from covend.actors.effects import Effects
 from covend.actors.run_messages import Joining, Known, Wrote
@@ -14,8 +15,6 @@ from covend.patterns.step import Draft, Entry
 from covend.phylactery.messages import Append, Find, Thread
 from covend.phylactery.records import Record
 from covend.runtime import Context
-
-STORE_SECONDS = 30.0
 
 
 class Commits:
@@ -76,7 +75,7 @@ class Commits:
         Whoever stored them may not have heard that they were, and nobody else knows of them.
         """
         children = [str(body["child"]) for body in begun_by(entries)]
-        rows = [self.ask_store(Thread(child)) for child in children]
+        rows = [ask_store(self.ctx, Thread(child)) for child in children]
         going_on = tuple(row["id"] for row in rows if row is not None and row["state"] == "open")
         if going_on:
             self.ctx.tell("desk", Wrote(self.ctx.name, going_on, k.ended))
@@ -102,16 +101,13 @@ class Commits:
 
     def find(self, name: str) -> dict[str, Any] | None:
         """The record of this id."""
-        return self.ask_store(Find(name))
+        return ask_store(self.ctx, Find(name))
 
     def store(self, records: Sequence[Record], then: Sequence[Record] = ()) -> None:
         """Store these in one commit; those that follow only where the first ones are taken."""
         batches = [list(batch) for batch in (records, then) if batch]
         if batches:
-            self.ask_store(Append(*batches))
-
-    def ask_store(self, question: object) -> Any:
-        return self.ctx.ask("phylactery", question, timeout=STORE_SECONDS)
+            ask_store(self.ctx, Append(*batches))
 
 
 def begun_by(written: Sequence[Draft] | Sequence[Entry]) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from covend.actors.asking_store import SERVING_SECONDS, ask_store
 from covend.actors.messages import Alert, ConfigInForce, Event, NewConfig, Snapshot
 from covend.config import Box, ConfigErrors, diff, load, remember
 from covend.phylactery.actor import Append, Query
@@ -180,9 +181,9 @@ class Console(Actor):
     def why(self, name: str) -> dict[str, Any]:
         """The stored record of a decision, transition or alert, with its reasons (W18)."""
         try:
-            found = self.ctx.ask("phylactery", Query(thread=name, newest_first=False), timeout=10.0)
+            found = ask_store(self.ctx, Query(thread=name, newest_first=False), SERVING_SECONDS)
             if not found and name == "last":
-                found = self.ctx.ask("phylactery", Query(kind="decision", limit=1), timeout=10.0)
+                found = ask_store(self.ctx, Query(kind="decision", limit=1), SERVING_SECONDS)
         except ActorError as error:
             raise ReplyError(f"the records cannot be read now: {error}") from error
         if not found:

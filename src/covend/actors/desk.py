@@ -14,12 +14,14 @@ import secrets
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar
 
 import msgspec
 
 import covend
 from covend.actors import inbox
+from covend.actors.asking_store import STORE_SECONDS, ask_store
 from covend.actors.children import begin_child, named_records
 from covend.actors.execution import Unstored
 from covend.actors.legible import legible
@@ -84,7 +86,6 @@ log = logging.getLogger(__name__)
 
 RUNS = "patterns"
 """The dynamic supervisor of the executions (DESIGN §4)."""
-STORE_SECONDS = 30.0
 WAKE_AT_ONCE = 16
 RECOVER_SECONDS = 5.0
 
@@ -109,11 +110,11 @@ class Desk(Actor):
         """No number is used twice: what a passivated execution said last is known as such."""
         self.going: set[str] = set()
         """Those of them that wrote something that was not their end: no look is needed."""
-        self.reader = Reader(self.ask_store)
         self.aside: set[str] = set()
         self.waking: deque[str] = deque()
 
     def on_start(self) -> None:
+        self.reader = Reader(partial(ask_store, self.ctx))
         self.waiting = Waiting(self.ctx, self.reader.answer)
 
     def on_receive(self, message: object) -> object:
@@ -183,7 +184,7 @@ class Desk(Actor):
             return refusal(422, "invalid_query", str(error), errors)
         if thread in self.runs:
             not_yet = "the first submission is not durable yet"
-            return opened_before(self.ask_store, thread, intend, not_yet)
+            return opened_before(self.ctx, thread, intend, not_yet)
         promise = self.ctx.later()
         try:
             self.start(thread, Opening(intend, promise))
@@ -255,12 +256,12 @@ class Desk(Actor):
         children = self.ctx.ask(RUNS, WhichChildren(), timeout=STORE_SECONDS)
         self.runs = {child.id: self.runs.get(child.id, 0) for child in children}
         self.going &= self.runs.keys()
-        stored = self.ask_store(Query(kind="quarantine"))
+        stored = ask_store(self.ctx, Query(kind="quarantine"))
         versions = legible(self.ctx, stored, lambda one: (one["thread"], one["body"]["covend"]))
         self.aside = {thread for thread, version in versions if version == covend.__version__}
-        calls = self.ask_store(OpenCalls())
+        calls = ask_store(self.ctx, OpenCalls())
         found = [row["thread"] for row in calls if row["responder"] != "actor"]
-        found += self.ask_store(Unfinished(sorted(INPUTS)))
+        found += ask_store(self.ctx, Unfinished(sorted(INPUTS)))
         self.waking = deque(dict.fromkeys(found))
         self.ctx.cancel("recover")
         self.wake_more()
@@ -296,22 +297,22 @@ class Desk(Actor):
         known = self.ctx.ask("registry", Known(), timeout=STORE_SECONDS)
         for body in order.joins:
             child = str(body["child"])
-            earlier = self.ask_store(Query(kind="joined", thread=child, newest_first=False))
+            earlier = ask_store(self.ctx, Query(kind="joined", thread=child, newest_first=False))
             members = [*legible(self.ctx, earlier, as_member), body]
             records.append(record(child, "joined", body, actor="desk", act="PUT"))
             complete = joined(msgspec.convert(body["join"], resolved(Join)), members)
-            if complete and self.ask_store(Thread(child)) is None:
+            if complete and ask_store(self.ctx, Thread(child)) is None:
                 answers, budget = gathered(members)
                 whole = {**body, "answers": answers, "budget": budget}
                 records.append(begin_child(whole, known, self.reader.find, self.clock()))
                 begun.append(child)
-        self.ctx.ask("phylactery", Append(records), timeout=STORE_SECONDS)
+        ask_store(self.ctx, Append(records))
         return begun
 
     # ── cancel, and people's words (P14, P18) ───────────────────────────────────────────────
 
     def cancel(self, order: CancelQuery) -> object:
-        row = self.ask_store(Thread(order.id))
+        row = ask_store(self.ctx, Thread(order.id))
         if row is None:
             return unknown(order.id)
         if row["state"] == "ended":
@@ -322,7 +323,7 @@ class Desk(Actor):
 
     def act(self, order: ActOnTask) -> object:
         place = inbox.parse_task(order.id)
-        if place is None or self.ask_store(Thread(place[0])) is None:
+        if place is None or ask_store(self.ctx, Thread(place[0])) is None:
             return refusal(404, "not_found", f"there is no task {order.id!r}")
         promise = self.ctx.later()
         self.route(place[0], Word(place[0], place[1], order, promise))
@@ -347,9 +348,6 @@ class Desk(Actor):
         return answer
 
     # ── asking others ───────────────────────────────────────────────────────────────────────
-
-    def ask_store(self, question: object) -> Any:
-        return self.ctx.ask("phylactery", question, timeout=STORE_SECONDS)
 
     def pass_on(self, target: str, question: object) -> Promise:
         """Have another actor answer; nobody waits here meanwhile."""

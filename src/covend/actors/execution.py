@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
 from covend.actors import fitting, inbox
+from covend.actors.asking_store import ask_store
 from covend.actors.commits import Commits, earliest
 from covend.actors.effects import Effects
 from covend.actors.messages import Alert
@@ -206,7 +207,7 @@ class Execution(Actor):
         except (ReplyError, AskTimeout) as error:
             self.forget()
             if promise is not None:
-                told = opened_before(self.commits.ask_store, self.ctx.name, intend, str(error))
+                told = opened_before(self.ctx, self.ctx.name, intend, str(error))
                 promise.reply(told)
             self.restore()
             return
@@ -215,7 +216,7 @@ class Execution(Actor):
 
     def restore(self) -> None:
         """Read the records back, write what is missing, carry out again what is open (P4)."""
-        records = self.commits.ask_store(Query(thread=self.ctx.name, newest_first=False))
+        records = ask_store(self.ctx, Query(thread=self.ctx.name, newest_first=False))
         if any(entry.get("purged") for entry in records):
             return  # ended long ago: nothing that comes can count any more (D4)
         entries = self.story.read(records)

@@ -17,10 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from functools import partial
+from typing import ClassVar
 
 from covend.actors import account, letters
 from covend.actors.account import Account, Look, Missed, task_of
+from covend.actors.asking_store import STORE_SECONDS, ask_store
 from covend.actors.channels import Messengers, Send, named, send
 from covend.actors.inbox import parse_task
 from covend.actors.messages import Alert, NewConfig
@@ -34,7 +36,6 @@ from covend.phylactery.messages import Query
 from covend.questions import WAITING
 from covend.runtime import Actor, ActorError, Exit, MailboxSpec, ReplyError
 
-STORE_SECONDS = 30.0
 PAGES_SECONDS = 5.0
 DIGEST_FROM = 3600 * 1_000_000
 """Microseconds that a task must leave for it to wait for the digest."""
@@ -85,7 +86,7 @@ class Herald(Actor):
 
     def on_start(self) -> None:
         self.messengers = Messengers(self.through)
-        self.account = Account(self.ctx, self.ask_store)
+        self.account = Account(self.ctx, partial(ask_store, self.ctx))
         self.account.recall()
         self.ctx.timer("look", account.SOON_SECONDS, Look(whole=True))  # pages come back meanwhile
 
@@ -285,13 +286,10 @@ class Herald(Actor):
         if notice.question is not None:
             return notice.question
         thread, call = parse_task(notice.task) or ("", "")
-        for entry in self.ask_store(Query(kind="call", thread=thread)):
+        for entry in ask_store(self.ctx, Query(kind="call", thread=thread)):
             if call_id_of(entry["body"]) == call:
                 return str(entry["body"]["ask"]["question"])
         return ""
-
-    def ask_store(self, question: object) -> Any:
-        return self.ctx.ask("phylactery", question, timeout=STORE_SECONDS)
 
 
 def as_notice(missed: Missed, live: tuple[str, ...]) -> Notice:

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from covend.actors.asking_store import SERVING_SECONDS, ask_store
 from covend.actors.jobs import JobBook
 from covend.actors.legible import legible
 from covend.phylactery.messages import Append, Latest, Query
@@ -20,7 +21,6 @@ from covend.protocol import Job
 from covend.resolving import resolved
 from covend.runtime import Context
 
-STORE_SECONDS = 10.0
 KEEP_ENDED = 1000
 """Jobs that have ended are kept in memory up to this many; the store has the others."""
 
@@ -50,7 +50,7 @@ class JobRecords:
     def keep(self, job: str, act: Act, body: dict[str, Any]) -> None:
         """Make one step of a job's story durable before it counts."""
         entry = record(f"job:{job}", "job", body, actor="broker", act=act)
-        self.ctx.ask("phylactery", Append([entry]), timeout=STORE_SECONDS)
+        ask_store(self.ctx, Append([entry]), SERVING_SECONDS)
 
     def mark(self, job: Job, begun: bool) -> None:
         """Make durable whether a ghoul may be in the middle of a ``once`` job (P4)."""
@@ -69,18 +69,18 @@ class JobRecords:
     def checkpoint(self) -> None:
         """Forget jobs that ended long ago, and store from where the next broker has to read."""
         self.book.forget(KEEP_ENDED)
-        newest = self.ctx.ask("phylactery", Query(kind="job", limit=1), timeout=STORE_SECONDS)
+        newest = ask_store(self.ctx, Query(kind="job", limit=1), SERVING_SECONDS)
         body = {
             "upto": newest[0]["seq"],
             "jobs": list(self.book.jobs),
             **self.book.forgotten,
         }
         entry = record("jobs", "jobs", body, actor="broker", act="LEARN")
-        self.ctx.ask("phylactery", Append([entry]), timeout=STORE_SECONDS)
+        ask_store(self.ctx, Append([entry]), SERVING_SECONDS)
 
     def restore(self) -> JobBook:
         """Read the jobs back, those that ended long ago excepted; the book that they make."""
-        last = self.ctx.ask("phylactery", Latest("jobs", "jobs"), timeout=STORE_SECONDS)
+        last = ask_store(self.ctx, Latest("jobs", "jobs"), SERVING_SECONDS)
         found = legible(self.ctx, [last] if last else [], as_checkpoint)
         checkpoint = found[0] if found else Checkpoint()
         for job in checkpoint.jobs:
@@ -92,7 +92,7 @@ class JobRecords:
 
     def _read_back(self, thread: str | None = None, after: int = 0) -> None:
         query = Query(kind="job", thread=thread, after=after, newest_first=False)
-        legible(self.ctx, self.ctx.ask("phylactery", query, timeout=30.0), self._restore_one)
+        legible(self.ctx, ask_store(self.ctx, query), self._restore_one)
 
     def _restore_one(self, entry: dict[str, Any]) -> None:
         job_id, body = str(entry["thread"]).removeprefix("job:"), entry["body"]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
+from covend.actors.asking_store import ask_store
 from covend.patterns.spec import Query
 from covend.phylactery.canonical import canonical
 from covend.phylactery.messages import Latest, Thread
 from covend.questions import refusal
 from covend.resolving import resolved
-from covend.runtime import AskTimeout, Promise, ReplyError
+from covend.runtime import AskTimeout, Context, Promise, ReplyError
 
 
 class Opening:
@@ -28,7 +28,7 @@ class Opening:
 
 
 def opened_before(
-    ask_store: Callable[[object], Any], thread: str, intend: dict[str, Any], problem: str
+    ctx: Context, thread: str, intend: dict[str, Any], problem: str
 ) -> dict[str, Any]:
     """What a submission is told whose records were not taken, by what is stored of its run (P7).
 
@@ -36,7 +36,7 @@ def opened_before(
     under the same key is refused. Where nothing is stored, ``problem`` says why.
     """
     try:
-        opened, row = ask_store(Latest("intend", thread)), ask_store(Thread(thread))
+        opened, row = ask_store(ctx, Latest("intend", thread)), ask_store(ctx, Thread(thread))
     except (ReplyError, AskTimeout) as error:
         return refusal(503, "not_stored", str(error))
     if opened is None or row is None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from covend.actors.adopt import adopt
+from covend.actors.asking_store import SERVING_SECONDS, ask_store
 from covend.actors.legible import legible
 from covend.phylactery.actor import Append, Query
 from covend.phylactery.records import record
 
 if TYPE_CHECKING:
     from covend.actors.arbiter import Arbiter
-
-STORE_SECONDS = 10.0
 
 
 def recover(arbiter: Arbiter) -> None:
@@ -22,7 +21,7 @@ def recover(arbiter: Arbiter) -> None:
     the arbiter is started again, since without the records it might undo a transition.
     """
     residency, hands = arbiter.residency, arbiter.hands
-    stored = arbiter.ctx.ask("phylactery", Query(kind="learned", limit=1), timeout=STORE_SECONDS)
+    stored = ask_store(arbiter.ctx, Query(kind="learned", limit=1), SERVING_SECONDS)
     legible(arbiter.ctx, stored, lambda entry: residency.learner.restore(entry["body"]))
     under_way = open_transition(arbiter)
     alive = hands.observe().alive
@@ -44,7 +43,7 @@ def recover(arbiter: Arbiter) -> None:
 def open_transition(arbiter: Arbiter) -> str | None:
     """The target of a transition that was under way when the last core died, now closed as left."""
     query = Query(kind="transition", limit=1)
-    found = arbiter.ctx.ask("phylactery", query, timeout=STORE_SECONDS)
+    found = ask_store(arbiter.ctx, query, SERVING_SECONDS)
     if not found or found[0]["act"] == "KNOW" or "target" not in found[0]["body"]:
         return None
     body = {**found[0]["body"], "phase": "left by a dead core"}

@@ -10,10 +10,12 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import msgspec
 
+from covend.actors.asking_store import SERVING_SECONDS, ask_store
 from covend.actors.legible import legible
 from covend.actors.messages import NewConfig
 from covend.actors.relearning import outcomes_of, uncounted
@@ -33,7 +35,6 @@ from covend.runtime import Actor, ActorError, Exit, MailboxSpec, ReplyError
 log = logging.getLogger(__name__)
 
 THREAD = "responders"
-STORE_SECONDS = 10.0
 SAVE_SECONDS = 30.0
 """What was learned is stored this often; after a crash the rest is read from the runs' ends."""
 AT_ONCE = 20
@@ -72,6 +73,7 @@ class Registry(Actor):
         self.saving = False
 
     def on_start(self) -> None:
+        self.ask_store = partial(ask_store, self.ctx, seconds=SERVING_SECONDS)
         stored = self.ask_store(Query(kind="responder", thread=THREAD, newest_first=False))
         for responder in legible(self.ctx, stored, as_responder):
             self.put[responder.id] = responder
@@ -241,9 +243,6 @@ class Registry(Actor):
             return not_taken(503, [str(error)])
         self.put[responder.id] = responder
         return {"responder": to_data(responder)}
-
-    def ask_store(self, question: object) -> Any:
-        return self.ctx.ask("phylactery", question, timeout=STORE_SECONDS)
 
 
 def as_responder(entry: dict[str, Any]) -> Responder:

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
+from covend.actors.asking_store import ask_store
 from covend.actors.run_messages import Recover, Ticked, TimerSet
 from covend.actors.story import wall_clock
 from covend.phylactery.messages import Due, NextDue
 from covend.runtime import Actor, MailboxSpec
 
-STORE_SECONDS = 30.0
 LONGEST_SECONDS = 30.0
 """The wall clock may be set: however far the next timer is, it is looked at again after this."""
 REPEAT_SECONDS = 10.0
@@ -63,7 +63,7 @@ class Timekeeper(Actor):
         now, mono = self.clock(), self.ctx.now()
         self.ctx.timer("look", REPEAT_SECONDS, Look())  # should the store not be readable now
         limit = PAGE + len(self.told)
-        due = self.ctx.ask("phylactery", Due(now, limit), timeout=STORE_SECONDS)
+        due = ask_store(self.ctx, Due(now, limit))
         timers = dict.fromkeys((row["thread"], row["name"], row["due"]) for row in due)
         self.told = {timer: at for timer, at in self.told.items() if timer in timers}
         for timer in timers:
@@ -73,7 +73,7 @@ class Timekeeper(Actor):
         if len(due) == limit:
             self.next = now + round(FLOOD_SECONDS * 1e6)
         else:
-            self.next = self.ctx.ask("phylactery", NextDue(after=now), timeout=STORE_SECONDS)
+            self.next = ask_store(self.ctx, NextDue(after=now))
         self.arm()
 
     def arm(self) -> None:

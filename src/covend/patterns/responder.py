@@ -84,15 +84,11 @@ class Responder(Spec, frozen=True, kw_only=True):
     status: Literal["active", "retired"] = "active"
 
 
-def as_data(responder: Responder) -> dict[str, Any]:
-    """The responder as plain JSON data with every member, for CEL."""
-    return _full(responder)
-
-
-def _full(struct: msgspec.Struct) -> dict[str, Any]:
+def as_data(struct: msgspec.Struct) -> dict[str, Any]:
+    """A responder, or a part of one, as plain JSON data with every member, for CEL."""
     data: dict[str, Any] = {}
     for name, value in msgspec.structs.asdict(struct).items():
-        data[name] = _full(value) if isinstance(value, msgspec.Struct) else value
+        data[name] = as_data(value) if isinstance(value, msgspec.Struct) else value
     return data
 
 
