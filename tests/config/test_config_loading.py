@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from covend.config import GIB, MIB, Box, ConfigErrors, expand_command, load, parse
+from covend.config.responders import from_config
 from covend.config.sections import INERTIA, SLA, WEIGHTS
 
 from .documents import ENVIRON, GOOD
@@ -37,6 +38,19 @@ def test_the_lexical_reserve_stands_only_where_a_lexicon_lives(box_of):
     box = box_of(GOOD + lexicon)
     assert box.lexical_reserve == 1536 * MIB
     assert (box.reserve_on("gpu"), box.reserve_on("host")) == (1536 * MIB, 0)
+
+
+def test_a_server_that_only_embeds_serves_requests_and_no_query(box_of):
+    """P8: it cannot answer; a role can as long as one of its tiers does."""
+    embedder = (
+        '[[soulstone]]\nname = "e"\nchat = false\nauthority = "shared"\n'
+        'endpoint = "http://127.0.0.1:2"\nserves = ["embed", "chat"]\n'
+        '[[role]]\nname = "r"\ntiers = ["e", "chat"]\n[[role]]\nname = "v"\ntiers = ["e"]\n'
+    )
+    box = box_of(GOOD + embedder)
+    assert {"e", "embed", "v"} < set(box.serving())
+    assert set(box.answering()) == {"chat", "r"}
+    assert set(from_config(box)) == {"model:chat", "model:r"}
 
 
 def test_tables_of_dials_keep_what_is_left_out(box_of):

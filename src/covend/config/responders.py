@@ -26,10 +26,10 @@ NOT_IN_FILES = frozenset({"schema", "seen", "status"})
 
 
 def from_config(box: Box) -> dict[str, Responder]:
-    """The responders of a configuration: those it lists, and the box's own models."""
+    """The responders of a configuration: those it lists, and the box's own models that chat."""
     own = {
         f"model:{name}": Responder(id=f"model:{name}", kind="llm", model=name, capabilities=(name,))
-        for name in box.serving()
+        for name in box.answering()
     }
     return {**own, **{entry.name: from_entry(entry) for entry in box.responder}}
 

@@ -104,6 +104,13 @@ class Soulstone(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         bool,
         Meta(description="A small model that stays resident, in the lexical reserve (W5)."),
     ] = False
+    chat: Annotated[
+        bool,
+        Meta(
+            description="Whether it answers chat requests. `false` for one that only embeds, ranks "
+            "or transcribes: no query asks it (P8)."
+        ),
+    ] = True
     load_seconds: Annotated[
         Seconds, Meta(description="How long a load takes, until it has been measured (W10).")
     ] = 20.0
@@ -251,6 +258,11 @@ class Box(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         for role in self.role:
             found[role.name] = list(role.tiers)
         return {capability: tuple(names) for capability, names in found.items()}
+
+    def answering(self) -> list[str]:
+        """Every capability that a query may ask: one of its soulstones answers chat requests (P8)."""
+        chatting = {stone.name for stone in self.soulstone if stone.chat}
+        return [name for name, stones in self.serving().items() if chatting.intersection(stones)]
 
     def schemas(self) -> dict[str, Any]:
         """The JSON Schemas that queries may name, decoded."""
