@@ -26,6 +26,7 @@ from covend.actors.inbox import parse_task, task_id
 from covend.actors.legible import legible
 from covend.actors.outbox import is_new
 from covend.actors.run_messages import Happening, Notice
+from covend.patterns.state import call_id_of
 from covend.phylactery.messages import Append, Query, Tasks
 from covend.phylactery.records import record
 from covend.questions import WAITING
@@ -158,7 +159,7 @@ class Account:
     def stands_in(self, row: dict[str, Any]) -> bool:
         """Whether somebody was asked before, in whose place this person is."""
         rows = self.ask(Tasks(thread=row["thread"]))
-        return any(call_of(one) == call_of(row) and one["seq"] < row["seq"] for one in rows)
+        return any(call_id_of(one) == call_id_of(row) and one["seq"] < row["seq"] for one in rows)
 
     def look_at_ticks(self, whole: bool) -> tuple[int, set[Told], list[Missed]]:
         """Up to where every reminder was told, which these are, and those nobody heard of (P18)."""
@@ -186,7 +187,7 @@ class Account:
         late: list[Missed] = []
         for row in self.ask(Tasks(thread=entry["thread"])) if call else ():
             whom = (reminder(task_of(row), due), row["did"])
-            if call_of(row) != call or row["seq"] > entry["seq"]:
+            if call_id_of(row) != call or row["seq"] > entry["seq"]:
                 continue  # who was asked since then was told by that
             if row["state"] not in WAITING:
                 self.heard.discard(whom)
@@ -251,12 +252,7 @@ def as_mark(entry: dict[str, Any]) -> Mark:
 
 def task_of(row: dict[str, Any]) -> str:
     """The name of the task in this row of the store."""
-    return task_id(row["thread"], call_of(row))
-
-
-def call_of(row: dict[str, Any]) -> str:
-    """The name of the call in this row of the store."""
-    return f"{row['slot']}#{row['attempt']}"
+    return task_id(row["thread"], call_id_of(row))
 
 
 def reminder(task: str, due: int) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from covend.patterns.state import call_id_of
+
 
 def task_id(thread: str, call: str) -> str:
     """The name of a call's task, fit for a URL.
@@ -33,9 +35,8 @@ def shown(
 ) -> dict[str, Any]:
     """A task for its person: what is asked, in which form, until when; from its ``call`` body."""
     ask = body["ask"]
-    call = f"{body['slot']}#{body['attempt']}"
     return {
-        "id": task_id(thread, call),
+        "id": task_id(thread, call_id_of(body)),
         "seq": seq,
         "thread": thread,
         "state": state,
