@@ -36,11 +36,11 @@ from covend.phylactery.canonical import NotCanonical, canonical, parse
 from covend.resolving import resolved
 
 UNKNOWN_KIND: Kind = "llm"
-"""Whose default latency counts for a round that nobody matches."""
+"""Its default latency is taken for a round that no responder matches."""
 
 
 DECISIVE = frozenset({"input", "answer_shape", "fold", "relevance"})
-"""Members of which no part can be understood without the rest."""
+"""If one of these is wrong, problems found inside it are not reported."""
 
 DEPENDS = {
     "input": frozenset({"input"}),
@@ -49,7 +49,7 @@ DEPENDS = {
     "orchestration": frozenset({"answer_shape"}),
     "min_quorum": frozenset({"relevance"}),
 }
-"""Members whose meaning cannot be checked where one of these could not be read."""
+"""If one of these could not be read, problems found in the member are not reported."""
 
 
 class InvalidQuery(Exception):
@@ -111,7 +111,7 @@ def admit(
 
 
 def _recorded(plan: dict[str, Any]) -> bytes:
-    """The bytes of a plan; what each part may be can be too much where queries lie in queries."""
+    """The bytes of a plan; nested queries may make it too large although each part is allowed."""
     try:
         return canonical(plan)
     except NotCanonical as failed:
@@ -150,7 +150,7 @@ def _read(query: Any, schemas: Mapping[str, Any], cause: Mapping[str, Any]) -> Q
 
 
 def _whole(data: dict[str, Any]) -> Query | None:
-    """The query if nothing is wrong with its types, which is quickly seen."""
+    """The query if its types are right, which takes far less time than to find out what is not."""
     try:
         return msgspec.convert(data, resolved(Query))
     except msgspec.ValidationError:
@@ -158,7 +158,7 @@ def _whole(data: dict[str, Any]) -> Query | None:
 
 
 def _empty_inputs(data: Any, path: str) -> list[Problem]:
-    """An input that names nothing is a mistake, which a struct full of defaults does not show."""
+    """Inputs that say nothing; once read, they look like inputs that were left out."""
     problems: list[Problem] = []
     if isinstance(data, dict):
         query = cast("dict[str, Any]", data)

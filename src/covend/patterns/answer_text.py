@@ -15,9 +15,9 @@ from covend.phylactery.canonical import canonical, parse
 MAX_SHOWN = 500
 """Characters of a value that a problem shows."""
 MAX_CANDIDATES = 100
-"""How many braces of a text are tried as the beginning of an object."""
+"""How many brackets of a text are tried as the beginning of a JSON value."""
 MAX_BROKEN = 1024 * 1024
-"""Characters in all that are read of what turns out to be no JSON, before no more is tried."""
+"""Characters that may be read in vain, of what turns out to be no JSON, before the search ends."""
 
 _FENCE = "```"
 _LANGUAGE = re.compile(r"[\w-]*\s*")
@@ -81,8 +81,8 @@ def the_json(text: str) -> Any:
 def _embedded(text: str, opening: str) -> tuple[list[tuple[int, Any]], int]:
     """The outermost JSON values in a text that begin with ``opening``, each with its place.
 
-    And the place of the one that the text breaks off in, or its end: what lies within that one, of
-    whichever sort, is no answer.
+    The second is the place of a value that the text breaks off in, else the end of the text: what
+    lies within a value that breaks off is no answer.
     """
     found: list[tuple[int, Any]] = []
     at, broken = text.find(opening), 0

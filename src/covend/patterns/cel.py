@@ -87,8 +87,8 @@ def check(source: str, names: Mapping[str, str], gives: Gives = "bool") -> str |
 def evaluate(source: str, values: Mapping[str, Any]) -> Any | CelError:
     """The JSON value an expression has over ``values``, or the ``CelError`` it ends in.
 
-    Raises ``MemoryError``, deliberately and alone: how much memory there is belongs to the process,
-    and a ``CelError`` for it would be recorded where a replay finds another value (P2).
+    Raises nothing but ``MemoryError``, and that deliberately: how much memory there is depends on
+    the process, and a ``CelError`` for it would be recorded where a replay finds a value (P2).
     """
     program = _program(source, _declared(tuple(values)))
     if isinstance(program, CelError):
@@ -119,9 +119,9 @@ def _declared(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
 
 
 def _program(source: str, names: tuple[tuple[str, str], ...]) -> cel.Expression | CelError:
-    """What is evaluated.
+    """The program that is evaluated, with its macros rewritten where that is possible.
 
-    What cannot be rewritten was admitted before its macros were, and is evaluated as it was (P5).
+    Where it is not, the expression was admitted before macros were rewritten, and stays so (P5).
     """
     program = _rewritten(source, names)
     return _compiled(source, names) if program is None else program

@@ -27,7 +27,8 @@ from covend.patterns import cel_ast
 from covend.patterns.cel_ast import Message, call, constant, ident, list_of, message, written
 
 FULL = 100
-"""The root of how often macros go round: most is saved there."""
+"""Items of the short list when it is added to the first: the root of how often macros go round,
+by which the copies of both lists together are the fewest."""
 
 _IN_ORDER = "@in_order"
 """No source can name this function, nor the variables below."""

@@ -40,7 +40,7 @@ COMPARED = frozenset({"consensus", "majority", "ensemble_weighted"})
 REFS = ("know.answer", "know.answers")
 RESERVED_IN_REQUESTS = frozenset({"messages", "model", "stream"})
 PAID_BY_REQUESTS = frozenset({"max_tokens", "max_completion_tokens", "n", "best_of"})
-"""Members of a request that say how much is bought, which what is reserved for it must know."""
+"""Members of a request that raise its price: the reserve is reckoned without them."""
 NOTES = frozenset({"_confidence", "_rationale", "_obligations"})
 """Members that are taken out of an answer before it is checked."""
 
@@ -144,7 +144,7 @@ def _input(found: Findings, given: Input, path: str, caused: bool) -> None:
 
 
 def _depth(found: Findings, value: Any, path: str) -> None:
-    """The records of a run put more around what it is given, and hold only so many levels."""
+    """Records nest what a run is given deeper, and hold only so many levels."""
     fine = not nested_deeper(value, MAX_NESTED)
     found.unless(fine, path, f"must not be nested deeper than {MAX_NESTED} levels")
 
@@ -179,7 +179,7 @@ def _shape(found: Findings, shape: AnswerShape, schemas: Mapping[str, Any], path
 
 
 def _required(found: Findings, names: Iterable[str], path: str) -> None:
-    """What is taken out of every answer can be in none."""
+    """Notes are taken out of every answer, so none can be required in it."""
     for name in sorted(NOTES.intersection(names)):
         found.add(path, f"{name} is a note beside the answer, never a member of it")
 

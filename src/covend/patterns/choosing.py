@@ -32,7 +32,7 @@ from covend.phylactery.canonical import canonical
 DAY = 86_400 * SECOND
 RECENCY_HALF_LIFE_DAYS = 30.0
 UNKNOWN = 0.5
-"""What a part of relevance counts that nothing is known about."""
+"""What a term of the relevance is where nothing is known for it."""
 
 _WORD = re.compile(r"\w{2,}")
 
@@ -114,9 +114,9 @@ def unmet(responder: Responder, wants: Sequence[Want], given: Any, now: int) -> 
 
 
 def parts(k: K, calls: Iterable[Call]) -> frozenset[str]:
-    """Who must not be asked beside these calls: their responders, and the people behind them.
+    """Whom another part of the query must not ask: the responders of these calls, and the people.
 
-    A person is told by did: of the responder, and of the delegate who answered in its place.
+    People are named by did: the responder's own, and that of the delegate who answered instead.
     """
     names: set[str | None] = set()
     for call in calls:
@@ -245,7 +245,7 @@ def is_available(responder: Responder, now: int) -> bool:
 
 
 def looks_final(query: Query, wants: Sequence[Want]) -> bool:
-    """Whether a round was taken for the last by its wants, by the first two reducers."""
+    """Whether the first two reducers took a round for the last: they went by its wants alone."""
     match query.orchestration:
         case Escalate(tiers=tiers):
             rounds = [tier.responders for tier in tiers]
@@ -255,7 +255,7 @@ def looks_final(query: Query, wants: Sequence[Want]) -> bool:
             rounds = [auditor, backup]
         case _:
             return True
-    # The last is looked at first: a tier before it may want the very same people.
+    # An earlier round with the same wants as the last counts as the last, too.
     return tuple(wants) == rounds[-1] or tuple(wants) not in rounds
 
 

@@ -86,7 +86,7 @@ def audited(k: K, spec: Ensemble, noted: list[dict[str, Any]]) -> Decision:
 
 
 def ask(k: K, spec: Ensemble, answer: dict[str, Any], name: str) -> Ask:
-    """An audit: nobody audits an answer to which he contributed, or for which he was silent."""
+    """An audit's round; whoever was asked for the answer itself, or for the other audit, is out."""
     wants = spec.auditor if name == AUDIT else spec.backup_auditor
     others = [call for call in k.calls.values() if not call.slot.startswith(name + "/")]
     return Ask(
@@ -101,7 +101,7 @@ def ask(k: K, spec: Ensemble, answer: dict[str, Any], name: str) -> Ask:
 
 
 def passed_on(k: K, answer: dict[str, Any], reason: str) -> Batch:
-    """Who should have audited did not."""
+    """The ``learn`` of an auditor without a verdict: the next one is asked, if there is one."""
     return Batch(learn=({"audited": answer["audited"], "silent": reason, "closed": closing(k)},))
 
 

@@ -1,9 +1,9 @@
 """How large a JSON Schema is once every reference in it is followed (P7).
 
 A validator follows each reference where it stands. Definitions that refer twice to the next one
-double its work each time, so that two kilobytes may keep it busy for hours. Only a reference back
-to where it is used is not followed there: how often it is, is up to the answer, which has an end,
-and the validator checks no part of an answer by it twice.
+double its work each time, so that two kilobytes may keep it busy for hours. A reference back to
+where it is used is counted once: how often a validator follows it depends on the answer, which is
+finite, and no part of an answer is checked by it twice.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MAX_REFERENCES = 10_000
 MAX_STEPS = 200_000
 """How many members of lists and objects are looked at to find that out."""
 MAX_WAY = 400
-"""How many parts of a schema may lead from one to the next."""
+"""How long a way through a schema may be, from part to part and along references."""
 
 REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 ANCHORS = ("$anchor", "$dynamicAnchor")
@@ -35,7 +35,7 @@ Node = dict[str, Any]
 Place = tuple[Any, str]
 """A part of a schema, and the document that references in it are relative to."""
 Count = tuple[int, int]
-"""References, and how near to the root the part is that one of them leads back to."""
+"""How many references, and the place on the way here that one leads back to, else ``NOWHERE``."""
 
 
 class _TooMuch(Exception):
@@ -56,9 +56,9 @@ def expansion_problem(schema: Node) -> str | None:
 
 
 def is_recursive(schema: Node) -> bool:
-    """Whether a reference of a schema leads back to where it is used, or may for all one can see.
+    """Whether a reference of a schema leads back to where it is used; True where that is unclear.
 
-    What is referred to from nowhere does not count.
+    Definitions that nothing refers to do not count.
     """
     try:
         expansion = _Expansion(schema)
@@ -71,8 +71,8 @@ def is_recursive(schema: Node) -> bool:
 class _Expansion:
     """Counts references, each part once that leads back to nothing it came from.
 
-    What a part comes to within a circle depends on the way there. So it is counted anew on each,
-    until there are too many: a count taken on one way would be too low on another.
+    In a circle of references, what a part comes to depends on the way there: a count taken on one
+    way would be too low on another. So such a part is counted anew on each way.
 
     A document is known by the end of its URL. Where two within one schema end alike, the larger
     of what a reference could mean counts.

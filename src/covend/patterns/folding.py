@@ -103,7 +103,7 @@ def fold_responses(k: K, fold: Fold, responses: Sequence[Response]) -> Folded | 
 
 
 def _checked(k: K, data: bytes) -> tuple[Any, list[str]]:
-    """An answer that a fold made, and what is wrong with it; it is kept to what holds for all."""
+    """An answer that a fold made, and what is wrong with it by the bounds of any answer."""
     answer = parse(data.decode())
     if not k.rules.made_like_given:
         return answer, problems(k.query.answer_shape, answer)
@@ -132,7 +132,7 @@ def weight(fold: Fold, response: Response) -> float:
 
 
 def _counted(value: Any) -> float:
-    """A weight as it counts: what is no finite number above 0 is 0."""
+    """A weight as it counts: anything but a finite number above 0 is 0."""
     if not agreement.is_number(value) or not math.isfinite(value):
         return 0.0
     return max(0.0, float(value))
@@ -256,11 +256,11 @@ FOLDS: dict[str, Callable[[Fold, Sequence[Weighed]], Answered]] = {
 }
 
 MAKERS = frozenset({"ensemble_weighted", "merge", "expression"})
-"""Folds that make a new answer, which may be a wrong one; the others choose one that is there."""
+"""Folds that make a new answer, which may not have the shape; the others choose a given one."""
 
 
 def groups(fold: Fold, weighed: Sequence[Weighed]) -> list[list[Weighed]]:
-    """Responses with the same answer, whatever order they came in: all that equality connects."""
+    """Responses by answer: two are in one group if a chain of equal answers connects them."""
     found: list[list[Weighed]] = []
     for one in weighed:
         touching = [g for g in found if any(agreement.same(fold, one.value, w.value) for w in g)]
@@ -302,7 +302,7 @@ def _share(part: float, whole: float) -> float:
 
 
 def _mean(pairs: Sequence[tuple[float, float]]) -> float:
-    """The weighted mean of shares; raises ``OverflowError`` at the very end of the doubles."""
+    """The mean of (weight, value) pairs; raises ``OverflowError`` where a sum exceeds a double."""
     total = math.fsum(weight for weight, _ in pairs)
     return math.fsum(weight / total * value for weight, value in pairs)
 

@@ -11,7 +11,7 @@ import msgspec
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
-    """One reducer; each rule that is not there yet is told by what was done instead."""
+    """One reducer: which rules it has; "before" says what a reducer without the rule does."""
 
     keeps_the_key_of_lost_work: bool = False
     """Work that may have been done is asked for again under the same key (P4)."""

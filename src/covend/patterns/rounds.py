@@ -28,10 +28,10 @@ ANSWER_TOKENS = 1024
 REMIND_AT = (0.5, 0.8)
 """Parts of a person's SLA after which a silent one is reminded (P18)."""
 
-size = msgspec.json.Encoder().encode
-
-
 UNSAID = Dial()
+"""A dial that changes nothing of the query's own."""
+
+encoded = msgspec.json.Encoder().encode
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -60,7 +60,7 @@ class Ask(msgspec.Struct, frozen=True):
 
 
 class Slot(msgspec.Struct, frozen=True):
-    """One place of a round: who has it, what asking may cost, and for how many times it is.
+    """One place in a round: its responder, the worst cost reserved, and which attempt this is.
 
     Another attempt has the deadline of the one before: failing does not buy time. ``key`` is the
     idempotency key where it is not the call's own.
@@ -92,7 +92,7 @@ class Closed(msgspec.Struct, frozen=True):
     def code(self) -> str:
         """Which of P19's errors this is, should nobody go on from here."""
         kinds = set(self.problems.values())
-        if self.responses or "withdrawn" in kinds:  # nobody is sent home but for want of a quorum
+        if self.responses or "withdrawn" in kinds:  # withdrawn: its quorum is out of reach
             return "quorum_not_met"
         if kinds == {"timeout"}:
             return "latency_timeout"
@@ -153,9 +153,9 @@ def asked(k: K, ask: Ask) -> dict[str, Any]:
 def affordable(
     k: K, ask: Ask, question: dict[str, Any], choice: Choice
 ) -> list[tuple[Responder, float | None, int]]:
-    """Who of the chosen can be paid for in the worst case (P13).
+    """Which of the chosen can be paid for in the worst case (P13).
 
-    Best first, each with its relevance and that cost.
+    Best first, each with its relevance and its worst cost.
     """
     left = room(k, ask)
     able: list[tuple[Responder, float | None, int]] = []
@@ -199,15 +199,15 @@ def unaffordable(k: K, ask: Ask, choice: Choice) -> str:
 
 
 def worst_cost(k: K, question: dict[str, Any], responder: Responder) -> int:
-    """Nano-dollars one call may cost at most: no tokenizer makes more tokens than bytes."""
+    """Nano-dollars one call may cost at most: a prompt has no more tokens than bytes (P13)."""
     cost = responder.cost
     if not (cost.per_1k_input or cost.per_1k_output):
         return nano(cost.per_call)
     dial, shape = question["dial"], question["shape"]
-    prompt_tokens = len(size(question["messages"]))
+    prompt_tokens = len(encoded(question["messages"]))
     if k.rules.whole_request_is_counted:
         beside = (dial.get("extra"), shape.get("schema"))
-        prompt_tokens += sum(len(size(part)) for part in beside if part)
+        prompt_tokens += sum(len(encoded(part)) for part in beside if part)
     answer_tokens: int = dial.get("max_tokens") or ANSWER_TOKENS
     return nano(cost.of(prompt_tokens, answer_tokens))
 
@@ -247,7 +247,7 @@ def reminders(name: str, now: int, deadline: int, responder: Responder) -> list[
 
 
 def merged(base: Dial, change: Dial) -> Dial:
-    """The dial of a call: what the pattern says goes before what the query says."""
+    """The dial of a call: what the pattern says wins over what the query says."""
     if change is UNSAID:
         return base
     said = {
@@ -292,19 +292,19 @@ def progress(k: K, ask: Ask, calls: list[Call]) -> Batch | Closed | Wait:
 
 
 def closing(k: K) -> dict[str, str]:
-    """The ``closed`` member of the ``learn`` between two rounds: nobody waits for these any longer.
+    """The ``closed`` member of the ``learn`` between two rounds: calls that nobody waits for now.
 
-    The end of a run closes what is open by itself.
+    The end of a run closes what is still open without one.
     """
     return {name: call.left_open(k.now) for name, call in k.calls.items() if call.status == "open"}
 
 
 def resends(k: K, ask: Ask, lost: list[Call]) -> tuple[dict[str, Any], ...]:
-    """The same slots again, as new attempts, for calls that never got through (P4).
+    """New attempts at slots whose calls were lost to the transport (P4).
 
-    Only while there is an attempt, time and money for it; the question and who is asked are the
-    same. Where the work may have been done it is the same work, under the same key, and what was
-    reserved for it is for both; where the responder refused it, another call is meant.
+    Only while attempts, time and money are left; the question and the responder stay the same.
+    Where the work may have been done, the attempt has the same key, so that it is done once, and
+    takes over what was reserved. Where the responder refused, it has a key of its own.
     """
     late_too = not k.rules.late_errors_uncounted
     errors = sum(c.transport and (late_too or c.status == "error") for c in k.calls.values())
@@ -328,9 +328,9 @@ def resends(k: K, ask: Ask, lost: list[Call]) -> tuple[dict[str, Any], ...]:
 
 
 def notices(k: K) -> Batch | None:
-    """What people's calls lead to by themselves: an eta moves the timer, silence asks a delegate.
+    """What follows for people's calls, whatever the pattern: new deadlines and delegates (P18).
 
-    One ``learn`` each, once: the next one needs another eta, or the next delegate's time (P18).
+    One ``learn`` for each eta that extended a deadline, and for each delegate whose time has come.
     """
     learn: list[dict[str, Any]] = []
     for name, call in k.calls.items():
@@ -345,7 +345,7 @@ def notices(k: K) -> Batch | None:
 
 
 def overdue(k: K) -> Batch | None:
-    """Calls whose time is over while their round waits for others: nobody is sent them again."""
+    """A ``learn`` that times out calls past their deadline while their round waits for others."""
     closed = {
         name: "timeout"
         for name, call in k.calls.items()
@@ -355,7 +355,7 @@ def overdue(k: K) -> Batch | None:
 
 
 def delegated(k: K, name: str, call: Call) -> dict[str, Any]:
-    """The next delegate is asked beside who is silent; an SLA later, the one after."""
+    """The ``learn`` that asks the next delegate as well; another SLA later, the one after."""
     responder = k.responder(call.responder)
     did = responder.delegates[call.delegated]
     due = k.now + round((responder.sla_secs or 0) * SECOND)

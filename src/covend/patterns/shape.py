@@ -1,7 +1,7 @@
-"""Whether an answer looks as it was asked to: text, JSON, or one of some choices (P7, P11).
+"""Whether an answer has the shape that was asked for: text, JSON, or one of some choices (P7, P11).
 
-A JSON Schema never leads anywhere: references to other documents are errors, and patterns are
-matched in linear time.
+A JSON Schema stands for itself: references to other documents are errors. Its patterns are matched
+in linear time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_ANSWER_BYTES = 2 * 1024 * 1024
 """Of the canonical JSON of what a run is about, and of an answer: a record holds several."""
 
 MAX_TOLD = 16 * 1024
-"""Members and characters of an answer up to which it is said what is wrong where."""
+"""Members and characters of an answer; of a larger one it is not said what is wrong where."""
 
 MAX_SCHEMA_BYTES = 64 * 1024
 """Of the canonical JSON of a schema that is newly admitted; what was admitted stays."""
@@ -50,11 +50,11 @@ def problems(shape: AnswerShape, value: Any, schemas: Mapping[str, Any] | None =
 
 
 def problems_told(shape: AnswerShape, value: Any) -> list[str]:
-    """``problems`` of what a responder sent, in a time that it cannot draw out (P11).
+    """``problems`` of what a responder sent, in a time that the responder cannot prolong (P11).
 
-    To find out whether an answer is valid is quick. To say what is wrong with it is not: each part
-    is shown in each reason, each item has its own, and where a schema has alternatives that lead
-    back to it, each level of the answer multiplies them.
+    To find out whether an answer is valid is quick. To say what is wrong with it may not be: every
+    reason shows its part of the answer, every item has reasons, and where alternatives of a schema
+    refer back to it, each level of the answer multiplies them.
     """
     if shape.kind != "json" or shape.schema is None:
         return problems(shape, value)

@@ -29,7 +29,9 @@ from covend.patterns.spec import Query
 from covend.resolving import resolved
 
 SECOND = 1_000_000
+"""Microseconds, in which clocks count."""
 DOLLAR = 1_000_000_000
+"""Nano-dollars, in which K counts money."""
 INPUTS = frozenset({"intend", "do", "tick", "cancel"})
 """What comes from outside; every other kind of record follows from these."""
 
@@ -53,7 +55,7 @@ def usd(amount: int) -> float:
 
 
 def call_id(slot: str, attempt: int) -> str:
-    """What a call is named in its run; no slot has a ``#`` in it."""
+    """The id of a call in its run, ``SLOT#ATTEMPT``; no slot has a ``#`` in it."""
     return f"{slot}#{attempt}"
 
 
@@ -92,7 +94,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 class Response(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One response as it was folded in: the value, how sure its giver was, and who that is.
 
-    ``by`` is the did of the person who gave it, be it in another's place.
+    ``by`` is the did of the person who gave it, who may be a delegate of the one asked.
     """
 
     call: str
@@ -111,12 +113,12 @@ class Call(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One call of one slot: to whom, since when, until when, and what came of it.
 
     ``id`` is its ``call_id``, unique in the run; ``round`` is what its slot is a place of.
-    ``answered`` says that a response has come, be it too late; ``hash`` is that first response's.
+    ``answered`` says that a response has come, even if too late; ``hash`` is that of the first one.
     ``overrun`` is what was billed above the reserve.
     ``indeterminate`` says that the transport failed when the work may have been done: what it may
     cost stays ``reserved`` until the same work, under the same ``key``, is called again (P4, P13).
-    ``delegate_due`` is when the next delegate of a silent person is asked. ``told`` counts the
-    extensions that a ``learn`` has noted.
+    ``delegate_due`` is when the next delegate of a silent person is asked, ``delegated`` how many
+    were. ``told`` is how many extensions have been written into a ``learn``.
     """
 
     id: str
@@ -145,7 +147,7 @@ class Call(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     delegated: int = 0
 
     def left_open(self, now: int) -> CallStatus:
-        """What becomes of the call if nobody waits for it any longer: exactly one end per slot."""
+        """How the call ends if nobody waits for it any longer; its status if it has ended."""
         if self.status != "open":
             return self.status
         return "timeout" if self.deadline <= now else "withdrawn"
@@ -294,9 +296,9 @@ def _accepted(k: K, call: Call, body: dict[str, Any]) -> Call:
 
 
 def _answered(k: K, call: Call, body: dict[str, Any]) -> None:
-    """Settle the cost; a provider that bills more than was agreed never breaks the budget (P13).
+    """Settle the cost; what a provider bills above the reserve is overrun, apart from it (P13).
 
-    Where nobody knows whether the work was done it may be billed yet: that stays reserved.
+    Where nobody knows whether the work was done, it may still be billed: the reserve stays.
     """
     cost = nano(body.get("cost") or 0)
     paid = min(cost, call.reserved)

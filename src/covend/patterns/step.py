@@ -38,7 +38,7 @@ PATTERNS: dict[Pattern, Select] = {
 """The six, and only six."""
 
 SELECTS: dict[int, dict[Pattern, Select]] = dict.fromkeys(range(1, CURRENT + 1), PATTERNS)
-"""By reducer, then by pattern; ``reducers`` says what they differ in. An old one stays (P5)."""
+"""By reducer, then by pattern; ``reducers`` says how they differ. None is ever removed (P5)."""
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -96,9 +96,9 @@ class Replayed:
 
 
 def select(k: K) -> Decision:
-    """What should be asked next: a cancelled run ends; people's words and silence come first.
+    """What follows from K: a cancelled run's end, else notices to people, else the pattern's word.
 
-    Where the pattern waits for some calls, those whose time is over are closed meanwhile.
+    Where the pattern waits, calls past their deadline are closed meanwhile.
     """
     if k.ended is not None:
         return Wait()

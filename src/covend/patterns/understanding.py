@@ -30,13 +30,13 @@ from covend.phylactery.canonical import NotCanonical, canonical, parse
 from covend.resolving import resolved
 
 TRY_AGAIN = frozenset({408, 425, 429})
-"""HTTP statuses under 500 that say nothing about the question."""
+"""HTTP statuses under 500 after which the same request may succeed."""
 GATEWAY = frozenset({502, 504})
-"""HTTP statuses by which somebody between says that he lost sight of who was asked."""
+"""HTTP statuses of a gateway that had no answer from the server behind it."""
 
 MAX_COUNT = 10**12
 MAX_BILL_USD = 1e9
-"""A count of tokens or a bill above these is a mistake, and none; their sums fit into records."""
+"""Counts of tokens and bills above these are taken for mistakes; sums of others fit a record."""
 
 
 class Raw(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,9 +61,9 @@ class Raw(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def unknown(self) -> bool:
-        """Whether nobody knows if the work was done, and billed: nothing came, or a gateway's word.
+        """Whether the work may have been done, and billed, although no answer to it came (P4).
 
-        A responder that answered, be it to refuse, has said what became of it (P4).
+        A responder that answered, even to refuse, has said what became of it; a gateway has not.
         """
         return self.indeterminate or (self.failure is None and self.status in GATEWAY)
 
@@ -97,7 +97,7 @@ def understood(plan: Plan, call_body: dict[str, Any], raw: Raw) -> dict[str, Any
         found = {**body, **_outcome(plan, call_body, raw)}
         canonical(found)
     except (ValueError, OverflowError, RecursionError) as failed:
-        # Nobody reads it again to see whether it can be read now: that is paid for, and over.
+        # Asking again would cost again, and this reply is not going to become readable.
         problem = shown(f"the reply cannot be recorded: {failed}")
         return {
             **body,
@@ -144,13 +144,13 @@ def _outcome(plan: Plan, call_body: dict[str, Any], raw: Raw) -> dict[str, Any]:
 
 
 def _not_too_deep(*values: Any) -> None:
-    """What comes after a response puts it deeper yet, and a record holds only so many levels."""
+    """Later records nest a response deeper, and a record holds only so many levels."""
     if any(nested_deeper(value, MAX_NESTED) for value in values):
         raise InvalidAnswer(f"the answer is nested deeper than {MAX_NESTED} levels")
 
 
 def _unlike(responder: Responder, value: Any) -> list[str]:
-    """What is wrong with an answer by the schema that its program declares, if it does."""
+    """What is wrong with an answer by the schema of its responder, where that declares one."""
     if responder.schema is None:
         return []
     own = problems_told(AnswerShape(kind="json", schema=responder.schema), value)
@@ -211,7 +211,7 @@ def _direct(shape: AnswerShape, raw: Raw) -> _Answer:
 
 
 def _as_text(value: Any) -> Any:
-    """What a program printed where text was wanted: ``42`` is text too, and JSON to its reader."""
+    """A program's output as text where text was asked for: ``42`` was read as a JSON number."""
     return json.dumps(value) if isinstance(value, int | float) else value
 
 

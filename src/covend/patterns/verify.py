@@ -105,7 +105,7 @@ def pair(k: K, spec: Verify) -> Decision:
 
 
 def nobody(k: K) -> Done:
-    """Neither answered: an error like that of any round."""
+    """The end where neither answered: an error with the code that any round would have."""
     calls = [*k.round(PRIMARY), *k.round(VERIFIER)]
     closed = Closed((), False, {call.id: call.left_open(k.now) for call in calls})
     return Done("error", code=closed.code, reason=closed.reason)
@@ -203,7 +203,7 @@ def agreed(k: K, answer: Response, by: list[Response], **details: Any) -> Done:
 
 
 def unresolved(answers: list[Response], reason: str) -> Done:
-    """Never silently the primary's: no answer, and all that was said."""
+    """The end without an answer, with all that was said: the primary's alone is never enough."""
     return Done("unresolved", code="disagreement", reason=reason, details=both(answers))
 
 
