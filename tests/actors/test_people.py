@@ -251,6 +251,18 @@ def test_who_has_time_gets_one_digest_of_all(world):
         assert "1?" in text and "2?" in text and "0?" not in text
 
 
+def test_more_than_an_hour_is_time_for_the_digest_and_an_hour_is_not(world):
+    """P18."""
+    people(world)
+    with world.core(digest_seconds=10 * HOUR) as core:
+        for seconds in (HOUR + 100, HOUR):
+            limits = {"side_effects": {"max_latency_secs": seconds}}
+            core.submit(query("ann", question=f"In {seconds}?", **limits))
+            core.parked()  # what its person is to hear has been passed on
+        eventually(lambda: told(world, "ann"), what="ann is told of the second")
+        assert [text.partition(" —")[0] for _, text in told(world, "ann")] == ["In 3600?"]
+
+
 def test_a_reminder_at_once_takes_the_task_out_of_the_digest(world):
     """P18: both are one message, and who read it hears that no answer is needed any more."""
     people(world)

@@ -6,6 +6,7 @@ from tests.actors.test_crashes_of_runs import lay_down
 
 from covend.patterns.nesting import child_thread, join_thread
 from covend.patterns.spec import Join
+from covend.phylactery.actor import Phylactery
 from covend.phylactery.messages import Purge, Query, Threads
 from covend.questions import SubmitQuery
 from covend.testing import eventually
@@ -104,6 +105,42 @@ def test_several_ends_begin_one_query_once(world, need, of):
         assert len(intends) == 1
         assert len(core.records(child, "joined")) == 3
         assert len(world.called) == 4
+
+
+@pytest.fixture
+def batches(monkeypatch):
+    """The kinds of all that is stored all or none, batch by batch."""
+    seen, append = [], Phylactery._append
+
+    def appending(self, message):
+        seen.extend([one.kind for one in batch] for batch in (message.records, message.then))
+        return append(self, message)
+
+    monkeypatch.setattr(Phylactery, "_append", appending)
+    return seen
+
+
+MEET = "meet"
+
+
+@pytest.mark.parametrize(
+    ("names", "whole"),
+    [
+        (["next"], "know trigger intend"),
+        (["next", "other"], "know trigger trigger intend intend"),
+        ([MEET], "know trigger joined intend"),
+        (["next", MEET], "know trigger trigger intend joined intend"),
+    ],
+)
+def test_an_end_and_all_that_begins_with_it_are_stored_all_or_none(world, batches, names, whole):
+    """P3, SEMANTICS §6: with the end alone stored, nobody would ever begin the others."""
+    fired = [joining(0, "any") if name == MEET else then(name) for name in names]
+    with world.core() as core:
+        thread = core.submit({**query("one"), "triggers": fired})["id"]
+        core.ended(thread)
+        for trigger in core.records(thread, "trigger"):
+            core.ended(trigger["body"]["child"])
+    assert [batch for batch in batches if "trigger" in batch] == [whole.split()]
 
 
 def test_a_child_whose_parent_died_with_its_end_is_begun_by_the_next_core(world):

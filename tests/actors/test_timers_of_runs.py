@@ -36,6 +36,19 @@ def test_the_timekeeper_hears_of_every_timer_whatever_was_due_before(world, monk
         eventually(lambda: first in heard, what="the first timer of the second run")
 
 
+def test_a_timer_that_was_due_is_no_less_due_when_the_clock_is_set_back(world):
+    """P20: its row goes with the tick, so a tick of before its time would leave a run for ever."""
+    world.person("ann")
+    with world.core() as core:
+        thread = core.submit(query("ann", side_effects={"max_latency_secs": 600.0}))["id"]
+        core.parked()
+        due = core.ends(thread)
+        core.desk.tell(Ticked(thread, "end", due))  # the clock was there, and is not any more
+        (tick,) = eventually(lambda: core.records(thread, "tick"), what="the tick")
+        assert tick["clock"] >= due > world.clock()
+        assert core.ended(thread)["code"] == "latency_timeout"
+
+
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_tick_that_is_said_twice_takes_no_newer_timer_away(world, times):
     """P18, P20: the next delegate of a silent person is asked all the same."""

@@ -156,6 +156,9 @@ TABLE: dict[str, Ends] = {
         "primary/0 tiebreaker/0",
         learned=(MISSING,),
     ),
+    "verify_nobody_of_the_pair_breaks_the_tie": Ends(
+        "fulfilled", None, {"x": 2}, THREE, "tiebreaker/0", learned=(DISAGREE,)
+    ),
     "verify_both_missing": failed("responder_unavailable", PAIR),
     "verify_nobody_to_ask": failed("no_candidates"),
     "verify_judge_says_they_agree": Ends("fulfilled", None, {"x": 1}, f"{PAIR} judge/0", PAIR),
@@ -432,6 +435,9 @@ TABLE: dict[str, Ends] = {
     "ensemble_nobody_audits_himself": Ends(
         "fulfilled", None, 1, "primary/0 audit/0", "primary/0", learned=({},)
     ),
+    "ensemble_failed_auditor_is_not_his_own_backup": Ends(
+        "fulfilled", None, 1, "primary/0 audit/0 backup/0", "primary/0", learned=({}, {})
+    ),
     # the next query
     "nested_two_fire_one_does_not": Ends("fulfilled", None, {"x": 1}, "primary/0", "primary/0"),
     "nested_too_deep": Ends("fulfilled", None, 1, "primary/0", "primary/0"),
@@ -694,6 +700,27 @@ def test_the_judge_sees_two_answers_and_not_who_gave_them() -> None:
     body = play.called("judge/0#1")
     assert body["role"] == "judge"
     assert sorted(each["x"] for each in body["ask"]["show"]) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        (
+            "verify_nobody_of_the_pair_breaks_the_tie",
+            {"primary/0": "a", "verifier/0": "b", "tiebreaker/0": "c"},
+        ),
+        (
+            "ensemble_failed_auditor_is_not_his_own_backup",
+            {"primary/0": "a", "audit/0": "u", "backup/0": "v"},
+        ),
+    ],
+)
+def test_who_has_a_part_of_a_query_gets_no_other_however_relevant(
+    name: str, asked: dict[str, str]
+) -> None:
+    """SEMANTICS §6, verify and ensemble: all of them are wanted everywhere."""
+    calls = told(name).bodies("call")
+    assert {body["slot"]: body["responder"]["id"] for body in calls} == asked
 
 
 def test_a_stage_that_did_not_win_keeps_its_candidate() -> None:

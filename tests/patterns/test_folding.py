@@ -160,6 +160,15 @@ def test_consensus_is_by_trust_and_not_by_heads() -> None:
     assert folded(Fold(kind="consensus", weight="1"), *responses).answer == {"a": 1}
 
 
+@pytest.mark.parametrize("first", ["a", "z"])
+def test_many_small_weights_add_up_exactly_whatever_their_order(first: str) -> None:
+    """P17: fsum; 1 and ten tenths are 2, a tie with 1 and 1, which the more confident wins."""
+    tenths = [response("x", f"b{number}", trust=0.1) for number in range(10)]
+    ones = [response("y", name, trust=1.0, confidence=0.9) for name in ("c", "d")]
+    found = folded(Fold(kind="consensus"), response("x", first, trust=1.0), *tenths, *ones)
+    assert (found.answer, found.confidence) == ("y", 0.5)
+
+
 def test_majority_is_more_than_half_by_heads() -> None:
     """P17: half is no majority; trust does not matter."""
     fold = Fold(kind="majority")
@@ -355,12 +364,13 @@ def promise(name: str, status: str, **more: Any) -> dict[str, Any]:
 
 
 def resolved(rule: str, *promises: dict[str, Any]) -> Any:
+    """What a fold keeps of promises that came in this order, and not in that of their givers."""
     k = run(side_effects={"obligation_resolution": rule})
     responses = [
         response("x", name, seq=10 + place, obligations=(one,))
         for place, (name, one) in enumerate(zip("cab", promises, strict=False))
     ]
-    return folding.obligations(k, responses)
+    return folded(Fold(), *responses, k=k).obligations
 
 
 PENDING, WAIVED, FULFILLED = (promise("o", status) for status in ("pending", "waived", "fulfilled"))

@@ -97,6 +97,15 @@ def test_a_loop_is_refused_by_its_chain_of_causes_and_costs_the_others_nothing()
     assert fired["chain"] == ["q-root", join_thread(join), "q-play"]
 
 
+def test_a_run_that_would_begin_itself_is_a_loop() -> None:
+    """Whom a join began has a trigger of the same join: it is its own cause, and has no others."""
+    again = next_one("again", join={"id": "j", "of": 1})
+    body = intend(query("a", triggers=[again]), llm("a"))
+    play = Play(body, thread=join_thread(Join(id="j", of=1))).reply("primary/0", 1)
+    (refused,) = play.bodies("trigger")
+    assert refused["refused"] == f"a loop: {play.thread} would be its own cause"
+
+
 def test_triggers_are_derived_again_on_replay_and_never_twice() -> None:
     """P20: exactly once. A crash between the end and its triggers leaves them missing, not lost."""
     play = ended(next_one())

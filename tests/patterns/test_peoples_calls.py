@@ -42,12 +42,7 @@ def test_nothing_is_due_after_the_deadline() -> None:
 
 
 def test_an_eta_moves_the_deadline_and_its_timer_once() -> None:
-    pattern = {
-        "pattern": "escalate",
-        "tiers": [{"name": "t", "responders": ids("p"), "timeout_secs": 60}],
-    }
-    play = Play(intend(query("p", pattern=pattern), person("p")))
-    play.accept("tier:0/0", eta=90)
+    play = tier(60).accept("tier:0/0", eta=90)
     (learn,) = play.drafts
     assert learn.kind == "learn"
     assert dues(learn.body) == {"deadline:tier:0/0#1": 90}
@@ -68,9 +63,31 @@ def test_an_earlier_eta_neither_shortens_the_wait_nor_counts() -> None:
     assert play.k.calls["primary/0#1"].extensions == 0
 
 
+def tier(secs: float, **who: object) -> Play:
+    """A person who has so long to answer, in a query that has an hour."""
+    pattern = {
+        "pattern": "escalate",
+        "tiers": [{"name": "t", "responders": ids("p"), "timeout_secs": secs}],
+    }
+    return Play(intend(query("p", pattern=pattern), person("p", **who)))
+
+
 def test_who_accepted_is_not_silent_so_no_delegate_is_asked() -> None:
+    """P18: whether the eta moves the deadline or not."""
     play = asked(sla_secs=100, delegates=["did:q"]).accept("primary/0", eta=200)
+    assert play.k.calls["primary/0#1"].extensions == 0
     assert play.passes(150, "delegate:primary/0#1").drafts == []
+    play = tier(300, sla_secs=100, delegates=["did:q"]).accept("tier:0/0", eta=400)
+    assert play.k.calls["tier:0/0#1"].extensions == 1
+    assert play.passes(150, "delegate:tier:0/0#1").drafts == []
+
+
+def test_an_eta_after_the_deadline_brings_nobody_back() -> None:
+    """P12, P18: though no timer came between."""
+    play = tier(60)
+    play.now += 60 * SECOND
+    assert play.accept("tier:0/0", eta=90).end["code"] == "latency_timeout"
+    assert play.k.calls["tier:0/0#1"].extensions == 0
 
 
 def test_an_accept_is_no_answer_and_no_quorum() -> None:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from runs import call, do, human, intend, job, made, timer
+from runs import call, do, intend, job, made
+from tools.golden.play import Play, person, query
+from tools.golden.play import intend as intended
+from tools.golden.stories import STORIES
 
 from covend.phylactery.records import Record
+from covend.phylactery.schema import PROJECTIONS, WORKING_KINDS
 from covend.phylactery.store import Store, open_store
 
 LATER = 10**12
+TABLES = ("record", "purge", *PROJECTIONS)
 
 
 def run(name: str, answers: int = 1, ended: bool = True, **options: Any) -> list[Record]:
@@ -81,15 +87,67 @@ def test_what_comes_late_to_a_purged_run_is_stored_and_purged_in_its_turn(store:
     assert store.purge(LATER) == 0
 
 
-def test_nothing_of_k_is_left_in_the_store_after_the_purge(place: Any) -> None:
-    """D4: not in the records, not in any projection."""
+def played(name: str, play: Play) -> list[Record]:
+    """A run as it really went, under a name of its own."""
+    return [made(name, entry.kind, **entry.body) for entry in play.records]
+
+
+def of_people() -> Play:
+    """A run of three people: two answers that are folded, and a third that is not."""
+    asked = query("p", "q", "r", min_quorum=2)
+    who = [person(name, sla_secs=100, delegates=["did:s"]) for name in "pqr"]
+    play = Play(intended(asked, *who)).passes(100, "delegate:primary/0#1")
+    eta = play.now + 500_000_000
+    play.do("primary/0", {"status": "accepted", "eta": eta, "key": "K-key", "by": "did:p"})
+    play.reply("primary/0", "the answer", by="did:s", rationale="K-why")
+    play.fail("primary/1", "declined", rationale="K-because")
+    return play.reply("primary/2", "the answer", by="did:r", rationale="K-so")
+
+
+REAL = {
+    "people": of_people,
+    **{
+        name: STORIES[name]
+        for name in (
+            "verify_disagree_tiebreaker_fails",
+            "waterfall_exhausted_best_candidate",
+            "retry_exhausted_best_then_earliest",
+            "escalate_last_tier_declines",
+            "ensemble_both_auditors_silent",
+            "nested_two_fire_one_does_not",
+            "person_is_silent_and_delegates_are_asked",
+        )
+    },
+}
+"""Runs of every pattern, to their real ends."""
+
+
+def texts(value: Any) -> set[str]:
+    """Every text in a body, names of members too."""
+    if isinstance(value, dict):
+        return set(value).union(*map(texts, value.values()))
+    if isinstance(value, list):
+        return set().union(*map(texts, value))
+    return {value} if isinstance(value, str) else set()
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_nothing_of_k_is_left_in_the_store_after_the_purge(place: Any, name: str) -> None:
+    """D4: not in the records, not in any projection, but what question and end say themselves."""
     store = place.open()
-    asked = human("q", "K-slot", did="K-did", timers=[timer("K-timer", 5)])
-    store.append([intend("q"), asked])
-    store.append([do("q", "K-slot", answer="K-answer"), made("q", "know", answer=1)])
-    store.purge(LATER)
-    for table in ("record", "thread", "attempt", "task", "timer", "purge"):
-        assert "K-" not in repr(list(store._db.rows(f"SELECT * FROM {table}")))
+    records = played("run", REAL[name]())
+    store.append(records)
+    working = [one for one in records if one.kind in WORKING_KINDS]
+    kept = [one for one in records if one not in working]
+    said = repr([one.body for one in kept])
+    own = {text for one in working for text in texts(one.body) if text not in said}
+    assert store.purge(LATER) == len(working)
+    rows = store.query(thread="run", newest_first=False)
+    bodies = [(row["kind"], row["body"]) for row in rows if "purged" not in row]
+    assert bodies == [(one.kind, one.body) for one in kept]
+    tables = {table: repr(list(store._db.rows(f"SELECT * FROM {table}"))) for table in TABLES}
+    assert own and not [(text, table) for table in tables for text in own if text in tables[table]]
+    assert [tables[table] for table in ("attempt", "task", "timer")] == ["[]"] * 3
     store.close()
 
 

@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 import pytest
-from runs import intend, job, made
+from runs import call, do, intend, job, made
 
 from covend.phylactery import check
 from covend.phylactery.errors import StoreCorrupt, StoreError
@@ -99,6 +99,27 @@ def test_an_emptied_body_that_no_purge_emptied_is_damage(place: Any) -> None:
     store = place.read()
     assert store.verify() == ["record 1: a 'k0' record has no body, and its kind is never purged"]
     store.close()
+
+
+def test_a_body_emptied_after_the_purge_of_its_thread_is_damage(place: Any) -> None:
+    """D4, D5: a purge excuses what was there when it came, and nothing that was added since."""
+    store = place.open()
+    store.append([intend("r"), call("r"), do("r"), made("r", "know")])
+    store.purge(10**12)
+    store.append([do("r", late=True, answer=1)])
+    assert store.verify() == []
+    store.close()
+    place.tamper("UPDATE record SET body = '' WHERE seq = 5")
+    store = place.read()
+    assert "record 5: its body is gone, and it was not purged" in store.verify()
+    store.close()
+
+
+def test_a_record_at_the_very_time_of_its_parent_is_out_of_order(store: Store) -> None:
+    """D5: a clock is after its parents'."""
+    one = record("t", "k", {}, actor="a", clock=5)
+    store.append([one, record("t", "k", {"n": 1}, actor="a", clock=5, parents=[one])])
+    assert store.verify() == ["record 2: its clock is not after its parent's"]
 
 
 def test_a_reader_sees_what_was_acknowledged_and_writes_nothing(place: Any) -> None:

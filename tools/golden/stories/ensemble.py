@@ -97,6 +97,18 @@ def ensemble_nobody_audits_himself() -> Play:
 
 
 @story
+def ensemble_failed_auditor_is_not_his_own_backup() -> Play:
+    pattern: Data = {
+        "pattern": "ensemble_with_audit",
+        "auditor": ids("a", "u", "v"),
+        "backup_auditor": ids("a", "u", "v"),
+    }
+    who = [llm("a", trust=1.0), llm("u", trust=0.95), llm("v", trust=0.5)]
+    play = Play(intend(query("a", pattern=pattern), *who, reducer=4))
+    return play.reply("primary/0", 1).fail("audit/0").reply("backup/0", {"approved": True})
+
+
+@story
 def ensemble_absent_people_answer_though_they_might_audit() -> Play:
     pattern = {"pattern": "ensemble_with_audit", "auditor": ids("p"), "backup_auditor": ids("u")}
     who = [person("p", available=False), llm("u")]

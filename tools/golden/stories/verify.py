@@ -82,6 +82,18 @@ def verify_verifier_is_another_responder() -> Play:
 
 
 @story
+def verify_nobody_of_the_pair_breaks_the_tie() -> Play:
+    pattern: Data = {
+        "pattern": "verify",
+        "verifier": ids("a", "b"),
+        "tiebreaker": ids("a", "b", "c"),
+    }
+    who = [llm("a", trust=1.0), llm("b", trust=0.95), llm("c", trust=0.5)]
+    play = disagree(Play(intend(query("a", pattern=pattern), *who, reducer=4)))
+    return play.reply("tiebreaker/0", {"x": 2})
+
+
+@story
 def verify_both_missing() -> Play:
     return check().fail("verifier/0").fail("primary/0")
 
