@@ -25,7 +25,7 @@ POLL_SECONDS = 5.0
 RETRY_SECONDS = 0.3
 """After so long a core that is away is asked again."""
 MAX_BYTES = 3 * 1024 * 1024
-"""Of a query, or of a person's word, as JSON: what is told of it then fits into messages."""
+"""Bytes of a query, or of a person's word, as JSON: what is told of it then fits into messages."""
 
 
 def too_large(value: object, what: str) -> str | None:

@@ -40,7 +40,8 @@ LISTED = 500
 REMIND = "remind:"
 """What the names of the timers begin with that remind people."""
 MARK_EVERY = 10_000
-"""So many records after the last one, where to look for ticks is stored even if nothing is new."""
+"""So many records after the last mark, one is stored even if nobody was told of anything since: the
+next core need not look for ticks among all of these."""
 
 Told: TypeAlias = tuple[str, str]
 """A task, or a reminder of it (``TASK@DUE``), and a person: whom it was told."""
@@ -109,7 +110,7 @@ class Account:
             self.count((name, did))
 
     def count(self, whom: Told) -> None:
-        """Nothing for what is known to be told, or of which nobody ever heard."""
+        """One that was being told is told; any other is left as it is."""
         if whom in self.heard and whom not in self.told:
             self.told.add(whom)
             if not self.news:
@@ -130,7 +131,7 @@ class Account:
             self.told.update(mark.tasks)
 
     def look(self, whole: bool) -> list[Missed]:
-        """Store who was told; returns what waits and of which nobody heard yet (P4)."""
+        """Store who was told; returns the tasks and reminders that are unheard of (P4)."""
         upto, told, missed = self.look_at_tasks(whole)
         ticks, reminded, late = self.look_at_ticks(whole)
         covered = told | reminded

@@ -17,7 +17,7 @@ Find: TypeAlias = Callable[[str], dict[str, Any] | None]
 def begin_child(body: dict[str, Any], known: Sequence[Responder], find: Find, now: int) -> Record:
     """The ``intend`` record of the run that a ``trigger`` body begins.
 
-    A query that does not hold any more begins nothing: a ``refused`` record says why (P19).
+    A query that cannot be admitted any more begins nothing: a ``refused`` record says why (P19).
     """
     thread = str(body["child"])
     try:

@@ -18,7 +18,10 @@ from covend.runtime import Context
 
 
 class Commits:
-    """What one run writes. In its execution's thread; a refusal is a ``ReplyError``."""
+    """What one run writes. In its execution's thread; raises ``ReplyError`` where it is refused.
+
+    ``unsure`` keeps the drafts of which it is not known yet whether they are stored.
+    """
 
     def __init__(
         self,
@@ -42,8 +45,8 @@ class Commits:
     ) -> None:
         """Store what is ``given`` and what follows, with the runs that it begins; then act on it.
 
-        ``records`` are those of the drafts; ``due`` is when the first of the timers is due that
-        what is given sets. Where only what follows is refused, what is given is stored.
+        ``records`` are those of the drafts; ``due`` is when the earliest timer set by ``given`` is
+        due. Where the store refuses only what follows, what is given is stored nonetheless.
         """
         self.unsure.update(zip((entry.id for entry in records), drafts, strict=True))
         fired = begun_by(drafts)
@@ -60,7 +63,7 @@ class Commits:
     def act(
         self, k: K, drafts: list[Draft], begun: Sequence[str] = (), due: int | None = None
     ) -> None:
-        """Carry out what these ask for, which are durable, and the runs that they began."""
+        """Do what these durable drafts ask for, and have the runs that they began go on."""
         for draft in drafts:
             self.effects.note(draft.kind, draft.body)
         for draft in drafts:
@@ -70,9 +73,9 @@ class Commits:
         self.ctx.tell("desk", Wrote(self.ctx.name, tuple(begun), k.ended, first))
 
     def rouse_others(self, k: K, entries: list[Entry]) -> None:
-        """Have the runs go on that this one's end began, as stored.
+        """Have the runs go on that this one's end began, as its records say.
 
-        Whoever stored them may not have heard that they were, and nobody else knows of them.
+        The answer to the commit that stored them may have been lost, and nobody else knows of them.
         """
         children = [str(body["child"]) for body in begun_by(entries)]
         rows = [ask_store(self.ctx, Thread(child)) for child in children]
@@ -117,5 +120,5 @@ def begun_by(written: Sequence[Draft] | Sequence[Entry]) -> list[dict[str, Any]]
 
 
 def earliest(bodies: Iterable[dict[str, Any]]) -> int | None:
-    """When the first of the timers is due that these bodies set."""
+    """When the earliest of the timers that these bodies set is due."""
     return min((timer["due"] for body in bodies for timer in body.get("timers", ())), default=None)

@@ -7,11 +7,11 @@
 | system with a command | a process |
 | pattern | a function in a thread |
 
-A call that may have been carried out before, be it that a crash or a broken connection hides it,
+A call that may have been carried out before, of which a crash or a broken connection left no word,
 goes out again under the same key, unless its query says otherwise or its responder heeds no keys
 (P4); a provider that is still working for that key is asked until it is done, and one that is busy
-or away has said nothing of the work. Nothing is said of a call whose deadline passes here: the
-run's own timer says it.
+or away has said nothing of the work. That a call's deadline has passed is not said from here, but
+by the run's own timer.
 
 When nobody waits for a call any more (its round has closed, its deadline passed, its run ended)
 
@@ -19,7 +19,7 @@ When nobody waits for a call any more (its round has closed, its deadline passed
 |---|---|
 | out, and it may cost money | left to finish: stored as late and billed, never folded (P12) |
 | out, and free | stopped |
-| not out yet, for the first time | nothing; what was reserved for it is free again (P13) |
+| not out yet, for the first time | dropped; what was reserved for it is free again (P13) |
 | a job of this box | withdrawn where it waits for a ghoul, else left to end its one step (S17) |
 | a function | left alone: a thread cannot be stopped |
 
@@ -290,7 +290,7 @@ class Courier(Actor):
     # ── what comes back ─────────────────────────────────────────────────────────────────────
 
     def brought(self, name: str, raw: Raw, declined: str | None = None) -> None:
-        """What came of an errand; where that is unclear it is called again only if it may be."""
+        """What came of an errand; its query says what then, where that is unclear (P4)."""
         errand = self.errands.get(name)
         if errand is None or errand.answer is not None:
             return
@@ -364,7 +364,7 @@ class Courier(Actor):
     def leave(self, errand: Errand) -> None:
         """Let it finish, for as long as its deadline or its kind allows (P10, P12).
 
-        It takes nobody's place; of these there are at most as many as of the others.
+        It is not among the ``max_calls`` any more; at most as many are left to finish like this.
         """
         self.late[errand.name] = None
         self.ctx.timer(errand.name, errand.until - self.ctx.now(), GiveUp(errand.name))

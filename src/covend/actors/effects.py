@@ -24,7 +24,7 @@ from covend.runtime import Context
 
 
 class Effects:
-    """The hands of one run. In its execution's thread."""
+    """What one run does outside its records. In its execution's thread."""
 
     def __init__(self, ctx: Context) -> None:
         self.ctx = ctx
@@ -84,7 +84,7 @@ class Effects:
         self.ctx.tell("courier", order)
 
     def taken_over(self) -> tuple[str, ...]:
-        """The calls to tell the courier of, once; a new call takes them along."""
+        """The calls whose answers are durable, each given out once, for the next ``Dispatch``."""
         calls, self.recorded = tuple(self.recorded), []
         return calls
 
@@ -110,7 +110,7 @@ class Effects:
         dids: tuple[str, ...],
         ticks: tuple[int, ...] = (),
     ) -> None:
-        """Have people told about a task; of a reminder, when it was due."""
+        """Have people told about a task; ``ticks`` are when its reminders were due (clocks)."""
         call = k.calls[name]
         notice = Notice(
             happening=happening,

@@ -43,8 +43,8 @@ def page(
 ) -> tuple[list[dict[str, Any]], int | None]:
     """What is shown of the first ``limit`` rows, and the ``seq`` that the next page comes after.
 
-    Each entry is fitted. Of None nothing is shown; there is one entry at least, if there is any. No
-    more rows are taken than needed. Raises ``TooLarge``.
+    Each entry is fitted; a row of which ``shown`` makes None is passed over. The first entry is on
+    the page however large it is. No more rows are taken than needed. Raises ``TooLarge``.
     """
     found: list[dict[str, Any]] = []
     size, taken, after = 0, 0, None
@@ -61,14 +61,17 @@ def page(
 
 
 def fitted(found: dict[str, Any], paths: Paths, most: int | None = None) -> dict[str, Any]:
-    """The same with at most so many packed bytes, or as an entry; raises ``TooLarge``."""
+    """What was found, without some members if it has more than ``most`` packed bytes.
+
+    ``most`` is that of an entry unless given. Raises ``TooLarge``.
+    """
     return _fitted(found, paths, most)[0]
 
 
 def _fitted(
     found: dict[str, Any], paths: Paths, most: int | None = None
 ) -> tuple[dict[str, Any], int]:
-    """The same, and how many packed bytes it has without ``left_out``."""
+    """As ``fitted``, with the packed bytes that it then has, ``left_out`` not counted."""
     most = ENTRY_BYTES if most is None else most
     size = packed(found)
     if size <= most:

@@ -6,11 +6,11 @@
 | is to be answered within the hour | at once, through every channel of theirs |
 | leaves more time | in the next digest, one message for all of a person's tasks |
 
-A task that was withdrawn before its person was told is not told of; afterwards it is, unless it
-was only in a digest. A channel that fails is tried again, ever more slowly, as long as the task
-waits, and the operator is told. Whom new tasks and reminders were told to is kept in records: the
-next core tells whoever was not told for certain. So a reminder is due from the moment its tick is
-durable until a channel took it, across any number of crashes.
+Whoever was told of a task is told that it was withdrawn, unless only a digest told them. A channel
+that fails is tried again, ever more slowly, as long as the task waits, and the operator is told.
+Whom new tasks and reminders were told to is kept in records: the next core tells whoever was not
+told for certain. So a reminder is due from the moment its tick is durable until a channel took it,
+across any number of crashes.
 """
 
 from __future__ import annotations

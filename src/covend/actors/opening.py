@@ -30,10 +30,10 @@ class Opening:
 def opened_before(
     ctx: Context, thread: str, intend: dict[str, Any], problem: str
 ) -> dict[str, Any]:
-    """What a submission is told whose records were not taken, by what is stored of its run (P7).
+    """What a submission is told of which it is not known that it was stored now (P7).
 
-    The same query again is told of its run, also where that was purged or set aside; another one
-    under the same key is refused. Where nothing is stored, ``problem`` says why.
+    Where its run is stored, be it purged or set aside, the same query is answered with that, and
+    another one under the same key is refused. Where it is not, ``problem`` says why.
     """
     try:
         opened, row = ask_store(ctx, Latest("intend", thread)), ask_store(ctx, Thread(thread))

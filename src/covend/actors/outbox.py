@@ -48,7 +48,10 @@ class Outbox:
         return sent
 
     def failed(self) -> float:
-        """Nobody took it: keep it; returns the seconds to pause, twice as long each time."""
+        """The channel did not take it: keep it; returns for how many seconds to pause.
+
+        Each time twice as long, up to ``LONGEST_PAUSE_SECONDS``.
+        """
         newer, self.waiting, self.under_way = self.waiting, self.under_way, {}
         for notice in newer.values():
             self.put(notice)
@@ -71,7 +74,7 @@ class Outbox:
 
 
 def merged(earlier: Notice | None, later: Notice) -> Notice:
-    """One message for both: who is reminded of what they have not heard of hears of it first."""
+    """One notice for both; a reminder of what a person was not told of yet stays its first news."""
     if earlier is None:
         return later
     unheard = is_new(earlier) and later.happening == "reminder"

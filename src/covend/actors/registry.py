@@ -1,7 +1,8 @@
 """The registry: who can be asked, from the configuration and the API, with what was learned (P8).
 
-Every capability of this box is a responder by itself (``model:NAME``, an ``llm`` that costs
-nothing); what the configuration says goes before that, and what the API registered before both.
+Every capability of this box is a responder without being listed (``model:NAME``, an ``llm`` that
+costs nothing). Of several with the same id, one registered over the API overrides the configured
+one, and that overrides a capability.
 """
 
 from __future__ import annotations
@@ -40,14 +41,14 @@ SAVE_SECONDS = 30.0
 AT_ONCE = 20
 """So many runs are read back before others are listened to again."""
 SAME_TRUST = 0.001
-"""Trust this near to what was shown is that: it fades less than that within an hour."""
+"""Trust this near to what was shown is unchanged: within an hour it fades by less."""
 KEPT_STANDINGS = 3
 """How many stored standings are looked at: the newest that can be read counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Relearn:
-    """To itself: count the next of the runs of which a crash made it forget."""
+    """To itself: count the next few of the runs whose outcomes were lost in a crash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +68,9 @@ class Registry(Actor):
         self.put: dict[str, Responder] = {}
         self.standings: dict[str, Standing] = {}
         self.counted: set[str] = set()
-        """The runs that are in the standings and in no stored ones."""
+        """The runs that were counted since the standings were stored last."""
         self.forgotten: dict[str, dict[str, Any]] = {}
-        """The ends of runs that are in neither, by run."""
+        """The ends that were not counted before a crash and will be now, by run."""
         self.saving = False
 
     def on_start(self) -> None:
@@ -127,6 +128,7 @@ class Registry(Actor):
         return {**self.given, **put}
 
     def as_learned(self, responder: Responder, now: int) -> Responder:
+        """The responder with what was learned of it in place of what it was configured with."""
         standing = self.standings.get(responder.id)
         if standing is None:
             return responder
@@ -139,7 +141,7 @@ class Registry(Actor):
         )
 
     def relearn(self) -> None:
-        """Count some of the runs whose news a crash took (P8)."""
+        """Count some of the runs whose outcomes were lost in a crash (P8)."""
         for thread in list(self.forgotten)[:AT_ONCE]:
             read = legible(self.ctx, [self.forgotten.pop(thread)], self.read_again)
             self.learn(Learned(thread, read[0] if read else ()))
@@ -193,9 +195,10 @@ class Registry(Actor):
         return self.keep(self.unlearned(responder))
 
     def unlearned(self, responder: Responder) -> Responder:
-        """Without what was learned: whoever sends back what was shown says nothing new of that.
+        """The responder without what was learned, where it is an edited copy of what was shown.
 
-        ``seen`` tells who does: it is learned, and nobody else gives it. Trust fades meanwhile.
+        ``seen`` tells that it is one: it is never configured. What was learned is not meant as
+        configuration; only what differs from what is shown now was changed by the sender.
         """
         before = self.merged().get(responder.id)
         standing = self.standings.get(responder.id)

@@ -1,8 +1,8 @@
 """What a crash made the registry forget, read back from the ends of runs (P8).
 
-A stored standing counts the runs that it names, those of the time since the one before it; so the
-ends that are in the store after that one, and are not named, have yet to be counted. No more is
-read than those. Pure but for the asks.
+Each record of standings names the runs that were counted since the record before it. So whatever
+ended since the last record but one, and is not named in the last, has yet to be counted; nothing
+else is read. Pure but for the asks.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from covend.phylactery.messages import Query
 MOST = 5000
 """So many ends are looked at; more do not come between two stored standings."""
 LATE_US = 60 * 1_000_000
-"""How long before the first standings (else before the last end) a run may have ended (µs)."""
+"""Microseconds. Before the only record of standings, or else the newest end, a run that ended by so
+much earlier may have to be counted; with two such records nothing is guessed."""
 
 
 def uncounted(
@@ -27,8 +28,8 @@ def uncounted(
 ) -> list[dict[str, Any]]:
     """The ``know`` records that no stored standing counts, oldest first.
 
-    ``checkpoints`` are the last records of standings, newest first. What was imported ended long
-    before, on another box: it is none of them.
+    ``checkpoints`` are the last records of standings, newest first. Runs that were imported ended
+    long before, on another box, and are not counted.
     """
     last, before = [*checkpoints[:2], None, None][:2]
     if last is not None and "runs" not in last["body"]:

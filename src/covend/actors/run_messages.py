@@ -199,7 +199,9 @@ class Withdraw:
 
 
 def call_name(thread: str, call: str) -> str:
-    """The name of a call among those of all runs; its key is another where it is work done again.
+    """The name of a call among those of all runs.
+
+    Usually also the idempotency key; work sent again keeps its first attempt's key.
 
     >>> call_name("q-1", "primary/0#2")
     'q-1/primary/0#2'

@@ -24,7 +24,8 @@ _PATH = re.compile(r" - at `(?:key in )?`?(\$[^`]*)`")
 class Problem(Exception):
     """A request that is not carried out: HTTP status, a code for programs, a sentence for people.
 
-    ``retry_after`` is in seconds, for those that pass. Raised by handlers and answered by the app.
+    ``retry_after`` is in seconds: set for 429 and 503, else None. Raised by handlers and answered
+    by the app.
     """
 
     def __init__(
