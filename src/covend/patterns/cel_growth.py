@@ -1,23 +1,25 @@
 """What a CEL expression may build and do, told from its compiled form before it is evaluated (P15).
 
-The evaluator bounds how often macros go round, ten thousand times in one evaluation, and not how
-large the values are that they make nor how long one step takes: a few macros that each repeat what
-they are given take gigabytes, in a source of 50 bytes. So
+The evaluator bounds how often macros go round, ten thousand times in one evaluation, but neither
+how large the values are that they make nor how long one step takes: a few macros that each repeat
+what they are given take gigabytes, in a source of 50 bytes. So
 
-- nothing may come to hold what it was given more than ``MAX_COPIES`` times, nor more than
-  ``MAX_PIECES`` members of lists and maps of its own making;
-- what ``+`` makes in macros is never freed during an evaluation, and is bounded alike, added up
-  over all rounds. Numbers of a known type cost nothing;
-- inside macros, what compares or searches something large has to go on to another part of it with
-  each round. ``x == y`` costs as much as the smaller of the two, so it is enough that one of them
-  goes on with each macro around: in r·s rounds that is √(r·s) times what was given, or less.
-  ``x in list`` and ``text.matches(pattern)`` go through all that they search.
+- no value may hold something given more than ``MAX_COPIES`` times, nor have more than
+  ``MAX_PIECES`` members in lists and maps that the expression makes;
+- what ``+`` makes inside macros is freed only when the evaluation ends, so it is added up over all
+  rounds, and the sum has the same bounds. Numbers of a known type cost nothing;
+- what is compared or searched in each round of a macro must be small, or *go on* with the macro:
+  be another part of something in each round, as the macro's own variable is. ``x == y`` costs as
+  much as the smaller of the two, so it is enough that one of them goes on with each macro around
+  it: in r·s rounds that is √(r·s) times what was given, or less. ``x in list`` and
+  ``text.matches(pattern)`` go through all that they search.
 
-The size of a value is a sum: so many times each variable that a macro has bound, or a member of it
-(``i.price``; all its members together are no more than the variable), so many times something
-given, so many pieces. A macro puts its range in for its variable and takes what does not depend on
-that once a round; a list of data has ``ROUNDS`` of them. No evaluation has more, however macros lie
-in one another, so the pieces that a macro has made are not multiplied by those around it.
+The size of a value is counted in copies: of each variable that a macro has bound, or of a member of
+it (``i.price``; all members together are no more than the variable), of something given, and of
+pieces. Once a macro is measured, its variable is replaced by its range, and what does not depend on
+the variable counts once for each round; a list of data has ``ROUNDS`` of them. No evaluation has
+more rounds, however macros are nested, so the pieces that a macro has made are not multiplied by
+the rounds of those around it.
 """
 
 from __future__ import annotations
@@ -31,28 +33,29 @@ from covend.patterns.cel_ast import Message, message, text
 
 MAX_COPIES = 100
 MAX_PIECES = 1_000_000
-"""What takes half a gigabyte where it is the result."""
+"""As a result, so many take half a gigabyte."""
 ROUNDS = 10_000
+"""How often the macros of one evaluation go round at most."""
 MAX_CONSTANT = 2048
-"""Pieces that a source may write out itself."""
+"""Pieces of a value that is small enough to be compared in each round."""
 
 GIVEN, PIECE, MADE = " given", " piece", " made"
 """Something given; a member of a list or map made here; those made in the rounds of a macro."""
 Size = dict[str, int]
-"""How often a value holds each variable that is bound around it, what is given, and pieces.
+"""How many copies a value holds, by what: a bound variable, something given, a piece.
 
-Small values and constants are nothing: what holds many of them has as many pieces.
+Numbers and constants by themselves count nothing: a list of many has as many pieces.
 """
 
 SMALL = {cel_ast.PRIMITIVE: range(1, 5), cel_ast.WELL_KNOWN: range(2, 4)}
-"""Types whose values take no room: bool, int, uint, double; timestamp, duration."""
+"""Types whose values take next to no room: bool, int, uint, double; timestamp, duration."""
 
 COMPARISONS = frozenset({"_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_"})
 SEARCHES = frozenset({"@in", "matches"})
 
 
 class Sizes(NamedTuple):
-    """Of a value, and of the largest that was made on the way to it."""
+    """The size of a value, and that of the largest that is made on the way to it."""
 
     value: Size
     peak: Size
@@ -61,8 +64,8 @@ class Sizes(NamedTuple):
 class Origin(NamedTuple):
     """Where a macro's variable comes from.
 
-    ``size`` is all that it is over the rounds of the macros it ``goes_on`` with (told by how many
-    macros are around them), in what is given and pieces.
+    ``goes_on`` names the macros that it goes on with, by how many others are around each. ``size``
+    is what it amounts to over all of their rounds together, in what is given and pieces.
     """
 
     size: Size
@@ -108,7 +111,7 @@ class _Meter:
         self.added: Size = {}
 
     def sizes(self, data: bytes, bound: Bound, around: Around) -> Sizes:
-        """Of one expression."""
+        """The sizes of one expression."""
         expr = message(data)
         small = cel_ast.id_of(expr) in self.small
         if cel_ast.COMPREHENSION in expr:
@@ -121,7 +124,7 @@ class _Meter:
         return Sizes({}, found.peak) if small else found
 
     def _made(self, expr: Message, bound: Bound, around: Around, small: bool) -> Sizes:
-        """Of what is made of parts: lists and maps hold all of them, a call gives one of them."""
+        """The sizes of what is made of parts: lists and maps hold all, a call gives one of them."""
         parts = cel_ast.parts(expr)
         found = [self.sizes(part, bound, around) for part in parts]
         values = [one.value for one in found]
@@ -149,14 +152,14 @@ class _Meter:
         return Sizes(value, _largest([value, *peaks]))
 
     def _comprehension(self, macro: Message, bound: Bound, around: Around) -> Sizes:
-        """Of a macro: a fold of ``iter_range`` into ``accu_var``."""
+        """The sizes of a macro: a fold of ``iter_range`` into ``accu_var``."""
         iter_var, accu_var = text(macro, cel_ast.ITER_VAR), text(macro, cel_ast.ACCU_VAR)
         iter_range = self.sizes(macro[cel_ast.ITER_RANGE][0], bound, around)
         accu_init = self.sizes(macro[cel_ast.ACCU_INIT][0], bound, around)
         rounds = _rounds(macro[cel_ast.ITER_RANGE][0])
         over = iter_range.value
-        went = Origin(_given_and_pieces(over, bound), _goes_on(over, bound, around))
-        own = Origin(went.size, went.goes_on | {len(around)})
+        goes_on = _goes_on(over, bound, around) | {len(around)}
+        own = Origin(_given_and_pieces(over, bound), goes_on)
         of_result = {**bound, accu_var: Origin({GIVEN: 1}, frozenset())}
         within, inside = {**of_result, iter_var: own}, (*around, rounds)
         loop_condition = self.sizes(macro[cel_ast.LOOP_CONDITION][0], within, inside)
@@ -214,7 +217,7 @@ def _search(values: list[Size], bound: Bound, around: Around) -> None:
 
 
 def _member(size: Size, field: str, bound: Bound) -> Size:
-    """Of a member of a value: known to be one only if the value is a variable or in one."""
+    """The size of a member, which is its own only where the value is a variable or in one."""
     names = [name for name in size if _root(name) in bound]
     return {f"{names[0]}.{field}": 1} if names and size == {names[0]: 1} else size
 
@@ -229,13 +232,13 @@ def _given_and_pieces(size: Size, bound: Bound) -> Size:
 
 
 def _goes_on(size: Size, bound: Bound, around: Around) -> frozenset[int]:
-    """The macros around with whose rounds all goes on that a value holds and did not make."""
+    """The macros around with which everything goes on that a value holds, but for its pieces."""
     held = [_origin(name, bound).goes_on for name in size if name not in (PIECE, MADE)]
     return frozenset(range(len(around))).intersection(*held)
 
 
 def _rounds_without(goes_on: frozenset[int], around: Around) -> int:
-    """How often the macros around go round in all, but for those that something goes on with."""
+    """How many rounds the macros around have in all, without those that something goes on with."""
     others = [rounds for depth, rounds in enumerate(around) if depth not in goes_on]
     return min(math.prod(others), ROUNDS)
 
@@ -253,7 +256,7 @@ def _rounds(data: bytes) -> int:
 
 
 def _all_rounds(rounds: int, size: Size) -> Size:
-    """What is taken once a round, in all."""
+    """What all rounds together hold of a value that is taken once in each."""
     total = _times(rounds, {name: count for name, count in size.items() if name != MADE})
     if rounds == ROUNDS:
         total[MADE] = total.pop(PIECE, 0)
@@ -261,7 +264,7 @@ def _all_rounds(rounds: int, size: Size) -> Size:
 
 
 def _accumulates(call: Message) -> bool:
-    """Whether this is a macro's own adding to its ``accu_var``, which no source can name."""
+    """Whether this is a macro's own adding to its ``accu_var``, whose name no source can write."""
     first = message(call[cel_ast.ARGS][0])
     return cel_ast.IDENT in first and text(message(first[cel_ast.IDENT][0]), 1).startswith("@")
 
@@ -295,7 +298,7 @@ def _times(factor: int, size: Size) -> Size:
 
 
 def _put(size: Size, known: Mapping[str, Size]) -> Size:
-    """A size with what is known put in for the variables in it."""
+    """A size in which each variable that is known is replaced by its size."""
     found = {name: count for name, count in size.items() if _root(name) not in known}
     return _sum([found, *(_times(_held(size, name), known[name]) for name in known)])
 

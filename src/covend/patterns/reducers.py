@@ -41,10 +41,12 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """An answer that a fold makes has the bounds of one that is given (P17)."""
 
 
-FIRST = Rules()
-SECOND = msgspec.structs.replace(FIRST, keeps_the_key_of_lost_work=True, silence_explained=True)
-THIRD = msgspec.structs.replace(
-    SECOND,
+REDUCER_1 = Rules()
+REDUCER_2 = msgspec.structs.replace(
+    REDUCER_1, keeps_the_key_of_lost_work=True, silence_explained=True
+)
+REDUCER_3 = msgspec.structs.replace(
+    REDUCER_2,
     overrun_is_spent=True,
     round_limit_holds=True,
     late_errors_uncounted=True,
@@ -52,8 +54,8 @@ THIRD = msgspec.structs.replace(
     place_decides=True,
     promises_are_kept=True,
 )
-FOURTH = msgspec.structs.replace(
-    THIRD,
+REDUCER_4 = msgspec.structs.replace(
+    REDUCER_3,
     one_part_each=True,
     whole_request_is_counted=True,
     round_overrun_is_spent=True,
@@ -61,6 +63,6 @@ FOURTH = msgspec.structs.replace(
     made_like_given=True,
 )
 
-RULES = {1: FIRST, 2: SECOND, 3: THIRD, 4: FOURTH}
+RULES = {1: REDUCER_1, 2: REDUCER_2, 3: REDUCER_3, 4: REDUCER_4}
 CURRENT = max(RULES)
 """The reducer that new runs are pinned to."""
