@@ -122,7 +122,8 @@ def test_standings_that_cannot_be_read_leave_those_before_them(world):
         works(core)
 
 
-def test_a_quarantine_of_which_nobody_knows_the_version_is_tried_again(world):
+def test_a_quarantine_of_which_nobody_knows_the_version_is_skipped_and_said(world):
+    """P2."""
     world.scripted("one", "an answer")
     written(world, stored("q-1", "quarantine", {"reason": "old"}, "LEARN"))
     with world.core() as core:
