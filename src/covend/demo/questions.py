@@ -18,6 +18,7 @@ PERSON = "did:web:demo.covend.dev:ann"
 CHATTER, SMALL = {"id": f"model:{KINETIC}"}, {"id": f"model:{LEXICON}"}
 NUMBER = {"kind": "json", "schema": {"type": "integer"}}
 QUERY_SECONDS = 90.0
+SURE = "confidence >= 0.8"
 
 
 class Questions:
@@ -82,23 +83,27 @@ class Questions:
         """A regular expression first; a model only where it finds nothing."""
         stages = [
             {"name": "expression", "responders": [{"id": "order-number"}]},
-            {"name": "small model", "responders": [SMALL], "accept_expression": "confidence > 2.0"},
+            {"name": "small model", "responders": [SMALL], "accept_expression": SURE},
             {"name": "larger model", "responders": [CHATTER]},
         ]
-        cascade = {"pattern": "waterfall", "stages": stages}
+        cascade: dict[str, Any] = {
+            "orchestration": {"pattern": "waterfall", "stages": stages},
+            "dial": {"max_tokens": 24, "logprobs": True},
+        }
         text = "Please look after order AB-1234, it is late."
         cheap, events = self.ask(
-            "Which order?", SMALL, input={"inline": text}, orchestration=cascade
+            "Which order is it about?", SMALL, input={"inline": text}, **cascade
         )
         calls = sum(event.kind == "call" for event in events)
         ok = (cheap.status, cheap.answer, calls) == ("fulfilled", "AB-1234", 1)
         self.check("waterfall: what a regular expression finds asks no model", ok, cheap, events)
+        text = "My parcel is late, please look after it."
         dear, events = self.ask(
-            "Which order?", SMALL, input={"inline": "Mine!"}, orchestration=cascade
+            "Which order is it about?", SMALL, input={"inline": text}, **cascade
         )
         left = sum(event.kind == "learn" for event in events)
         ok = dear.status == "fulfilled" and left == 2 and bool(dear.answer)
-        self.check("waterfall: stage by stage up to the larger model", ok, dear, events)
+        self.check("waterfall: a small model that is not sure, then the larger", ok, dear, events)
 
     def retry(self) -> None:
         """Again with another dial while the model's own token probabilities are low."""
