@@ -17,7 +17,8 @@ for letter in b"abc":
 os.rename(sys.argv[1], sys.argv[1] + ".done")
 print("well")
 """
-STEPS = ["write", "fdatasync"] * 3 + ["rename"]
+STEPS = ["openat", *["write", "fdatasync"] * 3, "rename"]
+LAST = len(STEPS)
 
 
 @pytest.fixture
@@ -36,24 +37,51 @@ def test_a_survey_sees_every_call_that_changes_something_and_no_other(target, tm
     assert [call.name for call in run.calls] == STEPS
     assert {call.what for call in run.calls} == {str(tmp_path / "log")}
     assert run.output == "well\n"
-    assert list(run.gaps()) == [1, 2, 3, 4, 5, 6, 7]
+    assert list(run.gaps())[:3] == [Fault("kill", 1), Fault("kill_after", 1), Fault("kill", 2)]
+    assert len(list(run.gaps())) == 2 * LAST
     assert not run.struck
 
 
-@pytest.mark.parametrize("gap", range(1, 8))
+@pytest.mark.parametrize("gap", range(1, LAST + 1))
 @pytest.mark.parametrize("damage", ["kill", "kill_after"])
 def test_a_kill_lets_everything_before_it_happen_and_nothing_after(target, tmp_path, damage, gap):
     run = crash(target, Fault(damage, gap))
     assert (run.status, run.struck, len(run.calls)) == (-9, True, gap)
     done = gap - (damage == "kill")
     writes = STEPS[:done].count("write")
-    name = "log.done" if done == 7 else "log"
-    assert left(tmp_path) == (name, b"".join(bytes([c]) * 10 for c in b"abc"[:writes]))
+    name = "log.done" if done == LAST else "log"
+    content = b"".join(bytes([letter]) * 10 for letter in b"abc"[:writes])
+    assert left(tmp_path) == ((name, content) if done else None)
 
 
 def test_a_torn_write_leaves_its_first_half(target, tmp_path):
-    assert crash(target, Fault("torn", 3)).status == -9
+    assert crash(target, Fault("torn", 4)).status == -9
     assert left(tmp_path) == ("log", b"a" * 10 + b"b" * 5)
+
+
+BUFFERS = """
+import os, sys
+fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT)
+{write}(fd, [b"", b"a" * 10, b"b" * 20, b"c" * 10]{place})
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize(("write", "place"), [("os.writev", ""), ("os.pwritev", ", 0")])
+def test_a_torn_write_of_many_buffers_leaves_their_first_half(tmp_path, write, place):
+    code = BUFFERS.format(write=write, place=place)
+    target = Target([sys.executable, "-c", code, str(tmp_path / "log")], [tmp_path])
+    run = crash(target, Fault("torn", 2))
+    assert (run.status, run.struck) == (-9, True)
+    assert left(tmp_path) == ("log", b"a" * 10 + b"b" * 10)
+
+
+@pytest.mark.parametrize("gap", [1, 3, LAST])
+def test_what_cannot_be_torn_is_left_alone_and_said_so(target, tmp_path, gap):
+    """A file's creation, a sync and a rename have no half."""
+    run = crash(target, Fault("torn", gap))
+    assert (run.status, run.struck) == (0, False)
+    assert left(tmp_path) == ("log.done", b"a" * 10 + b"b" * 10 + b"c" * 10)
 
 
 def test_a_full_disk_takes_nothing_from_there_on(target, tmp_path):
@@ -64,10 +92,77 @@ def test_a_full_disk_takes_nothing_from_there_on(target, tmp_path):
     assert left(tmp_path) == ("log", b"a" * 10)
 
 
-def test_a_slow_disk_delays_and_changes_nothing(target, tmp_path):
-    run = crash(target, Fault("slow", seconds=0.01))
+TALKS_AND_WRITES = """
+import os, socket, sys
+server = socket.create_server(("127.0.0.1", 0))
+client = socket.create_connection(server.getsockname())
+log = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT)
+for fd in (client.fileno(), log):
+    try:
+        os.write(fd, b"hello")
+        print("taken")
+    except OSError as error:
+        print(error)
+"""
+
+
+def test_a_full_disk_refuses_nothing_that_is_said_to_others(tmp_path):
+    argv = [sys.executable, "-c", TALKS_AND_WRITES, str(tmp_path / "log")]
+    run = crash(Target(argv, [tmp_path]), Fault("full", 2))
+    assert [call.what.rpartition("/")[2] for call in run.calls] == ["log", "tcp", "log"]
+    assert run.output.splitlines() == ["taken", "[Errno 28] No space left on device"]
+
+
+def test_a_full_disk_creates_nothing_but_lets_go_of_what_is_there(tmp_path):
+    (tmp_path / "old").write_text("old")
+    code = """
+import os, sys
+os.chdir(sys.argv[1])
+os.truncate("old", 2)
+open("old", "w").close()
+os.rename("old", "older")
+for create in (lambda: open("new", "w"), lambda: os.mkdir("folder"), lambda: os.symlink("a", "b")):
+    try:
+        create()
+    except OSError as error:
+        print(error.strerror)
+"""
+    run = crash(Target([sys.executable, "-c", code, str(tmp_path)], [tmp_path]), Fault("full", 1))
+    assert run.output.splitlines() == ["No space left on device"] * 3
+    assert left(tmp_path) == ("older", b"")
+
+
+SYNCS = """
+import os, sys, threading, time
+log = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT)
+begun, done = threading.Event(), threading.Event()
+def others():
+    begun.wait()
+    for _ in range(20):
+        os.write(log, b"b")
+    done.set()
+threading.Thread(target=others).start()
+before = time.monotonic()
+begun.set()
+os.fsync(log)
+print(done.is_set(), time.monotonic() - before)
+"""
+
+
+def test_a_slow_sync_holds_its_own_thread_that_long_and_no_other(tmp_path):
+    target = Target([sys.executable, "-c", SYNCS, str(tmp_path / "log")], [tmp_path])
+    run = crash(target, Fault("slow", seconds=1.0))
+    others_had_done, took = run.output.split()
     assert (run.status, run.struck) == (0, True)
-    assert left(tmp_path) == ("log.done", b"a" * 10 + b"b" * 10 + b"c" * 10)
+    assert others_had_done == "True"
+    assert float(took) >= 1.0
+    assert left(tmp_path) == ("log", b"b" * 20)
+
+
+def test_calls_tell_the_threads_apart_that_made_them(tmp_path):
+    target = Target([sys.executable, "-c", SYNCS, str(tmp_path / "log")], [tmp_path])
+    by_thread = {(call.thread, call.name) for call in survey(target).calls}
+    assert by_thread == {(1, "openat"), (1, "fsync"), (2, "write")}
 
 
 THREADS_AND_CHILDREN = """
@@ -88,15 +183,16 @@ write("end")
 def test_threads_and_children_are_seen_and_killed_with_it(tmp_path):
     target = Target([sys.executable, "-c", THREADS_AND_CHILDREN, str(tmp_path)], [tmp_path])
     seen = [call.what.rpartition("/")[2] for call in survey(target).calls]
-    assert seen == ["thread", "child", "end"]
+    assert seen == ["thread", "thread", "child", "child", "end", "end"]
     for path in tmp_path.iterdir():
         path.unlink()
-    assert crash(target, Fault("kill", 2)).status == -9
+    assert crash(target, Fault("kill", 4)).status == -9
     assert (tmp_path / "thread").read_text() == "thread"
+    assert (tmp_path / "child").read_text() == ""
     assert not (tmp_path / "end").exists()
 
 
-def test_what_is_said_over_tcp_counts_and_what_is_said_to_nobody_does_not(tmp_path):
+def test_what_is_said_to_others_counts_and_what_is_said_to_nobody_does_not(tmp_path):
     talks = """
 import os, socket
 server = socket.create_server(("127.0.0.1", 0))
@@ -106,9 +202,12 @@ one, other = socket.socketpair()
 one.sendall(b"unix")
 read, write = os.pipe()
 os.write(write, b"pipe")
+far = socket.socket(type=socket.SOCK_DGRAM)
+far.bind(("127.0.0.1", 0))
+socket.socket(type=socket.SOCK_DGRAM).sendto(b"hello", far.getsockname())
 """
     run = survey(Target([sys.executable, "-c", talks], folders=[tmp_path]))
-    assert [(call.name, call.what) for call in run.calls] == [("sendto", "tcp")]
+    assert [(call.name, call.what) for call in run.calls] == [("sendto", "tcp"), ("sendto", "udp")]
     quiet = Target([sys.executable, "-c", talks], folders=[tmp_path], sockets=False)
     assert survey(quiet).calls == ()
 

@@ -1,8 +1,9 @@
 """What covend's own authors test with, as public API.
 
 ``covend.testing.plugin`` is a pytest plugin: with ``-p covend.testing.plugin`` every test that
-leaves a thread, a descriptor, a socket or a process behind fails, by name. The names below are
-imported at first use, so that a fake soulstone started from here is up within milliseconds.
+leaves a thread, a descriptor, a socket or a process behind fails, by name. ``covend.testing.crash``
+kills any program at every gap between two of its I/O calls (docs/crash-kit.md). The names below
+are imported at first use, so that a fake soulstone started from here is up within milliseconds.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from covend.testing import crash
     from covend.testing.simulation import schedules, simulated
     from covend.testing.soulstones import FakeSoulstone, fake_command
     from covend.testing.text import missing_token, token_text
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "FakeSoulstone": "soulstones",
+    "crash": "crash",
     "eventually": "waiting",
     "fake_command": "soulstones",
     "free_port": "waiting",
@@ -29,6 +32,7 @@ _HOMES = {
 
 __all__ = [
     "FakeSoulstone",
+    "crash",
     "eventually",
     "fake_command",
     "free_port",
@@ -42,4 +46,5 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'covend.testing' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"covend.testing.{_HOMES[name]}"), name)
+    home = importlib.import_module(f"covend.testing.{_HOMES[name]}")
+    return home if name == "crash" else getattr(home, name)

@@ -19,7 +19,8 @@ from covend.resolving import resolved
 
 Damage = Literal["none", "kill", "kill_after", "torn", "full", "slow"]
 """``kill`` comes before the call, ``kill_after`` when it is done, ``torn`` after half of a write.
-``full``: from that call on every write fails for want of space. ``slow``: syncs take ``seconds``.
+``full``: from that call on all that needs room on the disk fails. ``slow``: a sync, be it which it
+may, takes its thread ``seconds`` longer.
 """
 
 
@@ -40,10 +41,11 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A program, and which of its I/O counts: files below ``folders``, and sockets.
+    """A program that ends by itself, and which of its I/O counts: ``folders``, and sockets.
 
-    ``sockets`` also counts what it says over TCP, to a provider or a server; unix sockets, pipes
-    and its log do not count.
+    Of the folders counts all that changes them or what is below them. ``sockets`` also counts what
+    it says over TCP and UDP, to a provider or a server; unix sockets, pipes and its log do not
+    count.
     """
 
     argv: Sequence[str]
@@ -53,24 +55,37 @@ class Target:
 
 
 class Call(msgspec.Struct, frozen=True):
-    """One I/O call that was seen: its number, the system call, and the file or ``tcp``."""
+    """One I/O call that was seen: its number, the system call, and the file, ``tcp`` or ``udp``.
+
+    ``thread`` is the place of the thread that made it among all of the run, from 1.
+    """
 
     number: int
     name: str
     what: str
+    thread: int
 
 
 class Run(msgspec.Struct, frozen=True):
-    """One run of a target: its calls, how it ended, and whether the fault was reached."""
+    """One run of a target: its calls, how it ended, and whether the fault was done.
+
+    ``struck`` is false if there were fewer calls than that, or the call has nothing to be torn.
+    """
 
     calls: tuple[Call, ...]
     status: int | None
     struck: bool
     output: str = ""
 
-    def gaps(self) -> Iterator[int]:
-        """The number of every call: a kill before each of them is a kill in every gap."""
-        return iter(range(1, len(self.calls) + 1))
+    def gaps(self) -> Iterator[Fault]:
+        """A kill before and a kill after every call: together they are a kill in every gap.
+
+        Both, because between the end of one call and the begin of the next there is what no call
+        shows: the other threads, the far end of a socket, and stores to mapped memory.
+        """
+        for call in self.calls:
+            yield Fault("kill", call.number)
+            yield Fault("kill_after", call.number)
 
 
 def survey(target: Target, seconds: float = 60.0) -> Run:

@@ -1,8 +1,8 @@
 """The tracer: runs one program under ptrace and does one thing to it. A process of its own.
 
 ``python -m covend.testing.crash.tracer`` reads the plan as JSON from standard input. It stops the
-program and all its children at each system call, counts those that matter, and strikes at the one
-it was told. Everything it traced dies with it.
+program and all its children at each system call that counts, and strikes at the one it was told.
+Everything it traced dies with it.
 """
 
 from __future__ import annotations
@@ -14,16 +14,14 @@ import signal
 import sys
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from covend.resolving import resolved
-from covend.testing.crash import syscalls
+from covend.testing.crash import ptrace, syscalls
 
 WALL = 0x40000000
-OPTIONS = 0x1 | 0x2 | 0x4 | 0x8 | 0x10 | 0x100000
-"""TRACESYSGOOD, TRACEFORK, TRACEVFORK, TRACECLONE, TRACEEXEC, EXITKILL."""
 SYSCALL_STOP = signal.SIGTRAP | 0x80
 
 
@@ -41,11 +39,16 @@ class Plan(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class Thread:
-    """One traced thread; between entry and exit of a call ``exit`` says what happens at its end."""
+    """One traced thread; ``number`` is its place among those of the run, from 1.
 
+    ``at_exit`` says what happens at the end of the call it is in; ``held_until`` when a call that
+    is made to take long may begin (monotonic seconds).
+    """
+
+    number: int
     fresh: bool = True
-    inside: bool = False
-    exit: str = ""
+    at_exit: Literal["", "kill", "full"] = ""
+    held_until: float | None = None
 
 
 @dataclass(slots=True)
@@ -54,6 +57,7 @@ class Tracer:
 
     plan: Plan
     threads: dict[int, Thread] = field(default_factory=dict[int, Thread])
+    born: int = 0
     calls: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     struck: bool = False
     status: int | None = None
@@ -63,19 +67,46 @@ class Tracer:
         """Start the program and follow it until nothing of it is left."""
         self.root = os.fork()
         if self.root == 0:
-            syscalls.trace_me()
+            ptrace.trace_me()
             os.kill(os.getpid(), signal.SIGSTOP)
+            ptrace.stop_at(syscalls.watched(), syscalls.MISSING)
             os.execvp(self.plan.argv[0], self.plan.argv)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # it is waited for instead
         os.waitpid(self.root, 0)
-        syscalls.ptrace(syscalls.SETOPTIONS, self.root, 0, OPTIONS)
-        self.threads[self.root] = Thread(fresh=False)
+        ptrace.ptrace(ptrace.SETOPTIONS, self.root, 0, ptrace.OPTIONS)
+        self.thread(self.root).fresh = False
         self.go_on(self.root)
         while self.threads:
             try:
-                pid, status = os.waitpid(-1, WALL)
+                pid, status = self.next_stop()
             except ChildProcessError:
                 break
             self.stopped(pid, status)
+
+    def next_stop(self) -> tuple[int, int]:
+        """Wait until a thread stops or ends; those that were held long enough go on meanwhile."""
+        while held := {
+            pid: thread.held_until
+            for pid, thread in self.threads.items()
+            if thread.held_until is not None
+        }:
+            now = time.monotonic()
+            for pid, due in held.items():
+                if due <= now:
+                    self.threads[pid].held_until = None
+                    self.go_on(pid)
+            pid, status = os.waitpid(-1, WALL | os.WNOHANG)
+            if pid:
+                return pid, status
+            signal.sigtimedwait({signal.SIGCHLD}, max(0.0, min(held.values()) - now))
+        return os.waitpid(-1, WALL)
+
+    def thread(self, pid: int) -> Thread:
+        """The thread of that id, which is new if nothing was heard of it before."""
+        if pid not in self.threads:
+            self.born += 1
+            self.threads[pid] = Thread(self.born)
+        return self.threads[pid]
 
     def stopped(self, pid: int, status: int) -> None:
         """One thread ended or stopped: judge, and let it go on."""
@@ -84,14 +115,16 @@ class Tracer:
             if pid == self.root:
                 self.status = os.waitstatus_to_exitcode(status)
             return
-        thread = self.threads.setdefault(pid, Thread())
-        number = os.WSTOPSIG(status)
-        if number == SYSCALL_STOP:
-            self.at_call(pid, thread)
+        thread = self.thread(pid)
+        number, event = os.WSTOPSIG(status), status >> 16
+        if event == ptrace.EVENT_SECCOMP:
+            self.entry(pid, thread)
+            if thread.held_until is None:
+                self.go_on(pid)
+        elif number == SYSCALL_STOP:
+            self.exit(pid, thread)
             self.go_on(pid)
-        elif status >> 16:  # a child was born, or a program begun
-            if status >> 16 == syscalls.EVENT_EXEC:
-                thread.inside = True  # what comes next is the exit of the exec itself
+        elif event:  # a child was born, or a program begun
             self.go_on(pid)
         elif thread.fresh and number == signal.SIGSTOP:
             thread.fresh = False  # every new thread begins with one
@@ -100,61 +133,62 @@ class Tracer:
             self.go_on(pid, number)
 
     def go_on(self, pid: int, number: int = 0) -> None:
+        """Until the next call that counts, or the end of this one if something happens there."""
+        thread = self.threads.get(pid)
+        how = ptrace.TO_EXIT if thread and thread.at_exit else ptrace.CONTINUE
         try:
-            syscalls.ptrace(syscalls.SYSCALL, pid, 0, number)
+            ptrace.ptrace(how, pid, 0, number)
         except ProcessLookupError:
             pass  # it was killed while it stood
 
-    def at_call(self, pid: int, thread: Thread) -> None:
-        """A system call begins or ends."""
+    def entry(self, pid: int, thread: Thread) -> None:
+        """A call of the table begins: count it if it matters, and strike if it is the one."""
         try:
-            info = syscalls.info(pid)
+            info = ptrace.info(pid)
+            call = syscalls.TABLE[info.number]
+            plan = self.plan
+            what = syscalls.subject(pid, call, info.args, plan.folders, plan.sockets)
+            if what is None:
+                return
+            number = len(self.calls) + 1
+            self.calls.append(
+                {"number": number, "name": call.name, "what": what, "thread": thread.number}
+            )
+            self.struck |= self.strike(pid, thread, call, info.args, what)
         except ProcessLookupError:
-            return
-        if info.op == syscalls.ENTRY:
-            thread.inside = True
-            self.entry(pid, thread, info)
-        elif thread.inside:
-            thread.inside = False
-            what, thread.exit = thread.exit, ""
-            if what == "kill":
-                self.kill()
-            elif what:
-                syscalls.set_result(pid, -errno.ENOSPC)
+            return  # it was killed while it stood
 
-    def entry(self, pid: int, thread: Thread, info: syscalls.Info) -> None:
-        """Count a call that matters, and strike if it is the one."""
-        name = syscalls.NAMES.get(info.number)
-        if name is None:
-            return
-        what = syscalls.subject(pid, name, info.args, self.plan.folders, self.plan.sockets)
-        if what is None:
-            return
-        self.calls.append({"number": len(self.calls) + 1, "name": name, "what": what})
-        self.strike(pid, thread, name, info)
-
-    def strike(self, pid: int, thread: Thread, name: str, info: syscalls.Info) -> None:
-        plan, count = self.plan, len(self.calls)
-        if plan.damage == "slow":
-            if name in syscalls.SYNCS:
-                self.struck = True
-                time.sleep(plan.seconds)  # everything of this thread waits, as for a slow disk
-            return
-        if plan.damage == "full":
-            if count >= plan.at and name in syscalls.GROWS:
-                self.struck = True
-                thread.exit = "full"
-                syscalls.skip(pid)
-            return
-        if count != plan.at or plan.damage == "none":
-            return
-        self.struck = True
-        if plan.damage == "kill":
+    def exit(self, pid: int, thread: Thread) -> None:
+        """A call ends of which something was to happen at the end."""
+        then, thread.at_exit = thread.at_exit, ""
+        if then == "kill":
             self.kill()
-            return
-        if plan.damage == "torn" and name in syscalls.WRITES:
-            syscalls.set_length(pid, info.args[2] // 2)
-        thread.exit = "kill"
+        elif then == "full":
+            try:
+                ptrace.set_result(pid, -errno.ENOSPC)
+            except ProcessLookupError:
+                return  # it was killed while it stood
+
+    def strike(
+        self, pid: int, thread: Thread, call: syscalls.Syscall, args: tuple[int, ...], what: str
+    ) -> bool:
+        """Do the damage if it is due at this call; whether it was done."""
+        plan, here = self.plan, len(self.calls) == self.plan.at
+        match plan.damage:
+            case "slow" if call.kind == "syncs":
+                thread.held_until = time.monotonic() + plan.seconds  # and the others go on
+            case "full" if len(self.calls) >= plan.at and syscalls.takes_room(call, args, what):
+                ptrace.skip(pid)
+                thread.at_exit = "full"
+            case "kill" if here:
+                self.kill()
+            case "kill_after" if here:
+                thread.at_exit = "kill"
+            case "torn" if here and syscalls.tear(pid, call, args):
+                thread.at_exit = "kill"
+            case _:
+                return False
+        return True
 
     def kill(self) -> None:
         """SIGKILL to all of it at this instant, as when the power goes."""
