@@ -13,11 +13,13 @@ from tools.golden.play import intend as intended
 from tools.golden.stories import STORIES
 
 from covend.phylactery.records import Record
-from covend.phylactery.schema import PROJECTIONS, WORKING_KINDS
+from covend.phylactery.schema import PROJECTIONS
 from covend.phylactery.store import Store, open_store
 
 LATER = 10**12
 TABLES = ("record", "purge", *PROJECTIONS)
+WORKING = {"call", "do", "learn", "tick"}
+"""The kinds of record that are emptied; question, end and what came of it stay."""
 
 
 def run(name: str, answers: int = 1, ended: bool = True, **options: Any) -> list[Record]:
@@ -137,7 +139,7 @@ def test_nothing_of_k_is_left_in_the_store_after_the_purge(place: Any, name: str
     store = place.open()
     records = played("run", REAL[name]())
     store.append(records)
-    working = [one for one in records if one.kind in WORKING_KINDS]
+    working = [one for one in records if one.kind in WORKING]
     kept = [one for one in records if one not in working]
     said = repr([one.body for one in kept])
     own = {text for one in working for text in texts(one.body) if text not in said}
