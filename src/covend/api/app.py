@@ -10,10 +10,12 @@ from litestar import Litestar, Request, Response
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler, get
+from litestar.types import ASGIApp
 
 from covend.api import inbox, pages, queries, responders
 from covend.api.desk import Desk
 from covend.api.document import document
+from covend.api.front import Front
 from covend.api.operations import Operation
 from covend.api.problems import Problem, on_http_error, on_problem, respond
 from covend.questions import MAX_BYTES
@@ -23,10 +25,11 @@ log = logging.getLogger(__name__)
 ROUTES: tuple[HTTPRouteHandler, ...] = (*queries.ROUTES, *inbox.ROUTES, *responders.ROUTES)
 
 
-def build(desk: Desk, max_body: int) -> Litestar:
+def build(desk: Desk, max_body: int) -> ASGIApp:
     """The application of one box; ``max_body`` is in bytes, and never more than the core takes."""
-    return Litestar(
-        [*ROUTES, *pages.ROUTES, openapi],
+    routes = [*ROUTES, *pages.ROUTES, openapi]
+    app = Litestar(
+        routes,
         state=State({"desk": desk}),
         exception_handlers=cast(
             "dict[Any, Any]",
@@ -36,6 +39,7 @@ def build(desk: Desk, max_body: int) -> Litestar:
         logging_config=None,
         request_max_body_size=min(max_body, MAX_BYTES),
     )
+    return Front(cast("ASGIApp", app), routes)
 
 
 def operations() -> list[Operation]:

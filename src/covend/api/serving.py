@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator
+from typing import Any, cast
 
 import uvicorn
 
@@ -28,7 +29,7 @@ class Server(uvicorn.Server):
 def web_server(system: System, max_body: int) -> Server:
     """A server of the API, to be run on sockets that listen; ``max_body`` is in bytes."""
     config = uvicorn.Config(
-        build(Desk(system), max_body),
+        cast(Any, build(Desk(system), max_body)),
         loop="none",
         http="httptools",
         ws="none",
