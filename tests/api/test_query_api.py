@@ -10,7 +10,7 @@ import pytest
 from tests.api.scripted_desk import ANSWER, Happen
 from tests.api.served import QUERY
 
-from covend.api.app import build
+from covend.api.app import build, operations
 from covend.client.models import ProblemDetails
 from covend.questions import MAX_BYTES, EndOf, RecordsOf, SubmitQuery
 from covend.testing import eventually
@@ -121,7 +121,7 @@ def test_a_query_that_says_one_thing_twice_is_refused(api):
     )
     found = problem(response)
     assert (found.status, found.code) == (400, "malformed")
-    assert found.errors[0].path == "$.fold.kind" and "$.fold.kind" in found.detail
+    assert found.errors[0].path == "$.fold.kind"
     assert not any(isinstance(message, SubmitQuery) for message in api.actor.heard)
 
 
@@ -424,3 +424,75 @@ def test_the_box_s_own_page_may_ask(api, site):
     """As may whoever types the address."""
     own = {"Origin": api.url, "Sec-Fetch-Site": site}
     assert api.client.post("/api/queries", json=QUERY, headers=own).status_code == 202
+
+
+BOB = {"X-Covend-Key": "bob", "X-Covend-Did": "did:bob"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/queries"),
+        ("POST", "/api/queries/q-1/cancel"),
+        ("DELETE", "/api/queries/q-1"),
+    ],
+)
+def test_the_queries_of_others_are_the_operators(api, method, path):
+    """G7: a person's key neither lists queries nor cancels one; who knows an id may read it."""
+    id = api.submit().json()["id"]
+    refused = problem(api.client.request(method, path, headers=BOB))
+    assert (refused.status, refused.code) == (403, "operators_only")
+    assert api.client.get(f"/api/queries/{id}", headers=BOB).json()["state"] == "open"
+    operator = {"X-Covend-Key": "root"}
+    assert api.client.request(method, path, headers=operator).status_code == 200
+
+
+def test_what_is_for_operators_alone_is_said_in_the_document():
+    """G7."""
+    told = {f"{one.method} {one.path}" for one in operations() if "names a did: it is" in one.about}
+    assert told == {
+        "GET /api/queries",
+        "POST /api/queries/{id}/cancel",
+        "DELETE /api/queries/{id}",
+        "POST /api/queries/{id}/settle",
+        "PUT /api/responders/{id}",
+        "DELETE /api/responders/{id}",
+    }
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "right"),
+    [
+        ("GET", "/api/queries?state=foo", None, "open, ended"),
+        (
+            "GET",
+            "/api/inbox?state=foo",
+            None,
+            "open, accepted, submitted, declined, expired, withdrawn",
+        ),
+        ("POST", "/api/queries/q-1/settle", {"call": "a#1", "how": "foo"}, "again, failed"),
+        (
+            "PUT",
+            "/api/responders/z",
+            {"id": "z", "kind": "foo"},
+            "llm, pattern, system, actor",
+        ),
+    ],
+)
+def test_a_value_that_is_none_of_a_few_is_told_which_there_are(api, method, path, body, right):
+    """X6: what would be right."""
+    (fault,) = problem(api.client.request(method, path, json=body)).errors
+    said, _, values = fault.problem.partition("; there are: ")
+    assert said == "Invalid enum value 'foo'"
+    assert set(values.split(", ")) == set(right.split(", "))
+
+
+@pytest.mark.parametrize("wrong", ['{"reason": 5}', '{"reason": "a", "reason": "b"}'])
+def test_a_fault_is_said_once(api, wrong):
+    """X6: where and what is in the errors; the sentence is short."""
+    answer = api.client.post(
+        "/api/queries/q-1/cancel", content=wrong, headers={"Content-Type": "application/json"}
+    )
+    found = problem(answer)
+    assert found.errors[0].path == "$.reason"
+    assert "$.reason" not in found.detail and found.errors[0].problem not in found.detail

@@ -81,3 +81,22 @@ def test_a_responder_that_says_one_thing_twice_is_refused(api):
 def test_the_path_names_the_responder(api):
     response = api.client.put("/api/responders/bob", json=ADA)
     assert response.status_code == 422 and response.json()["errors"][0]["path"] == "$.id"
+
+
+@pytest.mark.parametrize(
+    ("given", "status"), [({}, 200), ({"id": "ada"}, 200), ({"id": ""}, 422), ({"id": 5}, 400)]
+)
+def test_the_id_may_be_left_to_the_path(api, given, status):
+    """P8: another one in the body is refused."""
+    rest = {"kind": "actor", "did": "did:ada"}
+    response = api.client.put("/api/responders/ada", json=rest | given)
+    assert response.status_code == status
+    if status == 200:
+        assert response.json() == ADA
+    else:
+        assert response.json()["errors"][0]["path"] == "$.id"
+
+
+def test_whoever_asks_for_nobody_is_told_so_in_one_way(api):
+    """404, ``not_found``."""
+    assert api.client.get("/api/responders/x").json()["code"] == "not_found"

@@ -181,7 +181,7 @@ class Desk(Actor):
             )
         except InvalidQuery as error:
             errors = [dict(problem) for problem in error.errors]
-            return refusal(422, "invalid_query", str(error), errors)
+            return refusal(422, "invalid_query", "the query is not valid", errors)
         if thread in self.runs:
             not_yet = "the first submission is not durable yet"
             return opened_before(self.ctx, thread, intend, not_yet)

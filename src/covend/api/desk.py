@@ -100,7 +100,7 @@ def _check_storable(message: Message) -> None:
             entries = cast("Sequence[Any]", value)
             todo += [(f"{path}[{place}]", one) for place, one in enumerate(entries)]
         elif isinstance(value, str) and "\0" in value:
-            text = f"{path} has the character U+0000 in it, which cannot be stored"
+            text = "the request has a character in it that cannot be stored"
             fault = Fault(path=path, problem="it has the character U+0000 in it")
             raise Problem(400, "not_storable", text, [fault])
 

@@ -16,6 +16,14 @@ from covend.questions import MAX_BYTES
 
 REF = "#/components/schemas/{name}"
 JSON = "application/json"
+ABOUT = (
+    "Queries, the inbox and responders of one box. A key of the box file that names a `did` is one "
+    "person's: in the inbox it speaks for that did alone, it asks queries and reads those whose id "
+    "it knows, and what is the operators' says so. A refusal is a problem (RFC 9457) with every "
+    "fault in `errors`. What the gate before the API refuses itself (keys and their limits, heads "
+    "and bodies that are no HTTP, an API that is away) comes as on its other paths: "
+    '`{"error": {…}}`.'
+)
 LARGE = f"The body has more than {MAX_BYTES} bytes, or than the box file's `gate.max_body_bytes`."
 RETRY = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait."}}
 
@@ -37,7 +45,7 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
         "info": {
             "title": "covend",
             "version": __version__,
-            "description": "Queries, the inbox and responders of one box.",
+            "description": ABOUT,
         },
         "paths": paths,
         "components": {

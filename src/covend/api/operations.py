@@ -28,6 +28,7 @@ Method = Literal["GET", "POST", "PUT", "DELETE"]
 DID_HEADER = "x-covend-did"
 """For whom the key speaks, where it is one person's; a client's own is never passed on either."""
 MAX_KEY = 200
+OPERATORS = "Not for a key that names a did: it is refused with 403."
 
 
 class Nothing(Spec, frozen=True):
@@ -185,7 +186,7 @@ def _params(request: Request[Any, Any, Any], wanted: type[P]) -> P:
     try:
         return msgspec.convert(given, resolved(wanted), strict=False)
     except msgspec.MsgspecError as error:
-        raise malformed(error, "query string") from error
+        raise malformed(error, "query string", wanted) from error
 
 
 async def _body(request: Request[Any, Any, Any], said: Operation, wanted: type[B]) -> B:
@@ -199,17 +200,17 @@ async def _body(request: Request[Any, Any, Any], said: Operation, wanted: type[B
         # Browsers send other types across origins without asking; this one they must ask for.
         text = f"Content-Type is {kind[:50]!r}: application/json is right"
         raise Problem(415, "unsupported_media_type", text)
+    kind_of_body: Any = dict[str, Any] if said.unread else wanted
     try:
-        kind_of_body = dict[str, Any] if said.unread else wanted
         body = cast(B, msgspec.json.decode(content, type=resolved(kind_of_body)))
         path = duplicate(content)
     except msgspec.MsgspecError as error:
-        raise malformed(error, "body") from error
+        raise malformed(error, "body", kind_of_body) from error
     except RecursionError as error:
         raise Problem(400, "malformed", "the body is nested too deeply") from error
     except UnicodeDecodeError as error:
         raise Problem(400, "malformed", f"the body is no UTF-8: {error}") from error
     if path is not None:
         fault = Fault(path=path, problem="the member is there more than once")
-        raise Problem(400, "malformed", f"the body has {path} more than once", [fault])
+        raise Problem(400, "malformed", "the body says one thing twice", [fault])
     return body

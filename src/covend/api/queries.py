@@ -12,7 +12,7 @@ from litestar.handlers import HTTPRouteHandler
 from msgspec import Meta
 
 from covend.api import events
-from covend.api.operations import Call, Nothing, Stream, operation, reply
+from covend.api.operations import OPERATORS, Call, Nothing, Stream, operation, reply
 from covend.api.problems import Problem
 from covend.api.shapes import answer_of, shaped, view_of
 from covend.client.models import (
@@ -130,30 +130,32 @@ def seconds(value: float) -> float:
 
 
 @operation("GET", "/api/queries", "The queries, newest first",
-           params=ListParams, answers={200: QueryPage})  # fmt: skip
+           params=ListParams, answers={200: QueryPage}, about=OPERATORS)  # fmt: skip
 async def listing(call: Call[ListParams, Nothing]) -> Response[Any]:
     """One page of queries."""
+    call.operators()
     params = call.params
     question = ListQueries(params.state, params.parent, params.limit, params.after)
     return reply(shaped(await call.desk.ask(question), QueryPage))
 
 
 @operation("GET", "/api/queries/{id}", "One query, and its end once it has one",
-           answers={200: QueryView, 404: ProblemDetails})  # fmt: skip
+           answers={200: QueryView, 404: ProblemDetails},
+           about="For every key: an id cannot be guessed, and who knows it may read.")  # fmt: skip
 async def show(call: Call[Nothing, Nothing]) -> Response[Any]:
     """One query."""
     return reply(view_of(await call.desk.ask(ShowQuery(call.part("id")))))
 
 
 @operation("POST", "/api/queries/{id}/cancel", "Cancel a query",
-           body=Cancel, body_required=False,
+           body=Cancel, body_required=False, about=OPERATORS,
            answers={200: QueryView, 404: ProblemDetails, 409: ProblemDetails})  # fmt: skip
 async def cancel(call: Call[Nothing, Cancel]) -> Response[Any]:
     """Cancel, and say what it ended as: its answer, if that was there first (P14)."""
     return await _cancel(call, call.body.reason)
 
 
-@operation("DELETE", "/api/queries/{id}", "Cancel a query",
+@operation("DELETE", "/api/queries/{id}", "Cancel a query", about=OPERATORS,
            answers={200: QueryView, 404: ProblemDetails, 409: ProblemDetails})  # fmt: skip
 async def delete(call: Call[Nothing, Nothing]) -> Response[Any]:
     """The same as ``cancel``, without a reason."""
@@ -161,13 +163,14 @@ async def delete(call: Call[Nothing, Nothing]) -> Response[Any]:
 
 
 async def _cancel(call: Call[Nothing, Any], reason: str) -> Response[Any]:
+    call.operators()
     name = call.part("id")
     await call.desk.ask(CancelQuery(name, reason), CANCEL_SECONDS)
     return reply(view_of(await call.desk.ask(ShowQuery(name))))
 
 
 @operation("POST", "/api/queries/{id}/settle", "Say what becomes of an unclear call",
-           body=Settle,
+           body=Settle, about=OPERATORS,
            answers={200: QueryView, 404: ProblemDetails, 409: ProblemDetails})  # fmt: skip
 async def settle(call: Call[Nothing, Settle]) -> Response[Any]:
     """Of a query whose ``on_indeterminate`` is ``ask``, after a crash (P4)."""

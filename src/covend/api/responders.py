@@ -8,12 +8,13 @@ import msgspec
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 
-from covend.api.operations import Call, Nothing, operation, reply
-from covend.api.problems import Problem
+from covend.api.operations import OPERATORS, Call, Nothing, operation, reply
+from covend.api.problems import Problem, malformed
 from covend.api.shapes import shaped
 from covend.client.models import Fault, ProblemDetails, Responders
 from covend.patterns.responder import Responder
 from covend.questions import ListResponders, PutResponder, RemoveResponder
+from covend.resolving import resolved
 
 FILE_ONLY = {
     "command": "commands are run as the box's user",
@@ -23,6 +24,12 @@ FILE_ONLY = {
 VARIABLE = "{env:"
 """And in its channels: a variable of the box would be sent to whoever is at the address."""
 PATH = "/api/responders/"
+
+
+class Registration(Responder, frozen=True, kw_only=True):
+    """A responder as it is registered: the path says its id, and so may the body."""
+
+    id: str = ""
 
 
 @operation("GET", "/api/responders", "Who can be asked", answers={200: Responders})
@@ -44,15 +51,21 @@ async def show(call: Call[Nothing, Nothing]) -> Response[Any]:
     PATH + "{id}",
     "Register or change a responder",
     slashes=True,
-    body=Responder,
+    body=Registration,
+    unread=True,
     answers={200: Responder, 409: ProblemDetails, 422: ProblemDetails},
     about="It goes before one of the same id in the configuration file, which only the file can "
-    "retire: that is refused with 409. A model of this box must be one that it serves.",
+    "retire: that is refused with 409. A model of this box must be one that it serves. "
+    f"{OPERATORS}",
 )
-async def put(call: Call[Nothing, Responder]) -> Response[Any]:
+async def put(call: Call[Nothing, Any]) -> Response[Any]:
     """Register a responder, or change what is registered under its id (P8)."""
     call.operators()
-    name, wanted = call.rest(PATH), call.body
+    name = call.rest(PATH)
+    try:
+        wanted = msgspec.convert({"id": name, **call.body}, resolved(Responder))
+    except msgspec.ValidationError as error:
+        raise malformed(error, "body", Responder) from error
     faults = [
         Fault(path=f"$.{member}", problem=f"only the configuration file may set it: {why}")
         for member, why in FILE_ONLY.items()
@@ -80,7 +93,8 @@ async def put(call: Call[Nothing, Responder]) -> Response[Any]:
     answers={204: None, 404: ProblemDetails, 409: ProblemDetails},
     about="One that was registered is asked no more; where it was registered over one of the "
     "configuration file, that is in force again. One of the file is refused with 409, which names "
-    "the file: it goes from there.",
+    "the file: it goes from there. "
+    f"{OPERATORS}",
 )
 async def remove(call: Call[Nothing, Nothing]) -> Response[Any]:
     """Ask it no more; runs that asked it already go on."""
@@ -93,7 +107,7 @@ async def _find(call: Call[Any, Any]) -> Responder:
     name = call.rest(PATH)
     found = next((one for one in await _known(call) if one.id == name), None)
     if found is None:
-        raise Problem(404, "no_such_responder", f"{name[:100]!r} is no responder of this box")
+        raise Problem(404, "not_found", f"{name[:100]!r} is no responder of this box")
     return found
 
 
