@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from covend.client.aio import AsyncClient
@@ -16,32 +16,66 @@ if TYPE_CHECKING:
         StillRunning,
         Unavailable,
     )
+    from covend.client.models import (
+        Answer,
+        Event,
+        Fault,
+        QueryLine,
+        QueryPage,
+        QueryView,
+        RecordPage,
+        Responders,
+        Task,
+        TaskPage,
+        Ticket,
+    )
+    from covend.patterns.responder import Responder
+    from covend.patterns.spec import Query
 
 _HOMES = {
-    "AsyncClient": "aio",
-    "Client": "blocking",
-    "ApiError": "errors",
-    "Conflict": "errors",
-    "NotFound": "errors",
-    "QueryInvalid": "errors",
-    "StillRunning": "errors",
-    "Unavailable": "errors",
-}
+    "covend.client.aio": ("AsyncClient",),
+    "covend.client.blocking": ("Client",),
+    "covend.client.errors": (
+        "ApiError", "Conflict", "NotFound", "QueryInvalid", "StillRunning", "Unavailable",
+    ),
+    "covend.client.models": (
+        "Answer", "Event", "Fault", "QueryLine", "QueryPage", "QueryView", "RecordPage",
+        "Responders", "Task", "TaskPage", "Ticket",
+    ),
+    "covend.patterns.responder": ("Responder",),
+    "covend.patterns.spec": ("Query",),
+}  # fmt: skip
+"""Where each name is defined."""
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Answer",
     "ApiError",
     "AsyncClient",
     "Client",
     "Conflict",
+    "Event",
+    "Fault",
     "NotFound",
+    "Query",
     "QueryInvalid",
+    "QueryLine",
+    "QueryPage",
+    "QueryView",
+    "RecordPage",
+    "Responder",
+    "Responders",
     "StillRunning",
+    "Task",
+    "TaskPage",
+    "Ticket",
     "Unavailable",
 ]
 
+if not TYPE_CHECKING:  # a type checker must know each name, and no others
 
-def __getattr__(name: str) -> Any:
-    """Import at first use: the API itself wants the models here and no HTTP client."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    def __getattr__(name: str) -> object:
+        """Import at first use: the API itself wants the models here and no HTTP client."""
+        if name not in _HOME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(_HOME[name]), name)
