@@ -50,7 +50,7 @@ def relay(play, tmp_path):
         (b"/inbox/inbox.js", True),
         (b"/openapi", True),
         (b"/openapi/openapi.json", True),
-        (b"/api", False),
+        (b"/api", True),
         (b"/apis/x", False),
         (b"/inboxes", False),
         (b"/v1/models", False),
@@ -213,5 +213,18 @@ def test_a_stop_waits_for_answers_and_not_for_streams(relay):
         call.reply()
         assert (await conn.answer()).status == 200
         await stopping
+
+    relay(scenario)
+
+
+def test_a_path_that_is_none_is_told_which_there_are(relay):
+    """X6: whoever opens the address that ``serve`` prints finds the pages and the API."""
+
+    async def scenario(rig, api):
+        conn = await rig.ask(path="/", method="GET")
+        answer = await conn.answer()
+        assert answer.status == 404
+        for path in (b"/inbox", b"/openapi", b"/api/", b"/v1/models", b"/health"):
+            assert path in answer.body
 
     relay(scenario)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from covend.gate.admission import HOLDING
 from covend.gate.errors import Refusal
 from covend.gate.heads import status_line
-from covend.gate.routes import Target
+from covend.gate.routes import RELAYED, Target
 from covend.gate.upstream import CONNECT_SECONDS, Pool, ResponseHead, Upstream
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 KEYED = b"/api/"
 """Below this an API key is needed where others need one (G7); the pages are no secret."""
-_OPEN = (b"/inbox", b"/openapi")
 CAPABILITY = "api"
 """What a key must be allowed to ask for."""
 RETRY_AFTER = 1.0
@@ -35,9 +34,7 @@ LENGTH, CHUNKED, CLOSE = range(3)
 
 def is_api(path: bytes) -> bool:
     """Whether a path is the API process's."""
-    return path.startswith(KEYED) or any(
-        path == page or path.startswith(page + b"/") for page in _OPEN
-    )
+    return any(path == known or path.startswith(known + b"/") for known in RELAYED)
 
 
 class Socket(Pool):

@@ -43,6 +43,8 @@ ROUTES: dict[bytes, Route] = {
 UPSTREAM = b"/upstream/"
 UPSTREAM_CLASS = "reflex"
 OWN = (b"/health", b"/v1/models")
+RELAYED = (b"/inbox", b"/openapi", b"/api")
+"""Pages, and the API of queries with what is below it: the API process answers (decision 0004)."""
 
 
 def route_of(target: bytes) -> Route | None:
@@ -133,10 +135,11 @@ class Routing:
 def no_such_path(path: bytes) -> Refusal:
     """The answer for every path that is not the gate's."""
     shown = path[:100].decode("ascii", "replace")
+    pages = ", ".join(path.decode() for path in RELAYED)
     known = ", ".join(sorted(r.decode() for r in (*ROUTES, *OWN)))
     return Refusal(
         404,
         "no_such_path",
-        f"{shown} is no path of this gate; there are: {known}, /upstream/NAME/…",
+        f"{shown} is no path of this gate; there are: {pages}/…, {known}, /upstream/NAME/…",
         where="path",
     )
