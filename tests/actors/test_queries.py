@@ -140,6 +140,7 @@ def test_a_query_that_does_not_hold_is_refused_with_every_error(world):
         assert (refusal["status"], refusal["code"]) == (422, "invalid_query")
         paths = {error["path"] for error in refusal["errors"]}
         assert {"$.question", "$.colour"} <= paths
+        assert refusal["message"] == "the query is not valid"  # each fault is said once
         assert core.ask(ListQueries())["queries"] == []
 
 

@@ -72,14 +72,17 @@ def test_a_model_that_nobody_here_serves_is_refused_with_what_is_served(world):
         refusal = core.refuses(PutResponder(model))
         assert (refusal["status"], refusal["code"]) == (422, "invalid_responder")
         served = ", ".join(sorted(world.box().serving()))
-        assert f"no soulstone of this box serves 'nobody', it serves {served}" in refusal["message"]
+        (fault,) = refusal["errors"]
+        assert f"no soulstone of this box serves 'nobody', it serves {served}" in fault["problem"]
+        assert refusal["message"] == "this responder cannot be registered"
         assert shown(core, "m") is None
         there = core.ask(PutResponder({**model, "endpoint": "http://127.0.0.1:1/v1"}))
         assert there["responder"]["model"] == "nobody"
         assert "refused" not in core.ask(PutResponder({**model, "model": "a"}))
         other = msgspec.structs.replace(world.box(), soulstone=(), role=())
         core.system.address("registry").tell(NewConfig(other))
-        assert "it serves nothing" in core.refuses(PutResponder({**model, "model": "a"}))["message"]
+        (fault,) = core.refuses(PutResponder({**model, "model": "a"}))["errors"]
+        assert "it serves nothing" in fault["problem"]
 
 
 HOURS = {"days": [9], "start": 30.0, "end": -5.0, "utc_offset": 1e300}
@@ -122,7 +125,7 @@ def test_a_responder_keeps_the_bounds_of_the_box_file_and_what_records_can_hold(
                 PutResponder({**ANN, **members}), timeout=5
             )
             assert answer["refused"]["status"] == 422
-            assert problem in answer["refused"]["message"]
+            assert problem in "; ".join(one["problem"] for one in answer["refused"]["errors"])
         assert shown(core, "ann") is None
         assert registry in core.system.actors()
 

@@ -261,5 +261,8 @@ def as_standings(entry: dict[str, Any]) -> dict[str, Standing]:
 def not_taken(status: int, found: list[str]) -> dict[str, Any]:
     """The refusal of a change in the registry, with everything that was found wrong."""
     codes = {404: "not_found", 409: "configured", 422: "invalid_responder"}
+    code = codes.get(status, "unavailable")
+    if status != 422:
+        return refusal(status, code, "; ".join(found))
     errors = [{"path": "$.responder", "problem": text} for text in found]
-    return refusal(status, codes.get(status, "unavailable"), "; ".join(found), errors)
+    return refusal(status, code, "this responder cannot be registered", errors)
