@@ -2,6 +2,7 @@
 
 import json
 import sys
+from datetime import datetime
 from io import StringIO
 
 import pytest
@@ -9,13 +10,16 @@ from rich.console import Console
 from tools.golden.stories import STORIES
 
 from covend.actors import views
+from covend.cli import inbox_view
+from covend.cli.client import BoxClient
 from covend.cli.query import asking
-from covend.cli.query_view import PURGED, ending, line, tree
+from covend.cli.query_view import PURGED, ending, line, table, tree
 from covend.questions import (
     MAX_BYTES,
     ActOnTask,
     CancelQuery,
     ListQueries,
+    ListResponders,
     ListTasks,
     RecordsOf,
     SettleCall,
@@ -44,6 +48,11 @@ def task():
 
 
 TASK = task()
+RESPONDERS = [
+    {"id": "ann", "kind": "actor", "did": "did:web:ann", "available": False, "trust": 0.875},
+    {"id": "model:a", "kind": "llm", "model": "a", "typical_delay_secs": 1.5},
+    {"id": "model:b", "kind": "llm", "model": "b", "channels": ["mailto://secret"]},
+]
 
 
 def refused(status, message):
@@ -62,6 +71,8 @@ class Desk(Actor):
         self.asked.append(message)
         know = next(r["body"] for r in self.records if r["kind"] == "know")
         match message:
+            case ListResponders():
+                return {"responders": RESPONDERS}
             case SubmitQuery(query={"question": "wrong"}):
                 errors = [{"path": "$.responders", "problem": "nobody"}]
                 return refusal(422, "invalid_query", "1 error", errors)
@@ -115,8 +126,9 @@ def test_a_question_is_followed_line_by_line_to_its_answer(box, desk, covend):
     run = covend(
         "query", "ask", "Is it so?", "-p", "verify", "-w", "a", "-w", "b", "--run-dir", box.run_dir
     )
-    query = asked[0].query
-    assert query["orchestration"]["verifier"] == [{"kind": "llm", "model": "b"}]
+    query = asked[1].query
+    assert query["orchestration"]["verifier"] == [{"id": "model:b"}]
+    assert run.stderr == "q-1\n"
     for text in ("asks primary/0#1 a", "asks verifier/0#1 b", "asks tiebreaker/0#1", "fulfilled"):
         assert text in run.stdout, run.stdout
 
@@ -269,12 +281,143 @@ def test_an_operator_settles_an_unclear_call(box, desk, covend):
     assert asked == calls
 
 
-def test_what_is_no_command_is_a_question():
-    assert asking(["query", "show us the way"]) == ["query", "ask", "show us the way"]
-    assert asking(["query", "-f", "q.json"]) == ["query", "ask", "-f", "q.json"]
-    assert asking(["query", "show", "q-1"]) == ["query", "show", "q-1"]
-    assert asking(["query", "--help"]) == ["query", "--help"]
-    assert asking(["status"]) == ["status"]
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("show", "show"),
+        ("show q-1", "show q-1"),
+        ("show_us_the_way", "ask show_us_the_way"),
+        ("-f q.json", "ask -f q.json"),
+        ("-f list", "ask -f list"),
+        ("--file=list", "ask --file=list"),
+        ("--json list", "list --json"),
+        ("-c box.toml --json show q-1 --run-dir X", "show -c box.toml --json q-1 --run-dir X"),
+        ("-- list", "ask -- list"),
+        ("ask lsit", "ask lsit"),
+        ("--help", "--help"),
+        ("", ""),
+    ],
+)
+def test_what_is_no_command_is_a_question(words, meant):
+    commands = ("ask", "show", "list", "cancel", "settle", "watch")
+    found = asking(words.split(), commands, ("-f", "--file", "-c", "--run-dir"))
+    assert found == meant.split()
+
+
+@pytest.mark.parametrize(
+    ("word", "right"), [("lsit", "covend query list"), ("help", "covend query --help")]
+)
+def test_a_mistyped_command_is_not_asked(box, desk, covend, word, right):
+    asked = desk()
+    run = covend("query", "--run-dir", box.run_dir, word, status=2)
+    assert f"`{right}`? As a question it is `covend query ask {word}`" in run.stderr
+    assert asked == []
+    covend("query", "ask", word, "--run-dir", box.run_dir)
+    assert asked[0].query["question"] == word
+
+
+def test_options_may_stand_before_a_command(box, desk, covend):
+    asked = desk()
+    told = covend("query", "--run-dir", box.run_dir, "--json", "list").stdout
+    assert json.loads(told)["queries"]
+    covend("query", "--run-dir", box.run_dir, "show", "q-1")
+    assert [type(message) for message in asked[:2]] == [ListQueries, ShowQuery]
+
+
+def test_the_help_of_query_says_where_its_options_are(covend):
+    told = covend("query", "--help").stdout
+    assert "covend query ask --help" in " ".join(told.replace("│", " ").split())
+
+
+def test_a_name_that_nobody_has_is_refused_before_it_is_asked(box, desk, covend):
+    asked = desk()
+    run = covend("query", "why?", "-w", "aa", "--run-dir", box.run_dir, status=2)
+    assert "nobody is called 'aa'; there are ann, a, b, and people by did:…" in run.stderr
+    assert asked == [ListResponders()]
+
+
+def test_who_leaves_a_query_is_told_that_it_goes_on(box, desk, covend, monkeypatch):
+    desk()
+    told = BoxClient.ask
+
+    def interrupted(self, address, message, timeout=10.0):
+        if isinstance(message, RecordsOf):
+            raise KeyboardInterrupt
+        return told(self, address, message, timeout)
+
+    monkeypatch.setattr(BoxClient, "ask", interrupted)
+    run = covend("query", "why?", "--run-dir", box.run_dir, status=130)
+    assert run.stderr == "q-1\ncovend: it goes on: `covend query watch q-1`\n"
+    assert run.stdout == ""
+
+
+def test_who_can_be_asked_is_listed(box, desk, covend):
+    """P8: and why one cannot; where they are reached is not told."""
+    desk()
+    told = covend("responders", "--run-dir", box.run_dir).stdout.splitlines()
+    assert told[1].split()[:4] == ["ann", "actor", "did:web:ann", "0.88"]
+    assert "no: switched off, or it failed too often" in told[1]
+    assert told[2].split() == ["model:a", "llm", "a", "0.50", "1.5", "s", "yes"]
+    told = covend("responders", "--run-dir", box.run_dir, "--json").stdout
+    assert [one["available"] for one in json.loads(told)] == [False, True, True]
+    assert "secret" not in told
+
+
+def waiting(accepted=None):
+    """A story whose only call, of ann, is open, as the desk shows it; ``accepted`` by whom."""
+    responder = {"id": "ann", "did": "did:web:ann"}
+    place = {"slot": "primary/0", "attempt": 1}
+    records = [{"kind": "call", "clock": 0, "body": {**place, "responder": responder,
+                "deadline": 1_780_000_000_000_000}}]  # fmt: skip
+    if accepted:
+        body = {**place, "status": "accepted", "by": accepted}
+        records.append({"kind": "do", "clock": 0, "body": body})
+    call = {"call": "primary/0#1", "deadline": TASK["due"] + 3_600_000_000}
+    story = {"id": "q-1", "query": {"question": "?"}, "opened": 0, "know": None, "calls": [call]}
+    return story, records
+
+
+@pytest.mark.parametrize(
+    ("by", "says"),
+    [
+        (None, "waiting for ann, due "),
+        ("did:web:ann", "accepted, due "),
+        ("did:web:bea", "accepted by did:web:bea, due "),
+    ],
+)
+def test_an_open_call_says_who_is_waited_for_and_until_when(by, says):
+    """P18: an acceptance moved the deadline that the call began with."""
+    with (console := Console(width=200, file=StringIO())).capture() as drawn:
+        console.print(tree(*waiting(by)))
+    due = datetime.fromtimestamp(TASK["due"] / 1e6 + 3600).strftime("%m-%d %H:%M")
+    assert f"ann  {says}{due}" in drawn.get()
+    assert "no answer" not in drawn.get()
+
+
+def test_ids_are_whole_on_a_narrow_terminal():
+    """Or nobody could copy them."""
+    id_ = f"q-{'0123456789abcdef' * 2}"
+    query = {"id": id_, "state": "open", "pattern": "retry_on_low_confidence", "opened": 0,
+             "question": "Is it so that it is so? " * 3}  # fmt: skip
+    task = TASK | {"id": f"{id_}~tiebreaker~0~1", "did": "did:web:demo.covend.dev:ann"}
+    for view, whole in ((table([query]), id_), (inbox_view.table([task]), task["id"])):
+        with (console := Console(width=80, file=StringIO())).capture() as drawn:
+            console.print(view)
+        assert whole in drawn.get()
+
+
+def test_an_answer_is_in_the_colour_of_its_status_alone():
+    done = next(line(r) for r in thread("verify_disagree_tiebreaker_wins") if r["kind"] == "do")
+    assert "yellow" not in [str(done.style), *(str(span.style) for span in done.spans)]
+
+
+def test_a_third_that_is_asked_is_explained():
+    """P9: also where no two answers could be compared."""
+    for body, says in (
+        ({"verify": "missing", "closed": {}}, "one of the two gave no answer"),
+        ({"verify": "disagree", "agreement": 0.25, "closed": {}}, "disagree (agreement 0.25)"),
+    ):
+        assert says in line({"kind": "learn", "clock": 0, "body": body}).plain
 
 
 def test_the_inbox_shows_what_waits_and_no_more(box, desk, covend):
@@ -336,10 +479,40 @@ def test_a_person_answers_with_confidence_and_reason(box, desk, covend):
 
 def test_an_eta_is_a_time_a_person_would_write(box, desk, covend):
     asked = desk()
-    covend("inbox", "accept", "t1", "--eta", "2h", "--did", "did:x", "--run-dir", box.run_dir)
+    told = covend(
+        "inbox", "accept", "t1", "--eta", "2h", "--did", "did:x", "--run-dir", box.run_dir
+    )
+    assert told.stdout.startswith("t1: submitted, due ")
     assert asked[0].eta_secs == 7200
     late = ["accept", "t1", "--eta", "soon", "--did", "did:x", "--run-dir", box.run_dir]
     assert "--eta" in covend("inbox", *late, status=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("moved", "says"),
+    [
+        (0, ""),
+        (5, ""),
+        (-3600, ": the query itself ends then, and cannot wait for "),
+        (3600, ": it was not due before "),
+    ],
+)
+def test_who_accepts_is_told_until_when_and_why_not_as_wished(moved, says):
+    """P18: the deadline is never moved past the run's own end, nor to an earlier time."""
+    wished = 1_780_000_000_000_000
+    task = TASK | {"state": "accepted", "due": wished + moved * 1_000_000}
+    told = inbox_view.promised(task, wished)
+    due, wish = (datetime.fromtimestamp(at / 1e6).strftime("%m-%d %H:%M")
+                 for at in (task["due"], wished))  # fmt: skip
+    assert told.startswith(f"accepted, due {due}{says}{wish if says else ''}")
+    assert bool(says) == (":" in told.removeprefix(f"accepted, due {due}"))
+
+
+def test_a_note_tells_people_why_a_task_is_declined(box, desk, covend):
+    asked = desk()
+    said = ["decline", "t1", "--note", "ask Bea", "--did", "did:x", "--run-dir", box.run_dir]
+    covend("inbox", *said, status=1)
+    assert asked[0].rationale == "ask Bea"
 
 
 def test_a_word_too_late_is_refused_with_the_reason(box, desk, covend):

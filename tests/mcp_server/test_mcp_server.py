@@ -14,6 +14,7 @@ from covend.protocol import StatusQuery
 from covend.questions import (
     MAX_BYTES,
     ActOnTask,
+    ListResponders,
     ListTasks,
     RecordsOf,
     ShowQuery,
@@ -23,6 +24,11 @@ from covend.questions import (
 
 KNOW = {"status": "fulfilled", "answer": "blue", "confidence": 0.9}
 RECORDS = [{"seq": 1, "kind": "intend"}, {"seq": 2, "kind": "call"}, {"seq": 3, "kind": "know"}]
+RESPONDERS = [
+    {"id": "model:chatter", "kind": "llm", "model": "chatter"},
+    {"id": "ann", "kind": "actor", "did": "did:web:ann", "available": False,
+     "channels": ["mailto://secret"]},
+]  # fmt: skip
 TASKS = [{"id": "t1", "state": "open"}, {"id": "t2", "state": "submitted"}]
 AWAY = TimeoutError("desk@core did not answer")
 
@@ -48,6 +54,8 @@ class Desk:
                 raise AWAY
             case SubmitQuery():
                 return {"id": "q-1", "state": "open"}
+            case ListResponders():
+                return {"responders": RESPONDERS}
             case RecordsOf(after=after):
                 return {"records": [r for r in RECORDS if r["seq"] > after], "ended": True}
             case ShowQuery():
@@ -85,8 +93,9 @@ def test_an_agent_finds_the_tools_with_what_they_take():
             return (await client.list_tools()).tools
 
     tools = {tool.name: tool for tool in asyncio.run(listed())}
-    assert sorted(tools) == ["answer_task", "inbox", "query", "query_result", "status"]
-    assert tools["query"].input_schema["required"] == ["question"]
+    every = ["answer_task", "inbox", "query", "query_result", "responders", "status"]
+    assert sorted(tools) == every
+    assert "required" not in tools["query"].input_schema
     assert "verify" in str(tools["query"].input_schema["properties"]["pattern"])
 
 
@@ -98,6 +107,38 @@ def test_a_question_is_asked_and_followed_to_its_answer():
     query = desk.heard[0].query
     assert query["question"] == "Which colour?"
     assert query["orchestration"]["pattern"] == "verify"
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_a_query_is_a_question_or_a_whole_one(both):
+    query = {"question": "Why?", "responders": [{"kind": "llm"}]}
+    desk = Desk()
+    wrong = {"question": "Why?", "whole_query": query} if both else {}
+    refused, whole = talk(desk, ("query", wrong), ("query", {"whole_query": query}))
+    assert "either a question, or a whole_query" in text(refused)
+    assert whole.structured_content["know"] == KNOW
+    assert desk.heard[0].query == query
+
+
+def test_an_agent_names_those_that_there_are():
+    """P8: a name is the box's own model before another, and one that nobody has is an error."""
+    desk = Desk()
+    wrong, right, there = talk(
+        desk,
+        ("query", {"question": "Why?", "who": ["chattr"]}),
+        ("query", {"question": "Why?", "who": ["chatter"]}),
+        ("responders", {}),
+    )
+    assert "nobody is called 'chattr'; there are chatter, ann, and people by did" in text(wrong)
+    assert not right.is_error
+    asked = [message.query for message in desk.heard if isinstance(message, SubmitQuery)]
+    assert [query["responders"] for query in asked] == [[{"id": "model:chatter"}]]
+    told = there.structured_content["result"]
+    assert [(one["id"], one["available"]) for one in told] == [
+        ("model:chatter", True),
+        ("ann", False),
+    ]
+    assert "secret" not in str(told)
 
 
 def test_a_restarting_core_is_waited_for():

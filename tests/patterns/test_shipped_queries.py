@@ -9,19 +9,24 @@ import pytest
 from covend.config import load
 from covend.config.responders import from_config
 from covend.patterns.admit import admit
-from covend.patterns.draft import DRAFTS, drafted
+from covend.patterns.draft import DRAFTS, drafted, want
 from covend.patterns.names import PATTERNS
+from covend.patterns.responder import to_data
 from covend.patterns.spec import Orchestration
 from covend.patterns.step import CURRENT, SELECTS, start
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 QUERIES = {path.stem: json.loads(path.read_text()) for path in (CONFIGS / "queries").glob("*.json")}
-QUERIES |= {f"drafted {name}": drafted("Why?", name, ["chatter", "lexicon"]) for name in DRAFTS}
+RESPONDERS = tuple(from_config(load(CONFIGS / "demo.toml")).values())
+KNOWN = [to_data(responder) for responder in RESPONDERS]
+QUERIES |= {
+    f"drafted {name}": drafted("Why?", name, ["chatter", "lexicon"], known=KNOWN) for name in DRAFTS
+}
 
 
 @pytest.fixture(scope="module")
 def responders():
-    return tuple(from_config(load(CONFIGS / "demo.toml")).values())
+    return RESPONDERS
 
 
 FIRST_ASKED = {
@@ -39,11 +44,7 @@ FIRST_ASKED = {
     "drafted single_shot": {"primary/0": "model:chatter", "primary/1": "model:lexicon"},
     "drafted verify": {"primary/0": "model:chatter", "verifier/0": "model:lexicon"},
     "drafted waterfall": {"stage:0/0": "model:chatter"},
-    "drafted retry_on_low_confidence": {
-        "attempt:0/0": "model:chatter",
-        "attempt:0/1": "sample-1",  # as the next: the same model under another name
-        "attempt:0/2": "sample-2",
-    },
+    "drafted retry_on_low_confidence": {"attempt:0/0": "model:chatter"},
     "drafted escalate": {"tier:0/0": "model:chatter"},
     "drafted ensemble_with_audit": {"primary/0": "model:chatter"},
 }
@@ -65,14 +66,35 @@ def test_a_shipped_query_is_admitted_and_asks_whom_it_should(responders, name):
 def test_a_draft_for_many_responders_is_admitted(responders, name):
     """P7: each has its attempt, its stage or its tier."""
     many = ["chatter", "lexicon", "id:spellcheck", "chatter", "lexicon"]
-    assert admit(drafted("Why?", name, many), responders, thread="q-1", now=1, seed=1)
+    query = drafted("Why?", name, many, known=KNOWN)
+    assert admit(query, responders, thread="q-1", now=1, seed=1)
+
+
+def test_a_name_is_a_model_of_the_box_before_a_paid_one_elsewhere():
+    elsewhere = {"id": "cloud", "kind": "llm", "model": "chat", "endpoint": "https://example.org"}
+    box = {"id": "model:chat", "kind": "llm", "model": "chat"}
+    assert want("chat", [elsewhere, box]) == {"id": "model:chat"}
+    assert want("chat", [elsewhere]) == {"kind": "llm", "model": "chat"}
+    assert want("cloud", [elsewhere]) == {"id": "cloud"}
+    assert want("model:chat", [box]) == {"id": "model:chat"}
+
+
+def test_a_name_that_nobody_has_is_refused_with_those_that_there_are():
+    known = [
+        {"id": "model:chat", "kind": "llm", "model": "chat"},
+        {"id": "sums", "kind": "pattern", "function": "arithmetic"},
+        {"id": "old", "kind": "llm", "model": "chattr", "status": "retired"},
+    ]
+    with pytest.raises(ValueError, match="nobody is called 'chattr'; there are chat, sums, and"):
+        drafted("Why?", "verify", ["chat", "chattr"], known=known)
 
 
 def test_everybody_named_for_an_ensemble_is_asked():
     """P7: also more than the three that are asked where nothing is said."""
-    query = drafted("Why?", "ensemble_with_audit", ["a", "b", "c", "d", "e", "auditor"])
+    named = [f"id:{name}" for name in ("a", "b", "c", "d", "e", "auditor")]
+    query = drafted("Why?", "ensemble_with_audit", named)
     assert query["relevance"]["top_k"] == len(query["responders"]) == 5
-    assert query["orchestration"]["auditor"] == [{"kind": "llm", "model": "auditor"}]
+    assert query["orchestration"]["auditor"] == [{"id": "auditor"}]
     assert drafted("Why?", "ensemble_with_audit")["relevance"]["top_k"] == 1
 
 

@@ -7,9 +7,24 @@ from typing import Annotated
 import typer
 
 import covend
-from covend.cli import config_file, inbox, jobs, keys, life, mcp, query, records, status, tracing
+from covend.cli import (
+    config_file,
+    inbox,
+    jobs,
+    keys,
+    life,
+    mcp,
+    query,
+    records,
+    responders,
+    status,
+    tracing,
+)
 
-EPILOG = "Exit status: 0 done, 1 failed, 2 wrong usage or box file, 3 no box running, 4 no answer."
+EPILOG = (
+    "Exit status: 0 done, 1 failed, 2 wrong usage or box file, 3 no box running, 4 no answer, "
+    "130 interrupted."
+)
 
 app = typer.Typer(
     help="Runs a GPU box of local models the way an operating system runs programs.",
@@ -35,7 +50,7 @@ def root(
     """Runs a GPU box of local models the way an operating system runs programs."""
 
 
-for part in (life, status, config_file, records, mcp):
+for part in (life, status, config_file, records, responders, mcp):
     part.register(app)
 app.add_typer(query.app, name="query")
 app.add_typer(inbox.app, name="inbox")

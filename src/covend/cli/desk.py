@@ -32,8 +32,26 @@ def asked(box: BoxClient, message: object, wait: float = 0.0) -> dict[str, Any]:
     return answer
 
 
+def known(box: BoxClient) -> list[dict[str, Any]]:
+    """Who can be asked, as the box knows them."""
+    from covend.questions import ListResponders
+
+    found: list[dict[str, Any]] = asked(box, ListResponders())["responders"]
+    return found
+
+
 def follow(box: BoxClient, id_: str, seconds: float, quiet: bool) -> None:
-    """Print each record as it comes, to the query's end; a restarting core is waited for."""
+    """Print each record as it comes, to the query's end; a restarting core is waited for.
+
+    Whoever leaves before is told that the query goes on.
+    """
+    try:
+        follow_on(box, id_, seconds, quiet)
+    except KeyboardInterrupt:
+        fail(f"it goes on: `covend query watch {id_}`", Status.INTERRUPTED)
+
+
+def follow_on(box: BoxClient, id_: str, seconds: float, quiet: bool) -> None:
     from covend.cli.client import BoxSilent
     from covend.cli.query_view import PURGED, line
     from covend.questions import POLL_SECONDS, RETRY_SECONDS, RecordsOf

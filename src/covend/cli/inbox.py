@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -139,13 +140,19 @@ def accept(
         seconds = None if eta is None else parse_seconds(eta)
     except ValueError as error:
         fail(f"--eta: {error}", Status.WRONG)
-    act("accept", task, did, config, run_dir, as_json, eta_secs=seconds)
+    wished = None if seconds is None else (time.time() + seconds) * 1e6
+    told = act("accept", task, did, config, run_dir, as_json, eta_secs=seconds)
+    if not as_json:
+        from covend.cli.inbox_view import promised
+
+        typer.echo(f"{task}: {promised(told, wished)}")
 
 
 @app.command()
 def decline(
     task: TaskArgument,
     reason: Annotated[str, typer.Option(help=", ".join(DECLINE_REASONS))] = "other",
+    note: Annotated[str | None, typer.Option(help="Why, in a sentence, for people.")] = None,
     did: DidOption = None,
     config: ConfigOption = None,
     run_dir: RunDirOption = None,
@@ -154,7 +161,8 @@ def decline(
     """Say that you will not answer; that is final."""
     if reason not in DECLINE_REASONS:
         fail(f"no reason {reason!r}; one of {', '.join(DECLINE_REASONS)}", Status.WRONG)
-    act("decline", task, did, config, run_dir, as_json, reason=reason)
+    told = act("decline", task, did, config, run_dir, as_json, reason=reason, rationale=note)
+    say_state(told, as_json)
 
 
 @app.command()
@@ -173,10 +181,11 @@ def submit(
     value: Any = answer
     if as_value:
         value = decoded(answer.encode(errors="surrogateescape"), "the answer")
-    act(
+    told = act(
         "submit", task, did, config, run_dir, as_json,
         value=value, confidence=confidence, rationale=rationale,
     )  # fmt: skip
+    say_state(told, as_json)
 
 
 def act(
@@ -187,8 +196,8 @@ def act(
     run_dir: Any,
     as_json: bool,
     **said: Any,
-) -> None:
-    """Say one word on a task, and print what became of it."""
+) -> dict[str, Any]:
+    """Say one word on a task: what became of it, which is printed if it is for programs."""
     from covend.questions import ActOnTask
 
     if did is None:
@@ -196,4 +205,11 @@ def act(
     bounded(said, "the answer")
     with connected(config, run_dir) as box:
         told = asked(box, ActOnTask(id=task, act=word, did=did, **said))
-    print_json(told) if as_json else typer.echo(f"{task}: {told['state']}")
+    if as_json:
+        print_json(told)
+    return told
+
+
+def say_state(task: dict[str, Any], as_json: bool) -> None:
+    if not as_json:
+        typer.echo(f"{task['id']}: {task['state']}")

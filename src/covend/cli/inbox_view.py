@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from covend.cli.query_view import missing, short
+from covend.cli.query_view import missing, short, when, whole
 
 Task = Mapping[str, Any]
+MINUTE = 60_000_000
 
 
 def table(tasks: Sequence[Task]) -> RenderableType:
     """Tasks, one a line, in the order in which they are due."""
-    view = Table("task", "state", "due", "for", "question", box=None, pad_edge=False)
+    view = Table(whole("task"), "state", "due", "for", "question", box=None, pad_edge=False)
     for task in sorted(tasks, key=lambda task: task["due"]):
         cells = (task["id"], task["state"], when(task["due"]), task["did"], short(task["question"]))
         view.add_row(*map(Text, cells))
@@ -39,8 +39,16 @@ def page(task: Task) -> RenderableType:
     return Group(*parts)
 
 
-def when(clock: int) -> str:
-    return datetime.fromtimestamp(clock / 1e6).strftime("%m-%d %H:%M")
+def promised(task: Task, wished: float | None) -> str:
+    """What an acceptance came to: until when, and why that is not what was wished (µs)."""
+    text = f"{task['state']}, due {when(task['due'])}"
+    if wished is None or task["state"] != "accepted":
+        return text
+    if task["due"] < wished:
+        return f"{text}: the query itself ends then, and cannot wait for {when(int(wished))}"
+    if task["due"] > wished + MINUTE:
+        return f"{text}: it was not due before {when(int(wished))} anyway"
+    return text
 
 
 def plain(value: object) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
+from typer.core import TyperGroup
 
-from covend.cli.desk import asked, bounded, decoded, every_record, follow
+from covend.cli.desk import asked, bounded, decoded, every_record, follow, known
 from covend.cli.shared import (
     ConfigOption,
     JsonOption,
@@ -25,26 +28,61 @@ from covend.patterns.names import PATTERNS
 if TYPE_CHECKING:
     from covend.cli.client import BoxClient
 
+HELP = ("-h", "--help")
+
+
+class Questions(TyperGroup):
+    """Its commands, and a question for every other first word."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """The command line, with the command that it means put first."""
+        options = [option for command in self.commands.values() for option in command.params]
+        valued = {
+            name
+            for option in options
+            if option.param_type_name == "option" and not getattr(option, "is_flag", False)
+            for name in option.opts
+        }
+        try:
+            return super().parse_args(ctx, asking(args, self.commands, valued))
+        except ValueError as error:
+            fail(str(error), Status.WRONG)
+
+
+def asking(arguments: list[str], commands: Collection[str], valued: Collection[str]) -> list[str]:
+    """What `query` is told, the command first: `ask`, where the first word is no command.
+
+    Options may stand before the command; ``valued`` are those that take the word behind them.
+    Raises ``ValueError`` for a word that looks like a command mistyped: a question costs money.
+
+    >>> asking(["-w", "chat", "why not?"], ["ask", "list"], ["-w"])
+    ['ask', '-w', 'chat', 'why not?']
+    >>> asking(["--json", "list"], ["ask", "list"], ["-w"])
+    ['list', '--json']
+    """
+    if not arguments or arguments[0] in HELP:
+        return arguments
+    at = 0
+    while at < len(arguments) and arguments[at].startswith("-") and arguments[at] != "--":
+        at += 2 if arguments[at] in valued else 1
+    word = arguments[at] if at < len(arguments) else "--"
+    if word in commands:
+        return [word, *arguments[:at], *arguments[at + 1 :]]
+    if meant := get_close_matches(word.lower(), [*commands, "help"], 1):
+        right = "covend query --help" if meant == ["help"] else f"covend query {meant[0]}"
+        raise ValueError(
+            f"no command {word!r}: `{right}`? As a question it is `covend query ask {word}`"
+        )
+    return ["ask", *arguments]
+
+
 app = typer.Typer(
-    help='Durable questions: `covend query "…"` asks one, and a crash costs nothing.',
+    cls=Questions,
+    help='Durable questions: a crash costs nothing. `covend query "…"` asks one, and is short for '
+    '`covend query ask "…"`, which has the options: -p PATTERN, -w WHOM, -f FILE and more, see '
+    "`covend query ask --help`.",
     no_args_is_help=True,
 )
-
-
-COMMANDS = ("ask", "show", "list", "cancel", "settle", "watch")
-
-
-def asking(arguments: list[str]) -> list[str]:
-    """The command line with its `ask` put in: after `query`, what is no command is a question.
-
-    >>> asking(["query", "why?"])
-    ['query', 'ask', 'why?']
-    >>> asking(["query", "show", "q-1"])
-    ['query', 'show', 'q-1']
-    """
-    if arguments[:1] != ["query"] or len(arguments) < 2 or arguments[1] in ("-h", "--help"):
-        return arguments
-    return arguments if arguments[1] in COMMANDS else ["query", "ask", *arguments[1:]]
 
 
 @app.command()
@@ -66,8 +104,8 @@ def ask(
         typer.Option(
             "--who",
             "-w",
-            help="Whom to ask, in the pattern's order: a model's name, id:NAME for any other "
-            "responder, did:… for a person.",
+            help="Whom to ask, in the pattern's order: a model or another of `covend responders`, "
+            "did:… for a person.",
         ),
     ] = None,
     text: Annotated[str | None, typer.Option("--input", help="What the question is about.")] = None,
@@ -89,19 +127,21 @@ def ask(
         fail("give a question, or a query in a file with -f", Status.WRONG)
     if key == "":
         fail("--key: at least one character is right", Status.WRONG)
-    if file is not None:
-        query = read_query(file)
-    else:
+    given = None if file is None else read_query(file)
+    with connected(config, run_dir) as box:
         try:
-            query = drafted(str(question), pattern, who or [], text, max_cost)
+            query = given
+            if query is None:
+                there = known(box) if who else ()
+                query = drafted(str(question), pattern, who or [], text, max_cost, there)
         except ValueError as error:
             fail(str(error), Status.WRONG)
-    bounded(query, "the query")
-    with connected(config, run_dir) as box:
+        bounded(query, "the query")
         told = asked(box, SubmitQuery(query=query, key=key))
         if not wait:
             print_json(told) if as_json else typer.echo(told["id"])
             return
+        typer.echo(told["id"], err=True)
         follow(box, told["id"], timeout, quiet=as_json)
         finish(box, told["id"], as_json)
 

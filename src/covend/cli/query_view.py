@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 from rich.tree import Tree
 
@@ -37,10 +37,12 @@ def tree(story: Mapping[str, Any], records: Sequence[Record]) -> RenderableType:
         root.add(Text(PURGED, "dim"))
         records = [record for record in records if not record.get("purged")]
     answers = {
-        (record["body"]["slot"], record["body"]["attempt"]): record
+        call_of(record["body"]): record
         for record in records
-        if record["kind"] == "do" and record["body"]["status"] != "accepted"
+        if record["kind"] == "do" and not promises(record)
     }
+    accepted = {call_of(record["body"]): record["body"] for record in records if promises(record)}
+    due = {call["call"]: call["deadline"] for call in story.get("calls", ())}
     rounds: dict[str, Tree] = {}
     for record in records:
         body = record["body"]
@@ -48,8 +50,16 @@ def tree(story: Mapping[str, Any], records: Sequence[Record]) -> RenderableType:
             case "call":
                 name = body["slot"].rpartition("/")[0]
                 branch = rounds.get(name) or rounds.setdefault(name, root.add(Text(name, "bold")))
-                answer = answers.get((body["slot"], body["attempt"]))
-                branch.add(called(record, answer, opened))
+                call = call_of(body)
+                text = Text.assemble((since(record, opened), "dim"), _who(body))
+                if call in answers:
+                    text.append(came(record, answers[call]))
+                elif story.get("know"):
+                    text.append("  no answer", "yellow")
+                else:
+                    until = due.get(call, body["deadline"])
+                    text.append(f"  {awaited(body, until, accepted.get(call))}", "yellow")
+                branch.add(text)
             case "learn":
                 root.add(Text.assemble((since(record, opened), "dim"), learned(body)))
             case "cancel":
@@ -112,7 +122,7 @@ def rejection(audit: Mapping[str, Any]) -> str:
 
 def table(queries: Sequence[Mapping[str, Any]]) -> RenderableType:
     """Queries, one a line."""
-    view = Table("id", "state", "pattern", "opened", "question", box=None, pad_edge=False)
+    view = Table(whole("id"), "state", "pattern", "opened", "question", box=None, pad_edge=False)
     for query in queries:
         view.add_row(
             Text(query["id"]),
@@ -124,14 +134,36 @@ def table(queries: Sequence[Mapping[str, Any]]) -> RenderableType:
     return view
 
 
-def called(call: Record, answer: Record | None, opened: int) -> Text:
-    """One call: whom, and what came of it."""
-    body = call["body"]
-    text = Text.assemble((since(call, opened), "dim"), _who(body))
-    if answer is None:
-        return text.append("  no answer", "yellow")
+def came(call: Record, answer: Record) -> Text:
+    """What came of a call, and after how long."""
     took = (answer["clock"] - call["clock"]) / 1e6
-    return text.append_text(Text.assemble(f"  {took:.2f} s  ", _outcome(answer["body"])))
+    return Text.assemble(f"  {took:.2f} s  ", _outcome(answer["body"]))
+
+
+def awaited(call: Mapping[str, Any], due: int, accepted: Mapping[str, Any] | None) -> str:
+    """Who is waited for, and until when, where a call is open still."""
+    responder = call["responder"]
+    if accepted is None:
+        return f"waiting for {responder['id']}, due {when(due)}"
+    by = "" if accepted["by"] == responder.get("did") else f" by {accepted['by']}"
+    return f"accepted{by}, due {when(due)}"
+
+
+def call_of(body: Mapping[str, Any]) -> str:
+    """The call that a ``call`` or ``do`` body is about."""
+    return f"{body['slot']}#{body['attempt']}"
+
+
+def promises(record: Record) -> bool:
+    """Whether it says that somebody will answer, and is no answer yet."""
+    return record["kind"] == "do" and record["body"]["status"] == "accepted"
+
+
+def compared(body: Mapping[str, Any]) -> str:
+    """Why a third is asked where two were to verify each other."""
+    if body["verify"] == "missing":
+        return "one of the two gave no answer that counts: another opinion is asked for"
+    return f"the two {body['verify']} (agreement {body['agreement']:.2g})"
 
 
 def learned(body: Mapping[str, Any]) -> Text:
@@ -153,6 +185,16 @@ def cancelled(body: Mapping[str, Any]) -> str:
     return "cancelled" if reason in (None, "cancelled") else f"cancelled: {reason}"
 
 
+def whole(title: str) -> Column:
+    """A column whose cells are never cut: somebody copies what is in them."""
+    return Column(title, no_wrap=True, overflow="fold")
+
+
+def when(clock: int) -> str:
+    """A record's clock as the time of day here."""
+    return datetime.fromtimestamp(clock / 1e6).strftime("%m-%d %H:%M")
+
+
 def since(record: Record, opened: int) -> str:
     return f"+{(record['clock'] - opened) / 1e6:.2f} s "
 
@@ -169,13 +211,13 @@ def shown(value: object) -> str:
 
 def _who(body: Mapping[str, Any]) -> Text:
     responder = body["responder"]
-    return Text.assemble(f"{body['slot']}#{body['attempt']} ", (responder["id"], "bold"))
+    return Text.assemble(f"{call_of(body)} ", (responder["id"], "bold"))
 
 
 def _outcome(body: Mapping[str, Any]) -> Text:
     status = str(body["status"])
     style = "green" if status in GOOD else "yellow" if status in WAITING else "red"
-    text = Text("late " if body.get("late") else "", "yellow").append(status, style)
+    text = Text().append("late " if body.get("late") else "", "yellow").append(status, style)
     if body.get("confidence") is not None:
         text.append(f" {body['confidence']:.2f}")
     if body.get("cost"):
@@ -195,7 +237,7 @@ def _people(members: Mapping[str, Any]) -> str:
 
 
 REASONS: dict[str, Callable[[Mapping[str, Any]], str]] = {
-    "verify": lambda body: f"{body['verify']} (agreement {body.get('agreement', 0):.2g})",
+    "verify": compared,
     "stage": lambda body: f"stage {body['stage']} {body['outcome']}: {body['reason']}",
     "attempt": lambda body: f"attempt {body['attempt']} does not stand: {body['reason']}",
     "tier": lambda body: f"tier {body['tier']} does not stand: {body['reason']}",
@@ -207,7 +249,7 @@ REASONS: dict[str, Callable[[Mapping[str, Any]], str]] = {
 
 LINES: dict[str, Callable[[Mapping[str, Any]], Text]] = {
     "call": lambda body: Text.assemble("asks ", _who(body)),
-    "do": lambda body: Text.assemble(f"{body['slot']}#{body['attempt']} ", _outcome(body)),
+    "do": lambda body: Text.assemble(f"{call_of(body)} ", _outcome(body)),
     "learn": learned,
     "cancel": lambda body: Text(cancelled(body), "yellow"),
     "trigger": lambda body: Text(f"then {body['trigger']}: {triggered(body)}"),

@@ -31,6 +31,7 @@ class Status(IntEnum):
     WRONG = 2
     NOT_RUNNING = 3
     NO_ANSWER = 4
+    INTERRUPTED = 130
 
 
 ConfigOption = Annotated[

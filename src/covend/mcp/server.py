@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 
+from covend.patterns.availability import shown
 from covend.patterns.draft import drafted
 from covend.patterns.names import Pattern
 from covend.protocol import StatusQuery
@@ -26,12 +27,13 @@ from covend.questions import (
     RETRY_SECONDS,
     WAITING,
     ActOnTask,
+    ListResponders,
     ListTasks,
     RecordsOf,
     ShowQuery,
     ShowTask,
     SubmitQuery,
-    faults,
+    told,
     too_large,
 )
 
@@ -49,8 +51,9 @@ MAX_TASKS = 500
 """So many tasks of each state are shown at most."""
 
 INSTRUCTIONS = """A box of local models. `query` asks a durable question: one model, several that
-verify each other, a cascade, or people. It survives crashes; one that takes long is looked at
-again with `query_result`. `inbox` shows what people are asked, `answer_task` answers for them."""
+verify each other, a cascade, or people; `responders` lists them. It survives crashes; one that
+takes long is looked at again with `query_result`. `inbox` shows what people are asked,
+`answer_task` answers for them."""
 
 
 class BoxAway(ToolError):
@@ -61,7 +64,8 @@ def server(ask: Ask, version: str) -> MCPServer[Any]:
     """The server with its tools, not yet running."""
     made: MCPServer[Any] = MCPServer("covend", version=version, instructions=INSTRUCTIONS)
     tools = Tools(ask)
-    for tool in (tools.query, tools.query_result, tools.inbox, tools.answer_task, tools.status):
+    asking = (tools.query, tools.query_result, tools.responders)
+    for tool in (*asking, tools.inbox, tools.answer_task, tools.status):
         made.add_tool(tool)
     return made
 
@@ -75,7 +79,7 @@ class Tools:
     async def query(
         self,
         ctx: Context[Any],
-        question: str,
+        question: str | None = None,
         pattern: Pattern = "single_shot",
         who: list[str] | None = None,
         about: str | None = None,
@@ -85,11 +89,22 @@ class Tools:
     ) -> dict[str, Any]:
         """Ask the box's models or people a question, and wait for the answer.
 
-        `who` names models, or people by did, in the pattern's order. `about` is the text in
-        question. `whole_query` replaces all of these by a complete infer.query.v1. The same `key`
-        is asked once. When `wait_seconds` are over the id comes back; use query_result with it.
+        `who` names models and others of `responders`, or people by did, in the pattern's order.
+        `about` is the text in question. `whole_query` replaces all of these by a complete
+        infer.query.v1. The same `key` is asked once. When `wait_seconds` are over the id comes
+        back; use query_result with it.
         """
-        body = whole_query or drafted(question, pattern, who or [], about)
+        if (question is None) == (whole_query is None):
+            raise ToolError("give either a question, or a whole_query with the question in it")
+        try:
+            known = await self._known() if who else ()
+            body = (
+                drafted(str(question), pattern, who or [], about, known=known)
+                if whole_query is None
+                else whole_query
+            )
+        except ValueError as error:
+            raise ToolError(str(error)) from error
         _bounded(body, "the query")
         # With a key, so that a core that is silent can be asked again, and is asked once.
         told = await self._submitted(SubmitQuery(query=body, key=key or secrets.token_hex(16)))
@@ -100,6 +115,11 @@ class Tools:
     ) -> dict[str, Any]:
         """How a query stands or ended: state, answer, confidence, cost, reasons."""
         return await self._outcome(ctx, id, wait_seconds)
+
+    async def responders(self) -> list[dict[str, Any]]:
+        """Who can be asked: models, functions, programs, people; how trusted, how slow, if now."""
+        now = time.time_ns() // 1000
+        return [shown(one, now) for one in await self._known()]
 
     async def inbox(self, did: str | None = None) -> list[dict[str, Any]]:
         """What people are asked and have not answered yet: all of it, or one person's.
@@ -171,6 +191,9 @@ class Tools:
                     raise ToolError(f"{text} it is the same query, and not a second one") from error
             await asyncio.sleep(RETRY_SECONDS)
 
+    async def _known(self) -> list[dict[str, Any]]:
+        return (await self._desk(ListResponders()))["responders"]
+
     async def _tasks(self, did: str | None, state: str) -> tuple[list[dict[str, Any]], bool]:
         """The tasks of one state, oldest first, and whether these are all of them."""
         found: list[dict[str, Any]] = []
@@ -189,7 +212,7 @@ class Tools:
         refused: dict[str, Any] | None = answer.get("refused")
         if refused is None:
             return answer
-        raise ToolError("; ".join([str(refused["message"]), *faults(refused)]))
+        raise ToolError("; ".join(told(refused)))
 
     async def _outcome(self, ctx: Context[Any], id: str, seconds: float) -> dict[str, Any]:
         """Follow a query for so many seconds, telling each record as progress."""

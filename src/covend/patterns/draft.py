@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from covend.patterns.names import Pattern
 
 Wants = list[dict[str, Any]]
+Known = Sequence[Mapping[str, Any]]
+"""Who can be asked, as the answer to ``ListResponders`` tells it."""
 ANY_MODEL: dict[str, Any] = {"kind": "llm"}
 UNSURE = "confidence < 0.7"
 
@@ -18,16 +20,18 @@ def drafted(
     who: Sequence[str] = (),
     about: object = None,
     max_cost: float | None = None,
+    known: Known = (),
 ) -> dict[str, Any]:
     """The query that a question and a pattern's name stand for.
 
     ``who`` is taken in the pattern's order: the verifier second, the tiebreaker third; stages and
     tiers as they come; the auditor last. Where it names too few, any model may be asked.
-    Raises ``ValueError`` for a pattern that is none.
+    ``known`` are those whom a name may stand for.
+    Raises ``ValueError`` for a pattern that is none, and for a name that nobody has.
     """
     if pattern not in DRAFTS:
         raise ValueError(f"no pattern {pattern!r}; one of {', '.join(DRAFTS)}")
-    wants = [want(name) for name in who]
+    wants = [want(name, known) for name in who]
     query: dict[str, Any] = {
         "question": question,
         "responders": wants[:1] or [ANY_MODEL],
@@ -48,19 +52,32 @@ def drafted(
     return query
 
 
-def want(name: str) -> dict[str, Any]:
-    """A person by did, a responder by ``id:NAME``, else a model.
+def want(name: str, known: Known = ()) -> dict[str, Any]:
+    """Whom a name stands for: a person by did, a responder by ``id:NAME``, else one that is known.
+
+    Of those, a model of the box goes before others of its name: one elsewhere may cost money.
+    Raises ``ValueError`` for a name that nobody has, with those that there are.
 
     >>> want("did:web:example.org:ann")
     {'kind': 'actor', 'did': 'did:web:example.org:ann'}
     >>> want("id:spellcheck")
     {'id': 'spellcheck'}
+    >>> want("chat", [{"id": "model:chat", "kind": "llm", "model": "chat"}])
+    {'id': 'model:chat'}
     """
     if name.startswith("did:"):
         return {"kind": "actor", "did": name}
     if name.startswith("id:"):
         return {"id": name.removeprefix("id:")}
-    return {"kind": "llm", "model": name}
+    active = [one for one in known if one.get("status", "active") == "active"]
+    ids = [one["id"] for one in active]
+    for id_ in (f"model:{name}", name):
+        if id_ in ids:
+            return {"id": id_}
+    if any(one["kind"] == "llm" and one.get("model") == name for one in active):
+        return {"kind": "llm", "model": name}
+    there = ", ".join(id_.removeprefix("model:") for id_ in ids) or "nobody"
+    raise ValueError(f"nobody is called {name!r}; there are {there}, and people by did:…")
 
 
 def _pick(wants: Wants, index: int) -> Wants:
