@@ -99,7 +99,59 @@ def test_a_tampered_line_is_refused_and_nothing_is_taken_up(store, covend, tmp_p
     (tmp_path / "thread.jsonl").write_text(text.replace('"yes"', '"no"'))
     other = tmp_path / "b.db"
     assert "line" in covend("import", "thread.jsonl", "--store", other, status=1).stderr
-    assert covend("replay", "--store", other).stdout == ""
+    assert not list(tmp_path.glob("b.db*"))
+    covend("import", "-", "--store", other, input=text)
+    stands = covend("replay", "--store", other).stdout
+    assert "line" in covend("import", "thread.jsonl", "--store", other, status=1).stderr
+    assert covend("replay", "--store", other).stdout == stands
+
+
+def test_a_replay_says_what_agrees_and_sums_it_up(store, covend):
+    box = open_store(store)
+    box.append(told_by("single_shot_nobody_to_ask", thread="q-nobody"))
+    box.append(
+        [record("q-n", "joined", {"trigger": "t", "parent": "q-m"}, actor="desk", act="PUT")]
+    )
+    box.close()
+    lines = covend("replay", "--store", store).stdout.splitlines()
+    assert lines[0].endswith("records agree; ended fulfilled")
+    assert lines[1].endswith("records agree; ended error")
+    assert lines[-1] == "2 queries: 2 agree"
+    told = covend("replay", "q-n", "--store", store).stdout
+    assert told.endswith("1 query: 0 agree, 1 with nothing to compare\n")
+
+
+def test_a_box_that_never_ran_has_no_records_yet(covend, tmp_path):
+    for words in (("check",), ("replay",), ("export", "q-1")):
+        told = covend(*words, "--store", tmp_path / "no.db", status=1).stderr
+        assert f"no records yet at {tmp_path / 'no.db'}" in told
+
+
+def test_an_empty_file_is_no_export(covend, tmp_path):
+    (tmp_path / "empty.jsonl").write_text("\n")
+    told = covend("import", "empty.jsonl", "--store", "b.db", status=1).stderr
+    assert "empty.jsonl is empty" in told
+    assert not (tmp_path / "b.db").exists()
+
+
+def test_from_what_is_no_store_nothing_is_salvaged(covend, tmp_path):
+    (tmp_path / "notes.txt").write_text("no store at all\n" * 100)
+    apsw.Connection(str(tmp_path / "other.db")).execute("CREATE TABLE t (x)")
+    for name in ("notes.txt", "other.db"):
+        told = covend("salvage", name, "new.db", status=1).stderr
+        assert told.startswith(f"covend: {name}")
+        assert not list(tmp_path.glob("new.db*"))
+
+
+def test_who_exports_a_run_that_goes_on_is_warned(store, covend, tmp_path):
+    """D5: two boxes that carry it on would both ask, and pay."""
+    box = open_store(store)
+    box.append(told_by("single_shot_quorum_closes_early", thread="q-open")[:-1])
+    box.close()
+    told = covend("export", "q-open", "--store", store)
+    assert "q-open: not ended, so it goes on here too" in told.stderr
+    assert all(json.loads(line) for line in told.stdout.splitlines())
+    assert covend("export", "q-play", "--store", store).stderr == ""
 
 
 def test_an_existing_file_is_not_written_over(store, covend, tmp_path):
@@ -115,6 +167,7 @@ def test_a_record_that_does_not_follow_from_its_inputs_is_told(covend, tmp_path)
     box.append(told_by("single_shot_quorum_closes_early", other=True))
     box.close()
     told = covend("replay", "q-play", "--store", "a.db", status=1).stdout
+    assert "records, wrong: " in told and told.endswith("1 query: 0 agree, 1 wrong\n")
     assert "is not what its inputs lead to" in told
     assert "something else" in told
 

@@ -79,6 +79,12 @@ def export(
     """Write a thread as lines of JSON, to be taken up by another box."""
     with opened(store, config) as box:
         lines = [line + "\n" for line in box.export(id_, children=children)]
+        going_on = still_open(box, id_, children)
+    if going_on:
+        text = "not ended, so it goes on here too; carry it on in one place only: cancel it here"
+        typer.echo(
+            f"{', '.join(going_on)}: {text} (`covend query cancel`), or stop this box", err=True
+        )
     if output is None:
         sys.stdout.writelines(lines)
         return
@@ -100,10 +106,12 @@ def import_(
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         fail(f"{file} cannot be read: {error}", Status.WRONG)
+    if not text.strip():
+        fail(f"{file} is empty: there is no record to take up", Status.FAILED)
     if store is None:
         refuse_while_running(config)
         prepare(config)
-    with opened(store, config, write=True) as box:
+    with whole_or_none(store or where(config)), opened(store, config, write=True) as box:
         new = box.import_(text.split("\n"))
     typer.echo(f"{new} records are new in {box.where}")
 
@@ -116,7 +124,7 @@ def replay(
     as_json: JsonOption = False,
 ) -> None:
     """Rebuild queries from their records, and compare all that follows from them byte for byte."""
-    from covend.cli.replaying import replayed_all
+    from covend.cli.replaying import line, replayed_all, sums
 
     with opened(store, config) as box:
         names = [id_] if id_ else [row["id"] for row in box.threads()]
@@ -125,9 +133,10 @@ def replay(
     if as_json:
         print_json(found)
     else:
-        for line in found:
-            typer.echo(f"{line['id']}: {line['records']} records, {line['stands']}")
-    if any(line["differs"] for line in found):
+        for told in found:
+            typer.echo(line(told))
+        typer.echo(sums(found))
+    if any(told["differs"] for told in found):
         raise typer.Exit(int(Status.FAILED))
 
 
@@ -140,7 +149,11 @@ def salvage(
     from covend.phylactery.store import salvage as copy_intact
 
     try:
-        copied, problem = copy_intact(damaged, into)
+        with whole_or_none(into):
+            copied, problem = copy_intact(damaged, into)
+            if not copied:
+                found = problem or "it is an empty store, or none of covend's"
+                raise StoreError(f"{damaged} has no record that is whole: {found}")
     except StoreError as error:
         fail(str(error), Status.FAILED)
     typer.echo(f"{copied} records copied to {into}" + (f"; {problem}" if problem else ""))
@@ -149,14 +162,40 @@ def salvage(
 @contextmanager
 def opened(store: str | None, config: Path | None, write: bool = False) -> Generator[Store]:
     """The store that was named, or the box's; what goes wrong with it ends the command."""
-    from covend.phylactery.store import open_store
+    from covend.phylactery.store import is_dsn, open_store
 
+    place = store or where(config)
+    if not write and not is_dsn(place) and not Path(place).exists():
+        fail(f"no records yet at {place}: a box that runs makes them", Status.FAILED)
     with store_errors():
-        box = open_store(store or where(config), read_only=not write)
+        box = open_store(place, read_only=not write)
         try:
             yield box
         finally:
             box.close()
+
+
+@contextmanager
+def whole_or_none(place: str | Path) -> Generator[None]:
+    """Leaves no new store behind where it comes to nothing."""
+    from covend.phylactery.store import is_dsn
+
+    made = not is_dsn(place) and not Path(place).exists()
+    try:
+        yield
+    except BaseException:
+        for ending in ("", "-wal", "-shm") if made else ():
+            Path(f"{place}{ending}").unlink(missing_ok=True)
+        raise
+
+
+def still_open(box: Store, id_: str, children: bool) -> list[str]:
+    """Which of an exported thread, and of those it triggered, have not ended."""
+    row = box.thread(id_)
+    found = [id_] if row is not None and row["state"] == "open" else []
+    for child in box.threads(parent=id_) if children else ():
+        found += still_open(box, child["id"], children)
+    return found
 
 
 @contextmanager

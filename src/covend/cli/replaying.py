@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
+from covend.patterns.names import Status
 from covend.patterns.step import Quarantined, replay
 from covend.phylactery.errors import StoreError
 from covend.phylactery.schema import RUN_ACTS
@@ -68,17 +69,40 @@ def replayed(store: Store, name: str) -> Told:
     every = list(store.entries(name))
     # What others wrote into the thread, such as who takes part in a join, is no part of the run.
     entries = [entry for entry in every if entry.record.kind in RUN_ACTS]
-    told: Told = {"id": name, "records": len(every), "differs": False}
+    told: Told = {"id": name, "records": len(every), "compared": False, "differs": False}
     if not every:
         return told | {"stands": "there is no such thread", "differs": True}
     if not entries:
         return told | {"stands": f"has not begun: {every[-1].record.kind}"}
     if any(entry.purged for entry in entries):
         return told | {"stands": "its working records were purged; its answer is kept"}
+    told["compared"] = True
     try:
         return told | {"stands": standing(replay(name, (entry.record for entry in entries)))}
     except (Quarantined, ValueError) as error:
         return told | {"stands": str(error), "differs": True}
+
+
+def line(told: Told) -> str:
+    """What was found of one query, for people."""
+    if told["differs"]:
+        return f"{told['id']}: {told['records']} records, wrong: {told['stands']}"
+    if not told["compared"]:
+        return f"{told['id']}: {told['records']} records, nothing to compare: {told['stands']}"
+    ended = "ended " if told["stands"] in get_args(Status) else ""
+    return f"{told['id']}: {told['records']} records agree; {ended}{told['stands']}"
+
+
+def sums(found: Sequence[Told]) -> str:
+    """How many queries were found right, wrong, or not to be compared."""
+    wrong = sum(told["differs"] for told in found)
+    right = sum(told["compared"] and not told["differs"] for told in found)
+    parts = [f"{right} agree"]
+    if wrong:
+        parts.append(f"{wrong} wrong")
+    if rest := len(found) - right - wrong:
+        parts.append(f"{rest} with nothing to compare")
+    return f"{len(found)} {'query' if len(found) == 1 else 'queries'}: {', '.join(parts)}"
 
 
 def standing(run: Replayed) -> str:
