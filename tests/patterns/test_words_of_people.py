@@ -128,3 +128,42 @@ def test_a_decline_ends_no_task_that_somebody_else_is_asked() -> None:
     assert said(play, "decline").message.startswith("did:q promised an answer")
     play.now += 21 * SECOND
     assert said(play, "decline")["status"] == "declined"
+
+
+STARS = {"type": "object", "properties": {"stars": {"type": "integer", "maximum": 5}}}
+ASKED: dict[str, Any] = {"required_fields": ["who", "why"], "schema": STARS}
+
+
+@pytest.mark.parametrize(
+    ("shape", "value", "faults"),
+    [
+        ({"kind": "text"}, "", {"$.value": "must not be empty"}),
+        (
+            {"kind": "json", **ASKED},
+            {"stars": 9, "why": "; $.a: b"},
+            {"$.value.who": "is required", "$.value.stars": "9 is greater than the maximum of 5"},
+        ),
+        ({"kind": "choice", "choices": ["a", "b"]}, 5, {"$.value": "must be one of a, b, not 5"}),
+        ({"kind": "json"}, {"_obligations": [5]}, {"$.value": "_obligations: 5 has no id"}),
+    ],
+)
+def test_each_fault_of_an_answer_is_told_by_its_place_in_the_word(
+    shape: dict[str, Any], value: Any, faults: dict[str, str]
+) -> None:
+    """P18, X6: once, and not in the sentence as well."""
+    play = Play(intend(query("p", answer_shape=shape), person("p", did="did:p")))
+    order = ActOnTask("q-play~primary:0~0~1", "submit", "did:p", value=value)
+    refused = word(play.k, play.called("primary/0#1"), order, play.now, [])
+    assert isinstance(refused, Refused) and refused.errors is not None
+    assert {one["path"]: one["problem"] for one in refused.errors} == faults
+    assert refused.message == "the answer does not have the shape that was asked for"
+
+
+def test_the_schema_of_a_person_counts_as_well() -> None:
+    """P8, P18: every fault says which schema it is by."""
+    play = Play(intend(query("p"), person("p", did="did:p", schema={"minLength": 3})))
+    order = ActOnTask("q-play~primary:0~0~1", "submit", "did:p", value="a")
+    refused = word(play.k, play.called("primary/0#1"), order, play.now, [])
+    assert isinstance(refused, Refused) and refused.errors is not None
+    ((fault),) = refused.errors
+    assert fault["path"] == "$.value" and fault["problem"].endswith("(by the schema of p)")

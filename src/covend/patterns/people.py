@@ -15,11 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+import msgspec
+
 from covend.patterns.names import DECLINE_REASONS
-from covend.patterns.spec import MAX_LATENCY_SECS, Ensemble, Verify
+from covend.patterns.spec import MAX_LATENCY_SECS, AnswerShape, Ensemble, Verify
 from covend.patterns.state import MAX_EXTENSIONS, SECOND, Call, K, call_id_of
-from covend.patterns.understanding import Raw, understood
+from covend.patterns.understanding import Raw, faults, understood
 from covend.patterns.verify import JUDGE
+from covend.resolving import resolved
 
 STATES = {"ok": "submitted", "timeout": "expired"}
 """What a call's status is called of its task, where it has another name there."""
@@ -71,7 +74,7 @@ def word(
         text = f"{said.did} answered another part of this query: this one is for somebody else"
         return Refused(403, "one_part_each", text)
     if problem := _misspoken(said):
-        return Refused(422, "invalid_word", problem["problem"], [problem])
+        return Refused(422, "invalid_word", "what is said of the task is not valid", [problem])
     made = _made(k, body, said, now)
     if said_already(call, said, made, promises):
         return None
@@ -86,8 +89,8 @@ def word(
         text = f"the wait was extended {MAX_EXTENSIONS} times already: submit or decline"
         return Refused(409, "extended", text)
     if made["status"] == "invalid":
-        problem = {"path": "$.value", "problem": made["problem"]}
-        return Refused(422, "answer_shape_mismatch", made["problem"], [problem])
+        text = "the answer does not have the shape that was asked for"
+        return Refused(422, "answer_shape_mismatch", text, _faults(k, body, made))
     return made
 
 
@@ -152,6 +155,16 @@ def _misspoken(said: Said) -> dict[str, str] | None:
     if said.confidence is not None and not 0 <= said.confidence <= 1:
         return {"path": "$.confidence", "problem": "must be from 0 to 1"}
     return None
+
+
+def _faults(k: K, body: dict[str, Any], made: dict[str, Any]) -> list[dict[str, str]]:
+    """What is wrong with a submitted value, each fault by its path in the word."""
+    if "value" not in made:
+        return [{"path": "$.value", "problem": made["problem"]}]
+    shape = msgspec.convert(body["ask"]["shape"], resolved(AnswerShape))
+    found = faults(shape, k.responder(body["responder"]["id"]), made["value"])
+    told = [one.partition(": ") for one in found]
+    return [{"path": f"$.value{path[1:]}", "problem": problem} for path, _, problem in told]
 
 
 def _made(k: K, body: dict[str, Any], said: Said, now: int) -> dict[str, Any]:

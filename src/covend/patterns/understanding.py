@@ -134,27 +134,31 @@ def _outcome(plan: Plan, call_body: dict[str, Any], raw: Raw) -> dict[str, Any]:
         if (size := len(text) + len(canonical(beside))) > MAX_ANSWER_BYTES:
             raise InvalidAnswer(f"the answer has {size} bytes; at most {MAX_ANSWER_BYTES} are kept")
         _not_too_deep(value, beside)
-        wrong = problems_told(shape, value) + _unlike(responder, value)
+        wrong = faults(shape, responder, value)
     except (InvalidAnswer, NotCanonical) as failed_to_read:
         return {**body, "status": "invalid", "problem": shown(str(failed_to_read))}
     body |= {"value": value, "hash": hashlib.sha256(text).hexdigest()}
     if wrong:
-        return {**body, "status": "invalid", "problem": "; ".join(shown(one) for one in wrong)}
+        return {**body, "status": "invalid", "problem": "; ".join(wrong)}
     return {**body, "status": "ok", **beside}
+
+
+def faults(shape: AnswerShape, responder: Responder, value: Any) -> list[str]:
+    """What is wrong with an answer, each fault behind its path and a colon.
+
+    By the shape that was asked for, and by the schema of its responder, where that declares one.
+    """
+    found = problems_told(shape, value)
+    if responder.schema is not None:
+        own = problems_told(AnswerShape(kind="json", schema=responder.schema), value)
+        found += [f"{one} (by the schema of {responder.id})" for one in own]
+    return [shown(one) for one in found]
 
 
 def _not_too_deep(*values: Any) -> None:
     """Later records nest a response deeper, and a record holds only so many levels."""
     if any(nested_deeper(value, MAX_NESTED) for value in values):
         raise InvalidAnswer(f"the answer is nested deeper than {MAX_NESTED} levels")
-
-
-def _unlike(responder: Responder, value: Any) -> list[str]:
-    """What is wrong with an answer by the schema of its responder, where that declares one."""
-    if responder.schema is None:
-        return []
-    own = problems_told(AnswerShape(kind="json", schema=responder.schema), value)
-    return [f"{one} (by the schema of {responder.id})" for one in own]
 
 
 def _beside(found: _Answer) -> dict[str, Any]:
