@@ -186,7 +186,8 @@ class Key(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Did | None,
         Meta(
             description="The person or agent it speaks for: in the inbox it sees and acts as this "
-            "did alone, and changes no responder. Left out: the operator's own, for every did."
+            "did alone, it lists no queries and cancels its own only, and changes no responder. "
+            "Left out: the operator's own, for every did."
         ),
     ] = None
 
@@ -260,7 +261,7 @@ class Box(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return {capability: tuple(names) for capability, names in found.items()}
 
     def answering(self) -> list[str]:
-        """Every capability that a query may ask: one of its soulstones answers chat requests (P8)."""
+        """Every capability a query may ask: one of its soulstones answers chat requests (P8)."""
         chatting = {stone.name for stone in self.soulstone if stone.chat}
         return [name for name, stones in self.serving().items() if chatting.intersection(stones)]
 
