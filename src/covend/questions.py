@@ -64,10 +64,12 @@ class SubmitQuery(Message, frozen=True):
     """Admit a query (P7); answered with ``{"id", "state"}`` once it is durable.
 
     ``key`` is the client's idempotency key: the same key is the same query, never a second one.
+    ``by`` is the did for whom the sender's API key speaks, None of an operator; it is recorded.
     """
 
     query: dict[str, Any]
     key: str | None = None
+    by: str | None = None
 
 
 @message("desk.show")
@@ -113,10 +115,14 @@ class RecordsOf(Message, frozen=True):
 
 @message("desk.cancel")
 class CancelQuery(Message, frozen=True):
-    """Cancel a query (P14); answered with what it ended as, which may be its answer."""
+    """Cancel a query (P14); answered with what it ended as, which may be its answer.
+
+    ``by`` is as in ``SubmitQuery``: a person cancels what he asked himself, else it is a 403.
+    """
 
     id: str
     reason: str = ""
+    by: str | None = None
 
 
 @message("desk.settle")

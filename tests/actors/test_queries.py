@@ -144,6 +144,23 @@ def test_a_query_that_does_not_hold_is_refused_with_every_error(world):
         assert core.ask(ListQueries())["queries"] == []
 
 
+def test_a_person_cancels_what_he_asked_himself_and_nothing_else(world):
+    """G7, P14, P2: who asked is recorded, changes nothing of the run, and holds after a crash."""
+    world.person("ann")
+    with world.core() as core:
+        own = core.ask(SubmitQuery(query("ann"), by="did:bob"))["id"]
+        other = core.ask(SubmitQuery(query("ann")))["id"]
+        for thread, did in ((own, "did:eve"), (other, "did:bob")):
+            refusal = core.refuses(CancelQuery(thread, by=did))
+            assert (refusal["status"], refusal["code"]) == (403, "not_your_query")
+    with world.core() as core:
+        assert core.records(own, "intend")[0]["body"]["by"] == "did:bob"
+        assert "by" not in core.records(other, "intend")[0]["body"]
+        assert core.refuses(CancelQuery(own, by="did:eve"))["status"] == 403
+        assert core.ask(CancelQuery(own, by="did:bob"))["know"]["status"] == "cancelled"
+        assert core.ask(CancelQuery(other))["know"]["status"] == "cancelled"
+
+
 def test_a_named_schema_is_that_of_the_box_file_when_the_query_came(world):
     """P5, P7: pinned at admission, for the queries it triggers too; unknown names are refused."""
     world.scripted("one", {"total": 1})

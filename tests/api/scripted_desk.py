@@ -71,6 +71,7 @@ class ScriptedDesk(Actor):
     def __init__(self, past: ScriptedDesk | None = None) -> None:
         self.queries: dict[str, dict[str, Any]] = {}
         self.keys: dict[str, str] = {}
+        self.asked_by: dict[str, str | None] = {}
         self.records: dict[str, list[dict[str, Any]]] = {}
         self.tasks: dict[tuple[str, str], dict[str, Any]] = {}
         self.responders: dict[str, dict[str, Any]] = {}
@@ -80,6 +81,7 @@ class ScriptedDesk(Actor):
         self.instant = False
         if past is not None:
             self.queries, self.keys, self.records = past.queries, past.keys, past.records
+            self.asked_by = past.asked_by
             self.tasks, self.seq = past.tasks, past.seq
 
     def on_receive(self, message: object) -> object:
@@ -144,6 +146,7 @@ class ScriptedDesk(Actor):
                                 "opened": clock(), "ended": None, "know": None, "calls": [],
                                 "spent": {"settled": 0.0, "reserved": 0.0}}  # fmt: skip
             self.records[id] = []
+            self.asked_by[id] = message.by
             self.record(id, "intend", {"query": message.query})
             if question == "now" or self.instant:
                 self.record(id, "know", ANSWER)
@@ -181,6 +184,8 @@ class ScriptedDesk(Actor):
         query = self.queries.get(message.id)
         if query is None:
             return refused(404, "no_such_query")
+        if message.by not in (None, self.asked_by[message.id]):
+            return refused(403, "not_your_query")
         if query["state"] == "open":
             cancelled = {"status": "cancelled", "code": "cancelled", "reason": message.reason}
             self.record(message.id, "know", cancelled)
@@ -201,7 +206,7 @@ class ScriptedDesk(Actor):
         if message.act == "submit" and task["answer_shape"].get("kind") == "json":
             missing = [] if "verdict" in dict(message.value or {}) else ["verdict"]
             if missing:
-                fault = {"path": "$.verdict", "problem": "it is needed"}
+                fault = {"path": "$.value.verdict", "problem": "it is needed"}
                 return refused(422, "answer_shape_mismatch", [fault])
         states = {"accept": "accepted", "decline": "declined", "submit": "submitted"}
         task["state"] = states[message.act]

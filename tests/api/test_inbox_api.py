@@ -80,7 +80,7 @@ def test_an_answer_must_have_the_shape(desk):
     """P18: validated against the shape; the fault is named by its path."""
     wrong = desk.client.post("/api/inbox/t-2/submit", json={"did": "did:bob", "value": {}})
     assert wrong.status_code == 422
-    assert wrong.json()["errors"] == [{"path": "$.verdict", "problem": "it is needed"}]
+    assert wrong.json()["errors"] == [{"path": "$.value.verdict", "problem": "it is needed"}]
     said = {"did": "did:bob", "value": {"verdict": "ok"}, "confidence": 0.5, "rationale": "why"}
     assert desk.client.post("/api/inbox/t-2/submit", json=said).json()["state"] == "submitted"
     heard = word(desk)

@@ -430,21 +430,29 @@ BOB = {"X-Covend-Key": "bob", "X-Covend-Did": "did:bob"}
 
 
 @pytest.mark.parametrize(
-    ("method", "path"),
+    ("method", "path", "code"),
     [
-        ("GET", "/api/queries"),
-        ("POST", "/api/queries/q-1/cancel"),
-        ("DELETE", "/api/queries/q-1"),
+        ("GET", "/api/queries", "operators_only"),
+        ("POST", "/api/queries/q-1/cancel", "not_your_query"),
+        ("DELETE", "/api/queries/q-1", "not_your_query"),
     ],
 )
-def test_the_queries_of_others_are_the_operators(api, method, path):
+def test_the_queries_of_others_are_the_operators(api, method, path, code):
     """G7: a person's key neither lists queries nor cancels one; who knows an id may read it."""
     id = api.submit().json()["id"]
     refused = problem(api.client.request(method, path, headers=BOB))
-    assert (refused.status, refused.code) == (403, "operators_only")
+    assert (refused.status, refused.code) == (403, code)
     assert api.client.get(f"/api/queries/{id}", headers=BOB).json()["state"] == "open"
     operator = {"X-Covend-Key": "root"}
     assert api.client.request(method, path, headers=operator).status_code == 200
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/cancel"), ("DELETE", "")])
+def test_a_person_cancels_what_he_asked_himself(api, method, path):
+    """G7, P14."""
+    id = api.client.post("/api/queries", json=QUERY, headers=BOB).json()["id"]
+    ended = api.client.request(method, f"/api/queries/{id}{path}", headers=BOB)
+    assert (ended.status_code, ended.json()["state"]) == (200, "ended")
 
 
 def test_what_is_for_operators_alone_is_said_in_the_document():
@@ -452,8 +460,6 @@ def test_what_is_for_operators_alone_is_said_in_the_document():
     told = {f"{one.method} {one.path}" for one in operations() if "names a did: it is" in one.about}
     assert told == {
         "GET /api/queries",
-        "POST /api/queries/{id}/cancel",
-        "DELETE /api/queries/{id}",
         "POST /api/queries/{id}/settle",
         "PUT /api/responders/{id}",
         "DELETE /api/responders/{id}",

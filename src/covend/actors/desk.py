@@ -182,6 +182,8 @@ class Desk(Actor):
         except InvalidQuery as error:
             errors = [dict(problem) for problem in error.errors]
             return refusal(422, "invalid_query", "the query is not valid", errors)
+        if order.by is not None:
+            intend["by"] = order.by
         if thread in self.runs:
             not_yet = "the first submission is not durable yet"
             return opened_before(self.ctx, thread, intend, not_yet)
@@ -315,6 +317,10 @@ class Desk(Actor):
         row = ask_store(self.ctx, Thread(order.id))
         if row is None:
             return unknown(order.id)
+        asked = self.reader.body_of(row["intend"]) or {}
+        if order.by not in (None, asked.get("by")):
+            text = f"{order.by} did not ask this query: who did may cancel it, and an operator"
+            return refusal(403, "not_your_query", text)
         if row["state"] == "ended":
             return ended(order.id, self.reader.body_of(row["know"]))
         promise = self.ctx.later()

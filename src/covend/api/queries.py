@@ -42,6 +42,7 @@ from covend.questions import (
 MAX_WAIT = 3600.0
 CANCEL_SECONDS = 30.0
 MAX_CLOCK = 2**53 - 1
+OWN = "A key that names a did cancels what was asked with such a key; the rest is refused with 403."
 
 Wait = Annotated[float, Meta(ge=0, le=MAX_WAIT, description="Seconds to wait for it.")]
 After = Annotated[int, Meta(ge=0, le=MAX_CLOCK, description="Only what comes after this.")]
@@ -92,7 +93,7 @@ async def submit(call: Call[SubmitParams, Any]) -> Response[Any]:
     # Without a key of the client's it gets one of ours: the core may have to be asked twice.
     key = call.idempotency_key() or secrets.token_hex(32)
     deadline = asyncio.get_running_loop().time() + seconds(call.params.wait)
-    ticket = shaped(await call.desk.ask(SubmitQuery(query=call.body, key=key)), Ticket)
+    ticket = shaped(await call.desk.ask(SubmitQuery(call.body, key, call.speaker(None))), Ticket)
     where = f"/api/queries/{ticket.id}"
     if call.params.wait:
         end = await _until_ended(call, ticket, deadline)
@@ -148,14 +149,14 @@ async def show(call: Call[Nothing, Nothing]) -> Response[Any]:
 
 
 @operation("POST", "/api/queries/{id}/cancel", "Cancel a query",
-           body=Cancel, body_required=False, about=OPERATORS,
+           body=Cancel, body_required=False, about=OWN,
            answers={200: QueryView, 404: ProblemDetails, 409: ProblemDetails})  # fmt: skip
 async def cancel(call: Call[Nothing, Cancel]) -> Response[Any]:
     """Cancel, and say what it ended as: its answer, if that was there first (P14)."""
     return await _cancel(call, call.body.reason)
 
 
-@operation("DELETE", "/api/queries/{id}", "Cancel a query", about=OPERATORS,
+@operation("DELETE", "/api/queries/{id}", "Cancel a query", about=OWN,
            answers={200: QueryView, 404: ProblemDetails, 409: ProblemDetails})  # fmt: skip
 async def delete(call: Call[Nothing, Nothing]) -> Response[Any]:
     """The same as ``cancel``, without a reason."""
@@ -163,9 +164,8 @@ async def delete(call: Call[Nothing, Nothing]) -> Response[Any]:
 
 
 async def _cancel(call: Call[Nothing, Any], reason: str) -> Response[Any]:
-    call.operators()
     name = call.part("id")
-    await call.desk.ask(CancelQuery(name, reason), CANCEL_SECONDS)
+    await call.desk.ask(CancelQuery(name, reason, call.speaker(None)), CANCEL_SECONDS)
     return reply(view_of(await call.desk.ask(ShowQuery(name))))
 
 
