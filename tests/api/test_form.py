@@ -124,8 +124,38 @@ BECOMES |= {
                          for kind in ("x", "y")]}),
         [None, True], {"a": "y"},
     ),
-    "an object that may be null takes JSON": (
-        whole({"type": ["object", "null"], "properties": {"a": TEXT}}), ["null"], None,
+    "an object that may be null is null where it is left blank": (
+        whole({"type": ["object", "null"], "properties": {"a": TEXT}}), [""], None,
+    ),
+    "and an object where it is not": (
+        whole({"type": ["object", "null"], "properties": {"a": TEXT}}), ["x"], {"a": "x"},
+    ),
+}  # fmt: skip
+INNER = {"type": "object", "properties": {"b": TEXT, "c": WHOLE}, "required": ["b"]}
+COLOURS = {"type": "array", "items": {"enum": ["red", "green"]}}
+LINES = {"type": "array", "items": TEXT}
+BECOMES |= {
+    "an object within has fields of its own": (
+        shape(INNER, True), ["x", None, "7"], {"a": {"b": "x", "c": 7}},
+    ),
+    "one that is not needed and left blank is left out": (shape(INNER), ["", None, ""], {}),
+    "one with members of any name takes JSON": (
+        shape({"type": "object", "additionalProperties": WHOLE}), ['{"x": 1}'], {"a": {"x": 1}},
+    ),
+    "one that holds itself takes JSON at some depth": (
+        shape({"$ref": "#/$defs/Tree"}, **{"$defs": {"Tree": {
+            "type": "object", "properties": {"kid": {"$ref": "#/$defs/Tree"}}}}}),
+        ['{"kid": {}}'], {"a": {"kid": {"kid": {"kid": {}}}}},
+    ),
+    "a list of choices is ticked": (shape(COLOURS), [None, True], {"a": ["green"]}),
+    "where nothing is ticked it is left out": (shape(COLOURS), [], {}),
+    "or is empty on purpose": (shape(COLOURS, True), [None, None, True], {"a": []}),
+    "a list of texts has one on each line": (
+        shape(LINES), ["one, two\n\n true"], {"a": ["one, two", " true"]},
+    ),
+    "a list of texts may be empty on purpose": (shape(LINES, True), ["", True], {"a": []}),
+    "another list takes JSON": (
+        shape({"type": "array", "items": WHOLE}), ["[1, 2]"], {"a": [1, 2]},
     ),
 }  # fmt: skip
 LONG = "9007199254740993"
@@ -138,6 +168,11 @@ REFUSED = {
     "what is no number": (shape({"type": "number"}), ["0x10"], "a number is right"),
     "a fraction of a whole number": (shape(WHOLE), ["1.5"], "whole number is right"),
     "text that is needed and may have been forgotten": (shape(TEXT, True), [""], "needed"),
+    "an object within that lacks what it needs": (shape(INNER), ["", None, "7"], "b: this is needed"),
+    "a list of choices that was forgotten": (shape(COLOURS, True), [], "a: this is needed"),
+    "everything that is wrong, not the first alone": (
+        shape(INNER, True), ["", None, "x"], "needed\nc: a whole number is right",
+    ),
     "text that may not be empty": (shape(TEXT | {"minLength": 1}, True), [""], "needed"),
 }
 

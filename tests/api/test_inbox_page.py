@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from covend.api.pages import INBOX_SCRIPTS
 from covend.patterns.names import DECLINE_REASONS
 
 PAGE = Path(str(files("covend.api").joinpath("page")))
@@ -17,8 +18,7 @@ SCRIPTS = sorted(PAGE.glob("*.js"))
 PATHS = {
     "/inbox": "text/html",
     "/inbox/inbox.css": "text/css",
-    "/inbox/inbox.js": "text/javascript",
-    "/inbox/form.js": "text/javascript",
+    **{f"/inbox/{script}.js": "text/javascript" for script in INBOX_SCRIPTS},
     "/inbox/icon.svg": "image/svg+xml",
     "/openapi": "text/html",
     "/openapi/openapi.js": "text/javascript",

@@ -8,7 +8,7 @@ class Element {
   }
   setAttribute(name, value) {
     this.attributes[name] = value;
-    if (name === "value") this.value = value;
+    if (["value", "type", "id"].includes(name)) this[name] = value;
   }
   append(...children) {
     this.children.push(...children);
@@ -16,9 +16,11 @@ class Element {
   all() {
     return [this, ...this.children.filter((child) => child instanceof Element).flatMap((child) => child.all())];
   }
-  querySelector(selector) {
-    const inputs = this.all().filter((one) => one.tag === "input");
-    return (selector === "input:checked" ? inputs.find((one) => one.checked) : inputs[0]) ?? null;
+  removeAttribute(name) {
+    delete this.attributes[name];
+  }
+  querySelectorAll() {
+    return this.all().filter((one) => one.tag === "input" || one.tag === "textarea");
   }
 }
 

@@ -107,7 +107,9 @@ class Browser:
         self.look(f"document.querySelector({json.dumps(selector)}).click()")
 
     def fill(self, selector: str, text: str) -> None:
-        self.look(f"document.querySelector({json.dumps(selector)}).value = {json.dumps(text)}")
+        control = f"document.querySelector({json.dumps(selector)})"
+        self.look(f"{control}.value = {json.dumps(text)}; "
+                  f"{control}.dispatchEvent(new Event('input', {{bubbles: true}}))")  # fmt: skip
 
     def press(self, key: str, code: int, text: str = "") -> None:
         """A key of the keyboard, as a person presses it."""

@@ -22,6 +22,8 @@ HEADERS = {
 }
 _TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
+INBOX_SCRIPTS = ("inbox", "box", "dom", "drafts", "fields", "form", "schema", "task")
+
 
 def _file(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
     content = files("covend.api").joinpath("page", name).read_bytes()
@@ -45,8 +47,7 @@ def _page(path: str, name: str) -> HTTPRouteHandler:
 ROUTES: tuple[HTTPRouteHandler, ...] = (
     _page("/inbox", "inbox.html"),
     _page("/inbox/inbox.css", "inbox.css"),
-    _page("/inbox/inbox.js", "inbox.js"),
-    _page("/inbox/form.js", "form.js"),
+    *(_page(f"/inbox/{name}.js", f"{name}.js") for name in INBOX_SCRIPTS),
     _page("/inbox/icon.svg", "icon.svg"),
     _page("/openapi", "openapi.html"),
     _page("/openapi/openapi.js", "openapi.js"),

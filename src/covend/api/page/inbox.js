@@ -1,116 +1,52 @@
 // The inbox: a list of tasks kept live by server-sent events, and one task to read and answer.
 
-import { FieldProblem, answerForm, element, readable } from "./form.js";
+import { events, look, speak, useKey } from "./box.js";
+import { element } from "./dom.js";
+import * as drafts from "./drafts.js";
+import { Faults } from "./fields.js";
+import { answerForm } from "./form.js";
+import { dueText, facts, keyOf, outcome, waits } from "./task.js";
 
 const $ = (id) => document.getElementById(id);
-const tasks = new Map();  // by keyOf: two people may share a task, which each has in a state of theirs
+const tasks = new Map();  // by keyOf
 let chosen = null;     // the key of the task that is shown
 let linked = null;     // the id of the task that the address names, until it has come
 let form = null;       // its answer's form
+let sending = null;    // the key of the task on which a word is under way
 let following = null;  // aborts the stream of the person before
 const RETRY = [1000, 2000, 5000];
+const FORMS = { submit: "answer", accept: "accept", decline: "decline" };  // by the act they are for
 
-// ── the box ───────────────────────────────────────────────────────────────────────────────────
-
-class BoxError extends Error {
-  constructor(status, text, errors = []) {
-    super(text);
-    this.status = status;
-    this.errors = errors;
-  }
+function pause(failures) {
+  const milliseconds = RETRY[Math.min(failures, RETRY.length - 1)];
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
-function headers(more = {}) {
-  const key = sessionStorage.getItem("covend-key");
-  return key ? { ...more, Authorization: `Bearer ${key}` } : more;
-}
-
-async function fault(response) {
-  let body = {};
-  try {
-    body = await response.json();
-  } catch {
-    // an answer without JSON has nothing to say but its status
-  }
-  const text = body.detail ?? body.error?.message ?? `the box answered ${response.status}`;
-  return new BoxError(response.status, text, body.errors ?? []);
-}
-
-const UNKNOWN = "no answer came, so it is not known whether this arrived. Once the connection is back "
-  + "the task shows it if it did; the same answer sent again counts once.";
-
-/** What the box answers; `silence` is what to say where nothing comes back. */
-async function ask(path, options, silence) {
-  let response;
-  try {
-    response = await fetch(path, options);
-    if (response.ok) return await response.json();
-  } catch {
-    throw new BoxError(0, silence);
-  }
-  throw await fault(response);
-}
-
-function post(path, body) {
-  const sent = { method: "POST", headers: headers({ "Content-Type": "application/json" }) };
-  return ask(path, { ...sent, body: JSON.stringify(body) }, UNKNOWN);
-}
-
-/** A task as the box has it now. */
-function look(id) {
-  return ask(`/api/inbox/${encodeURIComponent(id)}`, { headers: headers() }, "the box cannot be reached");
-}
-
-// ── the stream ────────────────────────────────────────────────────────────────────────────────
-
-// EventSource cannot send an API key, so the stream is read by hand: pairs of a name and its data.
-async function* events(path, signal) {
-  const response = await fetch(path, { headers: headers(), signal });
-  if (!response.ok) throw await fault(response);
-  live("on", "live");
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    const blocks = (rest + value).split("\n\n");
-    rest = blocks.pop();
-    for (const block of blocks) {
-      const lines = block.split("\n");
-      const of = (name) => lines.filter((line) => line.startsWith(`${name}: `))
-        .map((line) => line.slice(name.length + 2));
-      const data = of("data");
-      if (data.length > 0) yield [of("event")[0], JSON.parse(data.join("\n"))];
-    }
-  }
-}
+// ── what the box tells ────────────────────────────────────────────────────────────────────────
 
 async function follow(did) {
   following?.abort();
   const mine = (following = new AbortController());
   tasks.clear();
   drawList();
-  const path = `/api/inbox/events${did ? `?did=${encodeURIComponent(did)}` : ""}`;
   for (let failures = 0; !mine.signal.aborted; failures += 1) {
     const told = new Set();
     try {
-      for await (const [name, data] of events(path, mine.signal)) {
+      for await (const [name, data] of events(did, mine.signal, () => live("on", "live"))) {
         failures = 0;
         if (name === "task") {
           take(data);
           told.add(keyOf(data));
         } else if (name === "told") {
           $("more").hidden = !data.more;
-          await forget(told);
+          await forget(told, did);
           await missed(did);
         }
       }
     } catch (error) {
       if (mine.signal.aborted) return;
       if (error.status === 401) {
-        live("off", "an API key is needed");
-        $("key").hidden = false;
-        $("secret").focus();
+        askForKey();
         return;
       }
       if (error.status === 400 || error.status === 403) {
@@ -120,13 +56,8 @@ async function follow(did) {
       }
     }
     live("wait", "reconnecting…");
-    const pause = RETRY[Math.min(failures, RETRY.length - 1)];
-    await new Promise((resolve) => setTimeout(resolve, pause));
+    await pause(failures);
   }
-}
-
-function keyOf(task) {
-  return JSON.stringify([task.id, task.did ?? null]);
 }
 
 function take(task) {
@@ -142,23 +73,28 @@ function take(task) {
   if (key === chosen && (before?.state !== task.state || before?.due !== task.due)) drawState(task);
 }
 
-/** Forget what is not among what was told: it ended while the page was cut off. */
-async function forget(told) {
-  const shown = tasks.get(chosen);
-  for (const key of [...tasks.keys()]) if (!told.has(key) && key !== chosen) tasks.delete(key);
-  if (shown && waits(shown) && !told.has(chosen)) take({ ...shown, state: await endOf(shown.id) });
+/** Forget what is not among what was told, as it ended meanwhile; what is shown or typed stays. */
+async function forget(told, did) {
+  for (const task of drafts.tasks()) {
+    if ((!did || task.did === did) && !tasks.has(keyOf(task))) tasks.set(keyOf(task), task);
+  }
+  for (const [key, task] of [...tasks]) {
+    if (told.has(key)) continue;
+    if (key !== chosen && !drafts.has(key)) tasks.delete(key);
+    else if (waits(task)) take(await asItIs(task));
+  }
   drawList();
 }
 
-/** What became of a task that waits no more. */
-async function endOf(id) {
+/** A task as it is now; what the box has no more is withdrawn. */
+async function asItIs(task) {
   try {
-    const task = await look(id);
-    if (!waits(task)) return task.state;
+    const found = await look(task.id);
+    if (keyOf(found) === keyOf(task)) return found;
   } catch (error) {
-    if (error.status === 0) throw error;  // it is looked at again after the next connection
+    if (error.doubtful) throw error;  // it is looked at again after the next connection
   }
-  return "withdrawn";
+  return { ...task, state: "withdrawn" };
 }
 
 /** Say what is with the task that the address names, where it is not among those that wait. */
@@ -166,6 +102,11 @@ async function missed(did) {
   if (linked === null) return;
   const id = linked;
   linked = null;
+  const draft = [...tasks.entries()].find(([key, task]) => task.id === id && drafts.has(key));
+  if (draft) {
+    open(draft[0]);
+    return;
+  }
   try {
     const task = await look(id);
     if (waits(task) && did && task.did !== did) {
@@ -193,7 +134,7 @@ function followLink() {
   if (found) take(found);
 }
 
-// ── drawing ───────────────────────────────────────────────────────────────────────────────────
+// ── the list ──────────────────────────────────────────────────────────────────────────────────
 
 function live(state, text) {
   $("live").dataset.state = state;
@@ -205,141 +146,197 @@ function say(text) {
   $("error").hidden = text === "";
 }
 
-function waits(task) {
-  return task.state === "open" || task.state === "accepted";
-}
-
-/** Microseconds since 1970 as a distance from now: "in 3 h", "5 min ago". */
-function distance(clock) {
-  const seconds = clock / 1e6 - Date.now() / 1000;
-  const units = [["day", 86400], ["hour", 3600], ["minute", 60]];
-  const [unit, size] = units.find(([, each]) => Math.abs(seconds) >= each) ?? ["second", 1];
-  const words = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
-  return words.format(Math.round(seconds / size), unit);
-}
-
-function dueText(task) {
-  if (task.due === null || task.due === undefined) return "";
-  return `due ${distance(task.due)}`;
+function askForKey() {
+  live("off", "an API key is needed");
+  $("key").hidden = false;
+  $("secret").focus();
 }
 
 function drawList() {
-  const waiting = [...tasks.values()].filter(waits).sort(
-    (one, other) => (one.due ?? Infinity) - (other.due ?? Infinity) || one.opened - other.opened);
+  const shown = [...tasks.values()].filter((task) => waits(task) || drafts.has(keyOf(task)));
+  const order = (task) => [waits(task) ? 0 : 1, task.due ?? Infinity, task.opened];
+  shown.sort((one, other) => {
+    const [first, second] = [order(one), order(other)];
+    const at = first.findIndex((part, index) => part !== second[index]);
+    return at < 0 ? 0 : first[at] - second[at];
+  });
+  const waiting = shown.filter(waits);
   const focused = document.activeElement?.dataset?.key;
-  $("tasks").replaceChildren(...waiting.map(row));
+  $("tasks").replaceChildren(...shown.map(row));
   $("empty").hidden = waiting.length > 0;
   document.title = waiting.length > 0 ? `(${waiting.length}) Inbox · covend` : "Inbox · covend";
   const people = [...new Set(waiting.map((task) => task.did).filter(Boolean))].sort();
   $("people").replaceChildren(...people.map((did) => element("option", { value: did })));
-  if (focused) document.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
+  if (focused) rowOf(focused)?.focus({ preventScroll: true });
+}
+
+function rowOf(key) {
+  return $("tasks").querySelector(`[data-key="${CSS.escape(key)}"]`);
 }
 
 function row(task) {
   const key = keyOf(task);
+  const about = [task.did, task.state === "open" ? "" : task.state, waits(task) ? dueText(task) : ""];
+  const unsent = drafts.has(key) ? element("span", { class: "unsent" }, " · not sent yet") : null;
+  if (unsent && !waits(task)) unsent.textContent = " · not sent";
   const button = element("button",
     { type: "button", "data-task": task.id, "data-key": key, "aria-current": String(key === chosen) },
     element("span", { class: "ask" }, task.question || "(no question)"),
-    element("span", { class: "about" },
-      [task.did, task.state === "accepted" ? "accepted" : "", dueText(task)]
-        .filter(Boolean).join(" · ")));
+    element("span", { class: "about" }, about.filter(Boolean).join(" · "), unsent));
   button.addEventListener("click", () => open(key));
   return element("li", {}, button);
 }
 
+/** On a narrow screen one of the two is seen; the address names the task, so that a reload shows it. */
+function shows(what) {
+  const main = document.querySelector("main");
+  const address = `${location.pathname}${location.search}`;
+  if (what === "list") history.replaceState(null, "", address);
+  else {
+    const name = `${address}#${encodeURIComponent(tasks.get(chosen).id)}`;
+    if (main.dataset.shows === "list" && location.hash === "") history.pushState(null, "", name);
+    else history.replaceState(null, "", name);
+  }
+  main.dataset.shows = what;
+}
+
+/** Back to the list, with the focus on the row that was left. */
+function back() {
+  shows("list");
+  const left = rowOf(chosen ?? "") ?? $("tasks").querySelector("button") ?? $("did");
+  left.focus();
+}
+
+// ── one task ──────────────────────────────────────────────────────────────────────────────────
+
+/** Show a task. One that is shown already stays as it is, with what is typed into it. */
 function open(key) {
-  const task = tasks.get(key);
-  chosen = key;
+  if (key !== chosen) {
+    chosen = key;
+    drawTask(tasks.get(key));
+  }
+  shows("task");
+  drawList();
+  if ($("task").getBoundingClientRect().top < 0) $("task").scrollIntoView();
+  $("question").focus({ preventScroll: true });
+}
+
+function drawTask(task) {
   say("");
   $("task").hidden = false;
   $("question").textContent = task.question || "(no question)";
   $("facts").replaceChildren(...facts(task));
-  for (const name of ["answer", "accept", "decline"]) $(name).reset();
+  for (const name of Object.values(FORMS)) {
+    $(name).reset();
+    refuse($(name), "");
+  }
   form = answerForm(task.answer_shape ?? { kind: "text" });
   $("fields").replaceChildren(...form.nodes);
+  drafts.fill(keyOf(task), $("answer"));
+  $("sure").open = $("confidence").value !== "" || $("rationale").value !== "";
   drawState(task);
-  drawList();
-  $("question").focus();
-}
-
-function facts(task) {
-  const given = task.input ?? null;
-  const about = given !== null && typeof given === "object" && "inline" in given ? given.inline : given;
-  const empty = about === null || about === undefined || (typeof about === "object" && Object.keys(about).length === 0);
-  const found = [];
-  if (task.show !== null && task.show !== undefined) found.push(["What is to be judged", task.show]);
-  if (!empty) found.push(["About", about]);
-  if (task.left_out?.length > 0) found.push(["Too large to be shown here", task.left_out.join(", ")]);
-  if (task.did) found.push(["For", task.did]);
-  if (task.thread) found.push(["Query", task.thread]);
-  return found.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {},
-    typeof value === "string" && value.length < 120 ? value : element("pre", {}, readable(value)))]);
 }
 
 function drawState(task) {
+  const over = !waits(task);
+  const left = over && sending !== chosen && drafts.has(chosen);
   $("state").textContent = task.state;
   $("state").dataset.state = task.state;
-  $("due").textContent = dueText(task);
+  $("due").textContent = over ? "" : dueText(task);
   $("due").className = task.due && task.due / 1000 < Date.now() ? "late" : "";
-  const over = !waits(task);
-  $("answer").hidden = over;
+  $("outcome").textContent = outcome(task, left, drafts.isDoubtful(chosen));
+  $("outcome").hidden = task.state === "open";
+  $("outcome").className = left ? "unsent" : "";
+  $("answer").hidden = over && !left;
+  $("heading").textContent = left ? "Not sent" : "Answer";
+  $("discard").hidden = !left;
+  $("answer").querySelector(".main").hidden = over;
+  for (const control of $("answer").querySelectorAll("input, textarea")) {
+    if (control.type === "radio" || control.type === "checkbox") control.disabled = over;
+    else control.readOnly = over;
+  }
+  if (over) refuse($("answer"), "");
   $("others").hidden = over;
   const accepted = task.state === "accepted";
   $("accept").querySelector("h3").textContent = accepted ? "Ask for more time" : "Take it on";
   $("accept").querySelector("button").textContent = accepted ? "Extend" : "Accept";
-  $("outcome").hidden = !over && task.state !== "accepted";
-  $("outcome").textContent = OUTCOMES[task.state] ?? "";
 }
-
-const OUTCOMES = {
-  accepted: "Taken on; the time for it can be extended twice in all.",
-  submitted: "Submitted. Thank you.",
-  declined: "Declined.",
-  expired: "Nobody answered in time; this is over.",
-  withdrawn: "The query has ended, so this is no longer asked.",
-};
 
 // ── a person's word ───────────────────────────────────────────────────────────────────────────
 
+/** Say beside a form's button why its word was not taken; "" takes that back. */
+function refuse(where, text, lost = false) {
+  const said = where.querySelector(".said");
+  said.textContent = text;
+  said.hidden = text === "";
+  said.toggleAttribute("data-lost", lost);
+}
+
 function clearFaults() {
   say("");
-  for (const marked of document.querySelectorAll("[aria-invalid]")) {
-    marked.removeAttribute("aria-invalid");
-    marked.removeAttribute("aria-describedby");
-  }
-  for (const shown of document.querySelectorAll(".fault")) shown.remove();
+  for (const name of Object.values(FORMS)) refuse($(name), "");
+  form?.clear();
 }
 
-function mark(control, text) {
-  const note = element("p", { class: "fault", id: `${control.id || "field"}-fault` }, text);
-  control.setAttribute("aria-invalid", "true");
-  control.setAttribute("aria-describedby", note.id);
-  (control.closest("fieldset") ?? control.parentElement).append(note);
+const MARKED = "This was not sent: what is marked above is missing or not right.";
+
+/** Why the box refused a word: what has a field stands there, the rest beside the button. */
+function explain(error, where) {
+  const unplaced = error.errors.filter(({ path, problem }) => !(where.id === "answer" && form.mark(path, problem)));
+  const placed = unplaced.length < error.errors.length;
+  const rest = unplaced.map(({ path, problem }) => (path.startsWith("$.value") ? problem : `${path}: ${problem}`));
+  const lines = placed ? [MARKED, ...rest] : [error.message, ...rest.filter((one) => !error.message.includes(one))];
+  refuse(where, [...new Set(lines)].join("\n"), error.doubtful);
+  focusFault(where);
 }
 
-function explain(error) {
-  const unplaced = [];
-  for (const { path, problem } of error.errors ?? []) {
-    const control = form?.control(path);
-    if (control) mark(control, problem);
-    else unplaced.push(`${path}: ${problem}`);
-  }
-  say([error.message, ...unplaced].join("\n"));
-  document.querySelector("[aria-invalid]")?.focus();
+function focusFault(where) {
+  (where.querySelector("[aria-invalid]") ?? where.querySelector("[type=submit]")).focus();
 }
 
 async function act(name, body) {
   const key = chosen;
   const task = tasks.get(key);
-  const buttons = [...document.querySelectorAll("#task button")];
-  for (const button of buttons) button.disabled = true;
+  const where = $(FORMS[name]);
+  const buttons = [...document.querySelectorAll("#task [type=submit]")];
+  const enable = (yes) => buttons.forEach((button) => { button.disabled = !yes; });
+  enable(false);
+  sending = key;
   try {
-    const word = { did: task.did ?? $("did").value.trim(), ...body };
-    take(await post(`/api/inbox/${encodeURIComponent(task.id)}/${name}`, word));
+    const now = await speak(task.id, name, { did: task.did ?? $("did").value.trim(), ...body });
+    if (name === "submit") drafts.drop(key);
+    sending = null;
+    enable(true);
+    take(now);
+    if (chosen === key) {
+      drawState(now);
+      $("outcome").focus();
+    }
   } catch (error) {
-    explain(error);
-  } finally {
-    for (const button of buttons) button.disabled = false;
+    sending = null;
+    enable(true);
+    if (name === "submit" && error.doubtful) drafts.doubt(key);
+    if (error.status === 401) askForKey();
+    if (chosen === key) {
+      drawState(tasks.get(key) ?? task);
+      explain(error, where);
+    } else say(`${task.question}: ${error.message}`);
+    if (error.doubtful || error.status === 404 || error.status === 409) settle(key, error, where);
+  }
+}
+
+/** See how a task stands after a word that was not taken, or may have been: then silence is over. */
+async function settle(key, after, where) {
+  for (let failures = 0; tasks.has(key); failures += 1) {
+    if (after.doubtful) await pause(failures);
+    try {
+      const now = await asItIs(tasks.get(key));
+      if (where.querySelector(".said").hasAttribute("data-lost")) refuse(where, "");
+      take(now);
+      return;
+    } catch {
+      after = { doubtful: true };  // the box is still away
+    }
   }
 }
 
@@ -347,6 +344,8 @@ async function act(name, body) {
 function given(name, value) {
   return value === "" || value === undefined ? {} : { [name]: value };
 }
+
+// ── what a person does ────────────────────────────────────────────────────────────────────────
 
 $("answer").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -359,10 +358,27 @@ $("answer").addEventListener("submit", (event) => {
       ...given("rationale", $("rationale").value),
     });
   } catch (error) {
-    if (!(error instanceof FieldProblem)) throw error;
-    mark(error.field, error.message);
-    error.field.focus();
+    if (!(error instanceof Faults)) throw error;
+    for (const [field, text] of error.list) field.mark(text);
+    refuse($("answer"), MARKED);
+    focusFault($("answer"));
   }
+});
+
+$("answer").addEventListener("input", () => {
+  const had = drafts.has(chosen);
+  drafts.keep(chosen, tasks.get(chosen), $("answer"));
+  if (had !== drafts.has(chosen)) drawList();
+});
+
+// What the browser itself finds wrong cannot be seen while its frame is closed.
+$("answer").addEventListener("invalid", () => { $("sure").open = true; }, true);
+
+$("discard").addEventListener("click", () => {
+  drafts.drop(chosen);
+  drawState(tasks.get(chosen));
+  drawList();
+  $("outcome").focus();
 });
 
 $("accept").addEventListener("submit", (event) => {
@@ -377,19 +393,22 @@ $("decline").addEventListener("submit", (event) => {
   act("decline", { reason: $("reason").value, ...given("note", $("note").value) });
 });
 
+$("back").addEventListener("click", back);
+
 $("who").addEventListener("submit", (event) => {
   event.preventDefault();
   const did = $("did").value.trim();
   history.replaceState(null, "", did ? `?did=${encodeURIComponent(did)}` : location.pathname);
   chosen = null;
   $("task").hidden = true;
+  shows("list");
   say("");
   follow(did);
 });
 
 $("key").addEventListener("submit", (event) => {
   event.preventDefault();
-  sessionStorage.setItem("covend-key", $("secret").value.trim());
+  useKey($("secret").value.trim());
   $("secret").value = "";
   $("key").hidden = true;
   follow($("did").value.trim());
@@ -397,7 +416,14 @@ $("key").addEventListener("submit", (event) => {
 
 $("did").value = new URLSearchParams(location.search).get("did") ?? "";
 setInterval(drawList, 30000);  // distances in time grow
+addEventListener("beforeunload", (event) => {
+  if (!drafts.areSafe()) event.preventDefault();
+});
 addEventListener("hashchange", () => {
+  if (location.hash === "") {
+    back();
+    return;
+  }
   followLink();
   missed($("did").value.trim());
 });

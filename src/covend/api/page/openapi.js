@@ -1,6 +1,6 @@
 // The operations of the box's OpenAPI document, for people.
 
-import { element, readable } from "/inbox/form.js";
+import { element, readable } from "/inbox/dom.js";
 
 function operation(method, path, about) {
   const takes = about.parameters.map((one) => `${one.name} (${one.in})`).join(", ");
