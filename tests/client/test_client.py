@@ -9,7 +9,7 @@ import pytest
 from tests.api.scripted_desk import ANSWER, Happen, NewTask
 from tests.api.served import QUERY, TASK
 
-from covend import Client
+from covend import AsyncClient, Client
 from covend.client import (
     ApiError,
     Conflict,
@@ -206,3 +206,18 @@ def test_the_gate_s_own_errors_are_read_as_well(status):
     other = failure(status, "soon", b"<html>")
     assert type(other) is type(error) and str(other) == f"the box answered {status}"
     assert getattr(other, "retry_after", None) is None
+
+
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:7878", "localhost:7878", "foo", "http://", "http://x:y", "ftp://x"]
+)
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_what_is_no_address_of_a_box_is_refused_at_once(kind, url):
+    with pytest.raises(ValueError, match="http://HOST:PORT is right"):
+        kind(url)
+
+
+def test_a_box_that_cannot_be_reached_is_named():
+    url = f"http://127.0.0.1:{free_port()}"
+    with Client(url, patience=0) as client, pytest.raises(Unavailable, match=url):
+        client.queries()

@@ -39,11 +39,13 @@ class AsyncClient:
 
     ``patience`` is how many seconds a box that is away is waited for, each time. Every method
     raises ``QueryInvalid``, ``NotFound``, ``Conflict``, ``Unavailable``, or another ``ApiError``.
+    Making one raises ``ValueError`` where ``url`` is no http://HOST:PORT.
     """
 
     def __init__(
         self, url: str = DEFAULT_URL, key: str | None = None, *, patience: float = 30.0
     ) -> None:
+        self.url = url
         self.patience = patience
         self._http = httpx.AsyncClient(**requests.options(url, key))
 
@@ -181,7 +183,7 @@ class AsyncClient:
                 timeout=requests.silence(deadline, time.monotonic()),
             )
         except httpx.TransportError as error:
-            raise requests.unreachable(error) from error
+            raise requests.unreachable(self.url, error) from error
         if not response.is_success:
             raise _failure(response)
         return request.read(response.content)
@@ -195,7 +197,7 @@ class AsyncClient:
                 async for event in self._stream(id, reader, deadline):
                     yield event
             except httpx.TransportError as broken:
-                error = requests.unreachable(broken)
+                error = requests.unreachable(self.url, broken)
             except Unavailable as away:
                 error = away
             if reader.heard:

@@ -41,11 +41,13 @@ class Client:
 
     ``patience`` is how many seconds a box that is away is waited for, each time. Every method
     raises ``QueryInvalid``, ``NotFound``, ``Conflict``, ``Unavailable``, or another ``ApiError``.
+    Making one raises ``ValueError`` where ``url`` is no http://HOST:PORT.
     """
 
     def __init__(
         self, url: str = DEFAULT_URL, key: str | None = None, *, patience: float = 30.0
     ) -> None:
+        self.url = url
         self.patience = patience
         self._http = httpx.Client(**requests.options(url, key))
 
@@ -183,7 +185,7 @@ class Client:
                 timeout=requests.silence(deadline, time.monotonic()),
             )
         except httpx.TransportError as error:
-            raise requests.unreachable(error) from error
+            raise requests.unreachable(self.url, error) from error
         if not response.is_success:
             raise _failure(response)
         return request.read(response.content)
@@ -196,7 +198,7 @@ class Client:
             try:
                 yield from self._stream(id, reader, deadline)
             except httpx.TransportError as broken:
-                error = requests.unreachable(broken)
+                error = requests.unreachable(self.url, broken)
             except Unavailable as away:
                 error = away
             if reader.heard:

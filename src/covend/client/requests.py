@@ -80,7 +80,19 @@ class Options(TypedDict):
 
 
 def options(url: str, key: str | None) -> Options:
-    """How a box is spoken to: no proxy where it is on this machine."""
+    """How a box is spoken to: no proxy where it is on this machine.
+
+    Raises ``ValueError`` for what is no address of a box.
+    """
+    try:
+        split = urlsplit(url)
+        sound = split.scheme in ("http", "https") and split.hostname and split.port != 0
+    except ValueError:
+        sound = False
+    if not sound:
+        raise ValueError(
+            f"{url!r} is no address of a box: http://HOST:PORT is right, such as {DEFAULT_URL}"
+        )
     return {
         "base_url": url,
         "headers": base_headers(key),
@@ -129,9 +141,9 @@ def failure(status: int, retry_after: str | None, content: bytes) -> ApiError:
     return kind(message, status, code, errors)
 
 
-def unreachable(error: Exception) -> Unavailable:
+def unreachable(url: str, error: Exception) -> Unavailable:
     """The error of a request that got no answer."""
-    return Unavailable(f"the box cannot be reached: {error or type(error).__name__}")
+    return Unavailable(f"the box at {url} cannot be reached: {str(error) or type(error).__name__}")
 
 
 # ── the requests ─────────────────────────────────────────────────────────────────────────────
