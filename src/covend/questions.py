@@ -51,14 +51,6 @@ def faults(refused: dict[str, Any]) -> list[str]:
     return [f"{error['path']}: {error['problem']}" for error in errors]
 
 
-def told(refused: dict[str, Any]) -> list[str]:
-    """All that a refusal says: its message, where its errors do not say the same, and these."""
-    errors: list[dict[str, str]] = refused.get("errors") or []
-    message = str(refused["message"])
-    repeats = bool(errors) and all(error["problem"] in message for error in errors)
-    return faults(refused) if repeats else [message, *faults(refused)]
-
-
 @message("desk.submit")
 class SubmitQuery(Message, frozen=True):
     """Admit a query (P7); answered with ``{"id", "state"}`` once it is durable.

@@ -82,9 +82,9 @@ def inbox(
     if as_json:
         print_json(tasks)
         return
-    from covend.cli.inbox_view import table
+    from covend.cli.inbox_view import listing
 
-    console().print(table(tasks) if tasks else "nothing waits")
+    console().print(listing(tasks) if tasks else "nothing waits")
 
 
 def oldest(box: BoxClient, did: str | None, state: str | None) -> tuple[list[dict[str, Any]], bool]:

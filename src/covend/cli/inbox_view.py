@@ -7,22 +7,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.padding import Padding
 from rich.text import Text
 
-from covend.cli.query_view import missing, short, when, whole
+from covend.cli.query_view import missing, short, when
 
 Task = Mapping[str, Any]
 MINUTE = 60_000_000
 
 
-def table(tasks: Sequence[Task]) -> RenderableType:
-    """Tasks, one a line, in the order in which they are due."""
-    view = Table(whole("task"), "state", "due", "for", "question", box=None, pad_edge=False)
+def listing(tasks: Sequence[Task]) -> RenderableType:
+    """Tasks in the order in which they are due; each id is whole, also on a narrow terminal."""
+    lines: list[RenderableType] = []
     for task in sorted(tasks, key=lambda task: task["due"]):
-        cells = (task["id"], task["state"], when(task["due"]), task["did"], short(task["question"]))
-        view.add_row(*map(Text, cells))
-    return view
+        state = f"  {task['state']}, due {when(task['due'])}"
+        lines.append(Text.assemble((task["id"], "bold"), state))
+        about = Text.assemble((f"for {task['did']}: ", "dim"), short(task["question"]))
+        lines.append(Padding(about, (0, 0, 0, 4)))
+    return Group(*lines)
 
 
 def page(task: Task) -> RenderableType:
@@ -45,9 +47,9 @@ def promised(task: Task, wished: float | None) -> str:
     if wished is None or task["state"] != "accepted":
         return text
     if task["due"] < wished:
-        return f"{text}: the query itself ends then, and cannot wait for {when(int(wished))}"
+        return f"{text}: the query itself ends then, and does not wait for {when(int(wished))}"
     if task["due"] > wished + MINUTE:
-        return f"{text}: it was not due before {when(int(wished))} anyway"
+        return f"{text}, as before: {when(int(wished))} is sooner, and an eta only puts it off"
     return text
 
 

@@ -162,7 +162,7 @@ def promises(record: Record) -> bool:
 def compared(body: Mapping[str, Any]) -> str:
     """Why a third is asked where two were to verify each other."""
     if body["verify"] == "missing":
-        return "one of the two gave no answer that counts: another opinion is asked for"
+        return "one of the two gave no answer that counts: a third is asked"
     return f"the two {body['verify']} (agreement {body['agreement']:.2g})"
 
 

@@ -33,7 +33,7 @@ from covend.questions import (
     ShowQuery,
     ShowTask,
     SubmitQuery,
-    told,
+    faults,
     too_large,
 )
 
@@ -212,7 +212,7 @@ class Tools:
         refused: dict[str, Any] | None = answer.get("refused")
         if refused is None:
             return answer
-        raise ToolError("; ".join(told(refused)))
+        raise ToolError("; ".join([str(refused["message"]), *faults(refused)]))
 
     async def _outcome(self, ctx: Context[Any], id: str, seconds: float) -> dict[str, Any]:
         """Follow a query for so many seconds, telling each record as progress."""
