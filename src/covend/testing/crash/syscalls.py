@@ -236,8 +236,6 @@ def _changes(pid: int, call: Syscall, args: Sequence[int], path: str) -> bool:
         found = os.stat(path)
     except OSError:
         return bool(flags & os.O_CREAT)
-    if flags & os.O_CREAT and flags & os.O_EXCL:
-        return False
     return bool(flags & os.O_TRUNC) and stat.S_ISREG(found.st_mode) and found.st_size > 0
 
 
