@@ -8,13 +8,13 @@ import msgspec
 from tests.actors.stage import Ear, heard, small_box
 
 from covend import functions
-from covend.actors.courier import Courier
-from covend.actors.desk import RUNS, Desk
-from covend.actors.herald import Herald
+from covend.actors.calls.courier import Courier
 from covend.actors.messages import Alert
-from covend.actors.registry import Registry
-from covend.actors.story import wall_clock
-from covend.actors.timekeeper import Look, Timekeeper
+from covend.actors.people.herald import Herald
+from covend.actors.responders.registry import Registry
+from covend.actors.runs.desk import RUNS, Desk
+from covend.actors.runs.story import wall_clock
+from covend.actors.runs.timekeeper import Look, Timekeeper
 from covend.config import Queries, ResponderEntry
 from covend.phylactery.actor import Phylactery
 from covend.phylactery.messages import Query, Tasks, Thread

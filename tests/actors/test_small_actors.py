@@ -10,9 +10,7 @@ from hypothesis import strategies as st
 from tests.actors.stage import MIB, Ear, Store, StubWire, heard, small_box
 
 from covend.actors import console as console_module
-from covend.actors import soulstone as soulstone_module
 from covend.actors.console import Console
-from covend.actors.coven import CovenActor, SoftStopCoven
 from covend.actors.messages import (
     Alert,
     ConfigInForce,
@@ -30,8 +28,10 @@ from covend.actors.messages import (
     SoulstoneReady,
     Traffic,
 )
-from covend.actors.soulstone import Look, SoulstoneActor
-from covend.actors.watchdog import WatchdogActor
+from covend.actors.swaps import soulstone as soulstone_module
+from covend.actors.swaps.coven import CovenActor, SoftStopCoven
+from covend.actors.swaps.soulstone import Look, SoulstoneActor
+from covend.actors.swaps.watchdog import WatchdogActor
 from covend.config import ConfigErrors, Watchdog
 from covend.phylactery.records import record
 from covend.protocol import Drained, EventsQuery, ReloadConfig, StatusQuery, SwapRequest, WhyQuery

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from tools.golden.stories import STORIES
 
-from covend.actors import views
+from covend.actors.runs import views
 from covend.cli import inbox_view
 from covend.cli.client import BoxClient
 from covend.cli.query import asking

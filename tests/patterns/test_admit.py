@@ -380,7 +380,7 @@ def test_no_error_follows_from_another() -> None:
 
 
 def test_queries_nested_too_deep_are_refused() -> None:
-    """SEMANTICS §6: depth ≤ 16, whether in the query or by what caused it."""
+    """rules §6: depth ≤ 16, whether in the query or by what caused it."""
 
     def nested(depth: int) -> dict[str, Any]:
         query = asked()
@@ -397,7 +397,7 @@ def test_queries_nested_too_deep_are_refused() -> None:
 
 
 def test_a_query_that_would_cause_itself_is_refused() -> None:
-    """SEMANTICS §6: loops are refused by causal chain."""
+    """rules §6: loops are refused by causal chain."""
     assert "own cause" in refused(asked(), trigger={"parent": "q-1", "depth": 1})["$"]
 
 
@@ -489,7 +489,7 @@ def test_a_record_may_be_asked_about() -> None:
 
 
 def test_a_triggered_query_takes_input_causes_and_money_from_its_trigger() -> None:
-    """SEMANTICS §6, P13: the budget is carved from the parent's; the lesser limit holds."""
+    """rules §6, P13: the budget is carved from the parent's; the lesser limit holds."""
     trigger = {"input": 4.0, "budget": 0.5, "parent": "q-0", "chain": ["x"], "depth": 1}
     query = asked(input={"ref": "know.answer"}, side_effects={"max_cost_usd": 2})
     body = admit(query, EVERYBODY, thread="q-1", now=NOON, seed=7, trigger=trigger)

@@ -1,4 +1,4 @@
-"""What each role is told, and what it must not be told (P16; SEMANTICS §6)."""
+"""What each role is told, and what it must not be told (P16; rules §6)."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_dial_may_say_more_first() -> None:
 
 
 def test_answer_and_verify_see_the_same_and_nothing_of_each_other() -> None:
-    """SEMANTICS §6, verify: the verifier never sees the primary's answer."""
+    """rules §6, verify: the verifier never sees the primary's answer."""
     k = run()
     verifier = messages(k, "verify", Dial(), show="SECRET")
     assert verifier["show"] is None
@@ -70,7 +70,7 @@ def test_answer_and_verify_see_the_same_and_nothing_of_each_other() -> None:
 
 
 def test_an_auditor_sees_the_folded_answer_and_gives_a_verdict() -> None:
-    """SEMANTICS §6, ensemble_with_audit."""
+    """rules §6, ensemble_with_audit."""
     k = run(
         llm("a"),
         orchestration={
@@ -104,14 +104,14 @@ def test_who_compares_sees_both_in_an_order_that_the_seed_draws(role: str) -> No
 
 
 def test_a_judge_says_whether_they_agree_and_a_tiebreaker_answers() -> None:
-    """P16; SEMANTICS §6, verify: the tiebreaker's answer wins, so it has the query's shape."""
+    """P16; rules §6, verify: the tiebreaker's answer wins, so it has the query's shape."""
     k = run(answer_shape={"kind": "choice", "choices": ["x", "y"]})
     assert messages(k, "judge", Dial(), ["x", "y"])["shape"]["required_fields"] == ["agree"]
     assert messages(k, "tiebreak", Dial(), ["x", "y"])["shape"]["choices"] == ["x", "y"]
 
 
 def test_a_tiebreaker_may_be_shown_nothing() -> None:
-    """SEMANTICS §6, verify: where one of the two is missing it is a second opinion."""
+    """rules §6, verify: where one of the two is missing it is a second opinion."""
     ask = messages(run(), "tiebreak", Dial(), None)
     assert ask["show"] is None
     assert told(ask)[1] == "What is it?"

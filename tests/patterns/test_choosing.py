@@ -180,7 +180,7 @@ def test_nobody_is_no_candidate_or_not_relevant_or_not_available() -> None:
 
 
 def test_who_is_excluded_is_not_asked() -> None:
-    """SEMANTICS §6, verify: the verifier is another responder."""
+    """rules §6, verify: the verifier is another responder."""
     k = run(llm("a"), llm("b"))
     assert chosen(k, exclude=frozenset({"a"})) == ["b"]
     both = frozenset({"a", "b"})

@@ -1,4 +1,4 @@
-"""The table of the six patterns and its edges (SEMANTICS §6), as a table: P11-P16, P18, P19."""
+"""The table of the six patterns and its edges (rules §6), as a table: P11-P16, P18, P19."""
 
 from __future__ import annotations
 
@@ -677,7 +677,7 @@ def test_a_cancel_after_the_end_changes_nothing() -> None:
 
 
 def test_the_verifier_never_sees_the_primarys_answer() -> None:
-    """SEMANTICS §6, verify; nor does a second opinion. A tiebreaker sees both."""
+    """rules §6, verify; nor does a second opinion. A tiebreaker sees both."""
     play = told("verify_disagree_tiebreaker_wins")
     assert play.called("verifier/0#1")["ask"]["show"] is None
     assert play.called("verifier/0#1")["role"] == "verify"
@@ -688,7 +688,7 @@ def test_the_verifier_never_sees_the_primarys_answer() -> None:
 
 
 def test_unresolved_never_is_silently_the_primarys() -> None:
-    """SEMANTICS §6, verify: both answers are in the end, none is its answer."""
+    """rules §6, verify: both answers are in the end, none is its answer."""
     end = told("verify_disagree_tiebreaker_fails").end
     assert [each["value"] for each in end["disagreement"]] == [{"x": 1}, {"x": 2}]
     assert end["answer"] is None
@@ -718,20 +718,20 @@ def test_the_judge_sees_two_answers_and_not_who_gave_them() -> None:
 def test_who_has_a_part_of_a_query_gets_no_other_however_relevant(
     name: str, asked: dict[str, str]
 ) -> None:
-    """SEMANTICS §6, verify and ensemble: all of them are wanted everywhere."""
+    """rules §6, verify and ensemble: all of them are wanted everywhere."""
     calls = told(name).bodies("call")
     assert {body["slot"]: body["responder"]["id"] for body in calls} == asked
 
 
 def test_a_stage_that_did_not_win_keeps_its_candidate() -> None:
-    """SEMANTICS §6, waterfall."""
+    """rules §6, waterfall."""
     first = told("waterfall_later_stage_wins").bodies("learn")[0]
     assert first["candidate"] == {"answer": 1, "confidence": 0.2, "folded": ["stage:0/0#1"]}
     assert first["reason"] == "confidence >= 0.8"
 
 
 def test_a_retry_asks_with_the_adjusted_dial_and_responders() -> None:
-    """SEMANTICS §6, retry: a temperature of 0 is a temperature."""
+    """rules §6, retry: a temperature of 0 is a temperature."""
     play = told("retry_stands_with_another_dial_and_responder")
     assert play.called("attempt:1/0#1")["ask"]["dial"] == {"temperature": 0}
     third = play.called("attempt:2/0#1")
@@ -739,13 +739,13 @@ def test_a_retry_asks_with_the_adjusted_dial_and_responders() -> None:
 
 
 def test_lower_tiers_answers_stay_as_advice() -> None:
-    """SEMANTICS §6, escalate."""
+    """rules §6, escalate."""
     advice = told("escalate_last_tier_declines").end["advisory"]
     assert [(each["tier"], each["answer"]) for each in advice] == [("a", 1), ("b", 2)]
 
 
 def test_an_approval_is_bound_to_the_hash_of_the_folded_answer() -> None:
-    """SEMANTICS §6, ensemble: what was fixed before the audit is what is approved."""
+    """rules §6, ensemble: what was fixed before the audit is what is approved."""
     play = told("ensemble_approved")
     fixed = play.bodies("learn")[0]
     assert play.end["audit"]["state"] == "approved"
@@ -766,7 +766,7 @@ def test_an_approval_is_bound_to_the_hash_of_the_folded_answer() -> None:
     ],
 )
 def test_without_a_verdict_an_answer_is_unaudited_and_never_approved(name: str) -> None:
-    """SEMANTICS §6, ensemble."""
+    """rules §6, ensemble."""
     assert told(name).end["audit"]["state"] == "unaudited"
 
 

@@ -1,4 +1,4 @@
-"""Nested queries: triggers, budgets, depth, loops, joins (SEMANTICS §6, "A seventh"; P13, P15)."""
+"""Nested queries: triggers, budgets, depth, loops, joins (rules §6, "A seventh"; P13, P15)."""
 
 from __future__ import annotations
 

@@ -223,7 +223,7 @@ def test_of_an_answer_that_was_not_committed_nothing_is_owed() -> None:
 
 @pytest.mark.parametrize(("reducer", "auditor"), [(3, "did:b"), (4, "did:c")])
 def test_a_delegate_does_not_audit_what_he_answered(reducer: int, auditor: str) -> None:
-    """SEMANTICS §6: nobody audits himself, in whatever place he answered."""
+    """rules §6: nobody audits himself, in whatever place he answered."""
     pattern = {"pattern": "ensemble_with_audit", "auditor": ids("b", "c")}
     who = [person("a", sla_secs=10, delegates=["did:b"]), person("b", trust=0.95), person("c")]
     play = Play(intend(query("a", pattern=pattern), *who, reducer=reducer)).passes(11)
@@ -233,7 +233,7 @@ def test_a_delegate_does_not_audit_what_he_answered(reducer: int, auditor: str) 
 
 @pytest.mark.parametrize(("reducer", "verifier"), [(3, "ann too"), (4, "v")])
 def test_one_person_under_two_names_does_not_verify_herself(reducer: int, verifier: str) -> None:
-    """SEMANTICS §6: the verifier is another one."""
+    """rules §6: the verifier is another one."""
     pattern = {"pattern": "verify", "verifier": ids("ann too", "v"), "tiebreaker": []}
     who = [person("ann"), person("ann too", did="did:ann", trust=0.99), llm("v")]
     play = Play(intend(query("ann", pattern=pattern), *who, reducer=reducer))

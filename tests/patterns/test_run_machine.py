@@ -570,7 +570,7 @@ RULED_OUT = {
     "audit": {"primary"},
     "backup": {"primary", "audit"},
 }
-"""Whoever was asked in one of these rounds is not asked in that one (SEMANTICS §6)."""
+"""Whoever was asked in one of these rounds is not asked in that one (rules §6)."""
 
 
 def allowed(k: K, slot: str) -> set[str]:

@@ -2,7 +2,7 @@
 
 import pytest
 from tests.actors.running import World, query
-from tests.actors.test_crashes_of_runs import answer, patterns
+from tests.actors.runs.test_crashes_of_runs import answer, patterns
 
 from covend.phylactery.store import open_store
 from covend.testing import eventually

@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
-from covend.actors.courier import Courier
-from covend.actors.desk import RUNS, Desk
-from covend.actors.herald import Herald
-from covend.actors.registry import Registry
-from covend.actors.timekeeper import Timekeeper
+from covend.actors.calls.courier import Courier
+from covend.actors.people.herald import Herald
+from covend.actors.responders.registry import Registry
+from covend.actors.runs.desk import RUNS, Desk
+from covend.actors.runs.timekeeper import Timekeeper
 from covend.config import Box, Queries, ResponderEntry
 from covend.phylactery.actor import Phylactery
 from covend.questions import EndOf, SubmitQuery

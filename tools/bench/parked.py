@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from covend.actors.story import Story, wall_clock
+from covend.actors.runs.story import Story, wall_clock
 from covend.patterns.admit import admit
 from covend.patterns.responder import Responder
 from covend.patterns.step import start

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from covend.actors.story import Story
+from covend.actors.runs.story import Story
 from covend.cli.replaying import cores, replayed_all
 from covend.patterns.state import INPUTS, K
 from covend.patterns.step import Entry, replay, start, take

@@ -17,7 +17,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from covend.actors.story import Story
+from covend.actors.runs.story import Story
 from covend.patterns.state import INPUTS
 from covend.phylactery.messages import Query
 from covend.phylactery.store import open_store

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from covend.actors.gates import usage
+from covend.actors.admission.gates import usage
 from covend.will import transition as table
 
 if TYPE_CHECKING:
-    from covend.actors.arbiter import Arbiter
-    from covend.actors.dispatcher import Dispatcher
+    from covend.actors.admission.dispatcher import Dispatcher
+    from covend.actors.swaps.arbiter import Arbiter
 
 
 def arbiter_snapshot(arbiter: Arbiter) -> dict[str, Any]:

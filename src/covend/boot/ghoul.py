@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from covend.actors.ghoul import Ghoul
+from covend.actors.jobs.ghoul import Ghoul
 from covend.boot.process import NodeProcess, Place, run_until_ended
 from covend.runtime import Exit
 from covend.supervisors import ChildSpec, Supervisor, SupervisorSpec

@@ -58,7 +58,7 @@ def messages(k: K, role: str, dial: Dial, show: Any = None) -> dict[str, Any]:
 
     ``show`` is the folded answer for ``audit``, and two answers for ``judge`` and ``tiebreak``,
     which are put into the order that the seed draws. Answers and verifiers are shown nothing
-    (SEMANTICS §6, verify).
+    (rules §6, verify).
     """
     shown = _drawn(k, show) if role in ("judge", "tiebreak") and show is not None else show
     if role in ("answer", "verify"):

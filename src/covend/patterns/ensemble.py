@@ -30,7 +30,7 @@ AUDIT, BACKUP = "audit", "backup"
 
 
 def select(k: K) -> Decision:
-    """Fan out, fold, audit (SEMANTICS §6)."""
+    """Fan out, fold, audit (rules §6)."""
     spec = k.query.orchestration
     assert isinstance(spec, Ensemble)
     noted = k.noted("audited")

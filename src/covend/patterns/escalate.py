@@ -20,7 +20,7 @@ from covend.patterns.state import K
 
 
 def select(k: K) -> Decision:
-    """The next tier of authority, until one stands or none is left (SEMANTICS §6)."""
+    """The next tier of authority, until one stands or none is left (rules §6)."""
     spec = k.query.orchestration
     assert isinstance(spec, Escalate)
     past = k.noted("tier")

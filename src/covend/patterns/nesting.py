@@ -1,4 +1,4 @@
-"""The next query: one run's end begins others, exactly once (SEMANTICS §6, "A seventh").
+"""The next query: one run's end begins others, exactly once (rules §6, "A seventh").
 
 A run that ends writes one ``trigger`` record for each of its triggers that fires, in the same
 transaction as its ``know``; the child's first record goes with it. A thread ends once, so a child

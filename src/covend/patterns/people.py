@@ -107,7 +107,7 @@ def may_speak(k: K, call: Call) -> frozenset[str]:
 
 
 def has_another_part(k: K, call: Call, did: str) -> bool:
-    """Whether somebody gave an answer that this call is to check, or is checked by (SEMANTICS §6).
+    """Whether somebody gave an answer that this call is to check, or is checked by (rules §6).
 
     Who answers in another's place may have been asked for the check as well, under another name.
     """

@@ -22,7 +22,7 @@ from covend.patterns.state import K
 
 
 def select(k: K) -> Decision:
-    """single_shot again with what the next adjustment says (SEMANTICS §6)."""
+    """single_shot again with what the next adjustment says (rules §6)."""
     spec = k.query.orchestration
     assert isinstance(spec, Retry)
     past = k.noted("attempt")

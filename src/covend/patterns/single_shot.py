@@ -10,7 +10,7 @@ from covend.patterns.state import K
 
 
 def select(k: K) -> Decision:
-    """Ask, wait, fold (SEMANTICS §6, single_shot)."""
+    """Ask, wait, fold (rules §6, single_shot)."""
     match stand(k, fan_out(k)):
         case Wait() | Batch() as decision:
             return decision

@@ -30,7 +30,7 @@ NO_MONEY = "cost_budget_exceeded"
 
 
 def select(k: K) -> Decision:
-    """Ask both at once, compare, and ask a third only where that settles nothing (SEMANTICS §6)."""
+    """Ask both at once, compare, and ask a third only where that settles nothing (rules §6)."""
     spec = k.query.orchestration
     assert isinstance(spec, Verify)
     if not k.calls:

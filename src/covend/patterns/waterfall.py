@@ -20,7 +20,7 @@ from covend.patterns.state import K
 
 
 def select(k: K) -> Decision:
-    """The next unattempted stage, until one is accepted or none is left (SEMANTICS §6)."""
+    """The next unattempted stage, until one is accepted or none is left (rules §6)."""
     spec = k.query.orchestration
     assert isinstance(spec, Waterfall)
     past = k.noted("stage")

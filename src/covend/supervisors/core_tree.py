@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from covend.actors.arbiter import Arbiter
-from covend.actors.broker import Broker
-from covend.actors.catalog import Catalog
+from covend.actors.admission.catalog import Catalog
+from covend.actors.admission.dispatcher import Dispatcher
+from covend.actors.calls.courier import Courier
 from covend.actors.console import Console
-from covend.actors.courier import Courier
-from covend.actors.desk import RUNS, Desk
-from covend.actors.dispatcher import Dispatcher
-from covend.actors.execution import Execution
-from covend.actors.hands import COVENS, COVENS_TEMPLATE
-from covend.actors.herald import Herald
+from covend.actors.jobs.broker import Broker
 from covend.actors.oculus import OculusActor
-from covend.actors.registry import Registry
-from covend.actors.timekeeper import Timekeeper
+from covend.actors.people.herald import Herald
+from covend.actors.responders.registry import Registry
+from covend.actors.runs.desk import RUNS, Desk
+from covend.actors.runs.execution import Execution
+from covend.actors.runs.timekeeper import Timekeeper
+from covend.actors.swaps.arbiter import Arbiter
+from covend.actors.swaps.hands import COVENS, COVENS_TEMPLATE
 from covend.config import Box, expand_env
 from covend.host.folders import Folders
 from covend.phylactery.actor import Phylactery

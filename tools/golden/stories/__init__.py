@@ -1,4 +1,4 @@
-"""One story for each pattern and edge (SEMANTICS §6, the table of the six).
+"""One story for each pattern and edge (rules §6, the table of the six).
 
 The name is the pattern and what happens. Each story is a run with a scripted world; the tests say
 how it must end, and the corpus keeps every byte of it.

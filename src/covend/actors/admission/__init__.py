@@ -1,0 +1,1 @@
+"""What waits, what is in flight, and what the gates may send where: the dispatcher (G, W)."""

@@ -1,0 +1,387 @@
+"""The courier: carries calls out, each once, and keeps what came back until it is recorded.
+
+| responder | how |
+|---|---|
+| llm of this box | a ghoul job named by the key: the broker runs it once, whoever asks again |
+| llm with an endpoint, system with a url | an HTTP request with the key as ``Idempotency-Key`` |
+| system with a command | a process |
+| pattern | a function in a thread |
+
+A call that may have been carried out before, of which a crash or a broken connection left no word,
+goes out again under the same key, unless its query says otherwise or its responder heeds no keys
+(P4); a provider that is still working for that key is asked until it is done, and one that is busy
+or away has said nothing of the work. That a call's deadline has passed is not said from here, but
+by the run's own timer.
+
+When nobody waits for a call any more (its round has closed, its deadline passed, its run ended)
+
+| what it is | becomes |
+|---|---|
+| out, and it may cost money | left to finish: stored as late and billed, never folded (P12) |
+| out, and free | stopped |
+| not out yet, for the first time | dropped; what was reserved for it is free again (P13) |
+| a job of this box | withdrawn where it waits for a ghoul, else left to end its one step (S17) |
+| a function | left alone: a thread cannot be stopped |
+
+What was out when the core died and nobody waits for is not sent anew: what it may have cost stays
+reserved (docs/decisions/0005).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+
+from covend.actors.calls import outside
+from covend.actors.calls.errand import Errand
+from covend.actors.messages import NewConfig
+from covend.actors.runs.messages import (
+    Dispatch,
+    Recorded,
+    Returned,
+    Unclear,
+    Withdraw,
+    call_name,
+)
+from covend.actors.runs.story import wall_clock
+from covend.config import Box
+from covend.patterns.spec import MAX_LATENCY
+from covend.patterns.state import call_id_of
+from covend.patterns.understanding import Raw
+from covend.phylactery.messages import NOT_NOW
+from covend.protocol import CancelJob, JobFinished, Step, SubmitJob
+from covend.questions import SettleCall, refusal
+from covend.runtime import Actor, ActorError, Exit, MailboxSpec, ReplyError
+
+SUBMIT_SECONDS = 20.0
+REPEAT_SECONDS = 5.0
+"""An answer that was not recorded for so long was lost with whoever was told: it is said again."""
+STILL_AT_IT = 409
+"""How a provider that heeds keys answers one that it is still working for."""
+AGAIN_SECONDS = 1.0
+"""After this pause it is asked again."""
+CHAT = "/v1/chat/completions"
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """From a helper's thread: what an errand brought."""
+
+    name: str
+    raw: Raw
+    declined: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """A timer's message: the errand's deadline has passed."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """A timer's message: a late answer does not come any more."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A timer's message: ask a provider once more that was still working for this errand's key."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """A timer's message: the answer is not recorded yet."""
+
+    name: str
+
+
+class Courier(Actor):
+    """Owns what is under way outside (P4). Address ``courier@core``, for the broker's news."""
+
+    mailbox: ClassVar[MailboxSpec] = MailboxSpec(bound=100_000, policy="reject")
+
+    def __init__(self, box: Box, clock: Callable[[], int] = wall_clock) -> None:
+        self.max_calls = box.queries.max_calls
+        self.here = Path(box.source).parent
+        self.clock = clock
+        self.errands: dict[str, Errand] = {}
+        self.jobs: dict[str, str] = {}
+        self.waiting: deque[str] = deque()
+        self.out = 0
+        self.late: dict[str, None] = {}
+        """What is left to finish although nobody waits for it, oldest first."""
+
+    def on_start(self) -> None:
+        self.outside = outside.Outside(self.here)
+
+    def on_stop(self, reason: Exit) -> None:
+        for errand in self.errands.values():
+            if errand.work is not None and errand.answer is None:
+                errand.work.cancel()
+        self.outside.close()
+
+    def on_receive(self, message: object) -> object:
+        match message:
+            case Dispatch():
+                self.dispatch(message)
+            case Brought():
+                self.brought(message.name, message.raw, message.declined)
+            case JobFinished():
+                self.finished(message)
+            case Recorded(calls=names):
+                for name in names:
+                    self.forget(name)
+            case Withdraw(calls=names):
+                self.take_back(names)
+            case Overdue(name=name):
+                self.withdraw(name)
+            case GiveUp(name=name):
+                self.forget(name)
+            case Again(name=name):
+                self.begin(self.errands[name])
+            case Repeat(name=name):
+                self.tell(self.errands[name])
+            case SettleCall():
+                return self.settle(message)
+            case NewConfig():
+                self.max_calls = message.box.queries.max_calls
+            case _:
+                pass
+        return None
+
+    # ── taking calls on ─────────────────────────────────────────────────────────────────────
+
+    def dispatch(self, order: Dispatch) -> None:
+        """Carry a call out, unless that was done: then say again what came of it (P4)."""
+        for recorded in order.recorded:
+            self.forget(recorded)
+        name = call_name(order.thread, call_id_of(order.call))
+        known = self.errands.get(name)
+        if known is not None:
+            if known.answer is not None:
+                self.tell(known)
+            return
+        left = (order.call["deadline"] - self.clock()) / 1e6
+        if left <= 0:
+            return  # the run's own timer is about to say so
+        now = self.ctx.now()
+        errand = Errand(name, order, now, now + left)
+        self.errands[name] = errand
+        self.ctx.timer(name, left, Overdue(name))
+        if order.again and not errand.local and not errand.repeatable:
+            self.unclear(errand, "the core was started again")
+        else:
+            self.begin(errand)
+
+    def begin(self, errand: Errand) -> None:
+        """Have it carried out: by this box's ghouls at once, outside when there is room."""
+        if errand.local:
+            self.submit(errand)
+        else:
+            self.waiting.append(errand.name)
+            self.next_ones()
+
+    def unclear(self, errand: Errand, why: str) -> None:
+        """It may have been carried out and must not be again: its query says what then (P4)."""
+        if errand.order.policy == "ask" and not errand.withdrawn:
+            errand.unclear = True
+            self.back(errand)
+            self.ctx.tell("desk", Unclear(errand.order.thread, call_id_of(errand.order.call)))
+            return
+        text = f"nobody knows whether it was carried out: {why}"
+        self.keep(errand, Raw(failure=text, transport=False, indeterminate=True))
+
+    def settle(self, order: SettleCall) -> dict[str, Any]:
+        """What an operator knows of a call of which nobody else knows (P4)."""
+        errand = self.errands.get(call_name(order.id, order.call))
+        if errand is None or not errand.unclear or errand.withdrawn:
+            text = f"nothing is unclear about a call {order.call!r} of query {order.id!r}"
+            return refusal(409, "not_unclear", text)
+        errand.unclear = False
+        if order.how == "again":
+            errand.tries += 1
+            errand.begun, errand.work = False, None
+            self.begin(errand)
+        else:
+            self.keep(errand, Raw(failure="an operator counts it as failed", transport=False))
+        return {"id": order.id, "call": order.call, "how": order.how}
+
+    def next_ones(self) -> None:
+        """Send out what waits for its turn, as many at once as the configuration allows."""
+        while self.waiting and self.out < self.max_calls:
+            errand = self.errands.get(self.waiting.popleft())
+            if errand is not None and not (errand.begun or errand.withdrawn):
+                self.out += 1
+                errand.out = errand.begun = True
+                self.send(errand)
+
+    def send(self, errand: Errand) -> None:
+        """Have it carried out outside; whoever does it gives up after ``Overdue`` or ``GiveUp``."""
+        name, responder = errand.name, errand.order.responder
+        if errand.paid:
+            errand.until = max(errand.until, self.ctx.now() + MAX_LATENCY[responder.kind])
+        left = max(0.0, errand.until - self.ctx.now()) + 1.0
+        me = self.ctx.me
+
+        def done(raw: Raw, declined: str | None = None) -> None:
+            me.tell(Brought(name, raw, declined))
+
+        errand.work = self.outside.carry(errand.order.call, responder, left, done)
+
+    # ── this box's models (W14, S17) ────────────────────────────────────────────────────────
+
+    def submit(self, errand: Errand) -> None:
+        """Queue a ghoul job named by the key; the same name again is the same job.
+
+        A step whose ghoul died in the middle is made again by another one, which costs time and
+        no money; where the query does not want that, the job ends instead (P4).
+        """
+        name, order = errand.name, errand.order
+        again = f"-{errand.tries}" if errand.tries else ""
+        errand.job = f"call-{hashlib.sha256(errand.key.encode()).hexdigest()[:24]}{again}"
+        self.jobs[errand.job] = name
+        step = Step(CHAT, outside.completion(order.call, order.responder))
+        job = SubmitJob(
+            capability=order.responder.model or "",
+            steps=[step],
+            klass=order.klass,
+            id=errand.job,
+            tell="courier@core",
+            once=not errand.repeatable,
+            run=order.thread,
+        )
+        me = self.ctx.me
+
+        def heard(answer: Any) -> None:
+            if isinstance(answer.error, ReplyError):
+                why = str(answer.error)
+                passing = why.startswith(NOT_NOW)  # a store that was full: no word of the broker's
+                me.tell(Brought(name, Raw(failure=why, transport=passing)))
+            elif isinstance(answer.error, ActorError):
+                me.tell(Brought(name, outside.failed(answer.error, indeterminate=True)))
+
+        self.ctx.ask_later("broker", job, SUBMIT_SECONDS).on_done(heard)
+
+    def finished(self, news: JobFinished) -> None:
+        """A job has ended: it is the call's answer, or why there is none."""
+        errand = self.errands.get(self.jobs.get(news.id, ""))
+        if errand is None or errand.job != news.id:
+            return
+        if news.error is None:
+            raw = Raw(status=200, body=news.results[0] if news.results else None)
+        elif errand.withdrawn and not errand.paid:
+            self.forget(errand.name)
+            return
+        else:
+            raw = Raw(failure=news.error, transport=False, indeterminate=news.unclear)
+        self.brought(errand.name, raw)
+
+    # ── what comes back ─────────────────────────────────────────────────────────────────────
+
+    def brought(self, name: str, raw: Raw, declined: str | None = None) -> None:
+        """What came of an errand; its query says what then, where that is unclear (P4)."""
+        errand = self.errands.get(name)
+        if errand is None or errand.answer is not None:
+            return
+        at_it = raw.status == STILL_AT_IT and errand.repeated
+        if at_it and not errand.withdrawn:
+            self.pause(errand)
+            return
+        # Who is busy or away says nothing of the work that was asked for under this key before.
+        unsaid = at_it or (errand.repeated and raw.passing)
+        raw = msgspec.structs.replace(raw, indeterminate=raw.indeterminate or unsaid)
+        if raw.unknown and not errand.repeatable:
+            self.unclear(errand, raw.failure or f"HTTP status {raw.status}")
+        else:
+            self.keep(errand, raw, declined)
+
+    def pause(self, errand: Errand) -> None:
+        """Its provider is still at it: ask again in a moment, until the deadline (P4)."""
+        errand.begun, errand.work = False, None
+        self.back(errand)
+        self.ctx.timer(("again", errand.name), AGAIN_SECONDS, Again(errand.name))
+
+    def keep(self, errand: Errand, raw: Raw, declined: str | None = None) -> None:
+        """Keep an answer, and say it until it is recorded."""
+        self.late.pop(errand.name, None)
+        self.back(errand)
+        timed = msgspec.structs.replace(raw, delay_secs=self.ctx.now() - errand.began)
+        order = errand.order
+        errand.answer = Returned(order.thread, call_id_of(order.call), timed, declined)
+        self.tell(errand)
+
+    def tell(self, errand: Errand) -> None:
+        self.ctx.timer(errand.name, REPEAT_SECONDS, Repeat(errand.name))
+        self.ctx.tell("desk", errand.answer)
+
+    def back(self, errand: Errand) -> None:
+        if errand.out:
+            errand.out = False
+            self.out -= 1
+            self.next_ones()
+
+    # ── what nobody waits for any more (P12, P14) ───────────────────────────────────────────
+
+    def take_back(self, names: tuple[str, ...]) -> None:
+        """Withdraw all of these; none of them gets the turn of another."""
+        for name in names:
+            if name in self.errands:
+                self.errands[name].withdrawn = True
+        for name in names:
+            self.withdraw(name)
+
+    def withdraw(self, name: str) -> None:
+        """Stop what is free, leave to finish what costs money; see the module (P12, P14)."""
+        errand = self.errands.get(name)
+        if errand is None or errand.answer is not None or name in self.late:
+            return
+        errand.withdrawn = True
+        if errand.unclear:
+            self.forget(name)
+        elif errand.job is not None:
+            self.ctx.tell("broker", CancelJob(id=errand.job))
+        elif errand.begun and errand.work is None:
+            self.back(errand)  # a function that never ends must not hold up the others
+        elif errand.begun and errand.paid:
+            self.leave(errand)
+        elif errand.untouched and errand.paid:
+            text = "nobody waited for it any more before it was sent"
+            self.keep(errand, Raw(failure=text, transport=False))
+        else:
+            self.forget(name)
+
+    def leave(self, errand: Errand) -> None:
+        """Let it finish, for as long as its deadline or its kind allows (P10, P12).
+
+        It is not among the ``max_calls`` any more; at most as many are left to finish like this.
+        """
+        self.late[errand.name] = None
+        self.ctx.timer(errand.name, errand.until - self.ctx.now(), GiveUp(errand.name))
+        self.back(errand)
+        while len(self.late) > self.max_calls:
+            self.forget(next(iter(self.late)))
+
+    def forget(self, name: str) -> None:
+        """It is recorded, or nothing can come of it any more."""
+        errand = self.errands.pop(name, None)
+        if errand is None:
+            return
+        self.ctx.cancel(name)
+        self.ctx.cancel(("again", name))
+        self.late.pop(name, None)
+        if errand.work is not None and errand.answer is None:
+            errand.work.cancel()
+        if errand.job is not None and self.jobs.get(errand.job) == name:
+            del self.jobs[errand.job]
+        self.back(errand)

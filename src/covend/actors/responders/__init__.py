@@ -1,0 +1,1 @@
+"""Who can be asked, and what was learned of each: the registry (P8)."""

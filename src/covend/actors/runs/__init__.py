@@ -1,0 +1,1 @@
+"""Queries: the desk takes them in, an execution drives each run, the timekeeper wakes it (P)."""

@@ -1,0 +1,187 @@
+"""Answering from the store what is asked about runs and tasks (P18). No state of its own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+import covend
+from covend.actors.people import inbox
+from covend.actors.runs import fitting, views
+from covend.actors.runs.fitting import END_BYTES, TooLarge, fitted
+from covend.actors.runs.story import Story
+from covend.patterns.state import call_id_of
+from covend.phylactery.messages import Find, Query, Tasks, Thread, Threads
+from covend.questions import (
+    EndOf,
+    ListQueries,
+    ListTasks,
+    RecordsOf,
+    ShowQuery,
+    ShowTask,
+    refusal,
+)
+from covend.runtime import ActorError, ReplyError
+
+log = logging.getLogger(__name__)
+
+PAGE_LIMIT = 200
+RECORDS_LIMIT = 500
+RECORDS_AT_ONCE = 20
+"""Read of the store together: a page may be full after the first of them."""
+
+Question: TypeAlias = ShowQuery | EndOf | ListQueries | RecordsOf | ListTasks | ShowTask
+
+
+class Reader:
+    """Reads through ``ask``, which asks the store. In the thread of whoever owns it."""
+
+    def __init__(self, ask: Callable[[object], Any]) -> None:
+        self.ask = ask
+
+    def answer(self, question: Question) -> dict[str, Any]:
+        """What there is now; a refusal where there is no such thing, or the store cannot say."""
+        try:
+            match question:
+                case ShowQuery(id=thread):
+                    return self.show(thread)
+                case EndOf(id=thread):
+                    return self.end(thread)
+                case ListQueries():
+                    return self.listing(question)
+                case RecordsOf():
+                    return self.records(question)
+                case ListTasks():
+                    return self.tasks(question)
+                case ShowTask(id=name, did=did):
+                    return self.task(name, did)
+        except ReplyError as error:
+            return refusal(503, "not_read", str(error))
+        except TooLarge as error:
+            return refusal(500, "too_large", f"this fits into no message: {error}")
+        except ActorError:
+            raise  # the store is away: whoever asked asks again
+        except Exception as error:  # whatever records of another build of covend lead to
+            log.exception("%s cannot be answered", question, exc_info=error)
+            why = f"{type(error).__name__}: {error}"
+            text = f"covend {covend.__version__} cannot read the records of this: {why[:200]}"
+            return refusal(500, "unreadable", text)
+
+    def show(self, thread: str) -> dict[str, Any]:
+        """One run in full, folded from its records."""
+        row = self.ask(Thread(thread))
+        if row is None:
+            return unknown(thread)
+        records = self.ask(Query(thread=thread, newest_first=False))
+        entries = Story(thread).read(records)
+        purged = any(entry.get("purged") for entry in records)
+        know = next((entry.body for entry in entries if entry.kind == "know"), None)
+        k = None if purged else views.folded(thread, entries)
+        view = views.run(row, entries[0].body, k, None if know is None else end_of(know))
+        return fitted(view, fitting.of_run)
+
+    def end(self, thread: str) -> dict[str, Any]:
+        row = self.ask(Thread(thread))
+        if row is None:
+            return unknown(thread)
+        if row["state"] == "ended":
+            return ended(thread, self.body_of(row["know"]))
+        return {"id": thread, "state": "open", "know": None}
+
+    def listing(self, question: ListQueries) -> dict[str, Any]:
+        limit = bounded(question.limit)
+        rows = self.ask(
+            Threads(question.state, question.parent, question.after, limit, newest_first=True)
+        )
+        lines, after = fitting.page(rows, self.line, fitting.of_line, limit)
+        return {"queries": lines, "next": after}
+
+    def line(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        return views.line(row, self.body_of(row["intend"]), self.body_of(row["know"]))
+
+    def records(self, question: RecordsOf) -> dict[str, Any]:
+        row = self.ask(Thread(question.id))
+        if row is None:
+            return unknown(question.id)
+        rows = self.each_record(question.id, question.after)
+        found, after = fitting.page(rows, dict, fitting.of_record, RECORDS_LIMIT)
+        return {"records": found, "ended": row["state"] == "ended", "next": after}
+
+    def each_record(self, thread: str, after: int) -> Iterator[Mapping[str, Any]]:
+        """The records of a run, a few of them read at a time."""
+        full = True
+        while full:
+            some = Query(thread=thread, after=after, limit=RECORDS_AT_ONCE, newest_first=False)
+            rows = self.ask(some)
+            yield from rows
+            full = len(rows) == RECORDS_AT_ONCE
+            after = rows[-1]["seq"] if full else after
+
+    def tasks(self, question: ListTasks) -> dict[str, Any]:
+        limit = bounded(question.limit)
+        rows = self.ask(Tasks(question.did, question.state, question.after, limit))
+        found, after = fitting.page(rows, self.as_task, fitting.of_task, limit)
+        return {"tasks": found, "next": after}
+
+    def as_task(self, row: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The task of this row; None where its call was purged, or asks nothing."""
+        body = self.call_body(row["thread"], row["slot"], row["attempt"])
+        if body is None or "ask" not in body:
+            return None
+        return views.task(row, body)
+
+    def task(self, name: str, did: str | None) -> dict[str, Any]:
+        place = inbox.parse_task(name)
+        if place is not None:
+            for row in self.ask(Tasks(thread=place[0], did=did)):
+                body = self.call_body(row["thread"], row["slot"], row["attempt"])
+                if body is not None and call_id_of(row) == place[1]:
+                    return fitted(views.task(row, body), fitting.of_task)
+        whose = "" if did is None else f" of {did}"
+        return refusal(404, "not_found", f"there is no task {name!r}{whose}")
+
+    def call_body(self, thread: str, slot: str, attempt: int) -> dict[str, Any] | None:
+        """The body of a call; None where it was purged (D4)."""
+        for entry in self.ask(Query(kind="call", thread=thread)):
+            body = entry["body"]
+            if (body.get("slot"), body.get("attempt")) == (slot, attempt):
+                return body
+        return None
+
+    def find(self, name: str) -> dict[str, Any] | None:
+        """The record of this id."""
+        return self.ask(Find(name))
+
+    def body_of(self, name: str | None) -> dict[str, Any] | None:
+        found = None if name is None else self.find(name)
+        return None if found is None else found["body"]
+
+
+def ended(thread: str, know: dict[str, Any] | None) -> dict[str, Any]:
+    """The answer to whoever waits for the end of a run."""
+    return {"id": thread, "state": "ended", "know": None if know is None else end_of(know)}
+
+
+def end_of(know: dict[str, Any]) -> dict[str, Any]:
+    """The end of a run, as much of it as is shown anywhere."""
+    return fitted(know, fitting.of_end, END_BYTES)
+
+
+def unknown(thread: str) -> dict[str, Any]:
+    return refusal(404, "not_found", f"there is no query {thread!r}")
+
+
+def bounded(limit: int) -> int:
+    return max(1, min(limit, PAGE_LIMIT))
+
+
+def is_news(question: RecordsOf | EndOf | ListTasks, answer: dict[str, Any]) -> bool:
+    """Whether an answer is what its asker would wait for."""
+    match question:
+        case RecordsOf():
+            return bool(answer.get("records") or answer.get("ended") or "refused" in answer)
+        case EndOf():
+            return answer.get("state") != "open"
+        case ListTasks():
+            return bool(answer.get("tasks")) or "refused" in answer

@@ -1,0 +1,93 @@
+"""What the desk shows of runs, made from their records. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from covend.actors.people.inbox import shown
+from covend.patterns.state import K, begin, fold, usd
+from covend.patterns.step import Entry
+
+
+def folded(thread: str, entries: Iterable[Entry]) -> K | None:
+    """The state of a run as its records say, without deriving anything; None of no records."""
+    k: K | None = None
+    for entry in entries:
+        if k is None:
+            k = begin(thread, entry.body, entry.clock)
+        else:
+            k = fold(k, entry.kind, entry.body, entry.clock)
+    return k
+
+
+def run(
+    row: Mapping[str, Any], intend: Mapping[str, Any], k: K | None, know: dict[str, Any] | None
+) -> dict[str, Any]:
+    """One run in full; ``k`` is None where its working records were purged (D4)."""
+    calls = [] if k is None else [call(k, name) for name in k.calls]
+    spent = {"settled": 0.0, "reserved": 0.0, "overrun": 0.0}
+    if k is not None:
+        spent = {name: usd(getattr(k, name)) for name in spent}
+    elif know is not None:
+        spent = know.get("cost", spent)
+    return {
+        **line(row, intend, know),
+        "query": intend["query"],
+        "know": know,
+        "calls": calls,
+        "spent": spent,
+    }
+
+
+def line(
+    row: Mapping[str, Any], intend: Mapping[str, Any] | None, know: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """One run in a list."""
+    found = {name: row[name] for name in ("id", "state", "opened", "ended", "parent", "pattern")}
+    found["pattern"] = found["pattern"] or "single_shot"
+    found["question"] = None if intend is None else question(intend)
+    found["status"] = None if know is None else know.get("status")
+    return found
+
+
+def question(intend: Mapping[str, Any]) -> str | None:
+    """What was asked; None of a run that only another build of covend could read."""
+    query: Any = intend.get("query")
+    return query.get("question") if isinstance(query, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+
+
+def call(k: K, name: str) -> dict[str, Any]:
+    """One call of a run: whom, when, what came of it, at what cost."""
+    one = k.calls[name]
+    found: dict[str, Any] = {
+        "call": one.id,
+        "slot": one.slot,
+        "attempt": one.attempt,
+        "responder": one.responder,
+        "kind": one.kind,
+        "status": one.status,
+        "called": one.called,
+        "deadline": one.deadline,
+        "cost": usd(one.settled),
+        "late": name in k.late,
+    }
+    if one.problem is not None:
+        found["problem"] = one.problem
+    if one.response is not None:
+        found["value"] = one.response.value
+        found["confidence"] = one.response.confidence
+    return found
+
+
+def task(row: Mapping[str, Any], body: dict[str, Any]) -> dict[str, Any]:
+    """One task: its row of the store and the body of its ``call``."""
+    found = shown(
+        row["thread"],
+        body,
+        state=row["state"],
+        due=row["due"],
+        opened=row["opened"],
+        seq=row["seq"],
+    )
+    return {**found, "did": row["did"]}

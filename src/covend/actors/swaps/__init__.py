@@ -1,0 +1,1 @@
+"""What is resident: the arbiter, the transitions it runs, covens and their soulstones (W)."""

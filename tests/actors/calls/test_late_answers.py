@@ -1,0 +1,346 @@
+"""What nobody waits for any more is stored and billed where it costs money, and never folded (P12).
+
+The store, the actors and the provider are real; the core ends and begins again in some of them.
+"""
+
+import threading
+import time
+
+import pytest
+from tests.actors import payee
+from tests.actors.running import World, completion, query
+
+from covend.actors.calls import courier
+from covend.actors.runs.desk import Desk
+from covend.actors.runs.messages import Returned
+from covend.patterns.nesting import child_thread
+from covend.patterns.understanding import Raw
+from covend.phylactery.store import open_store
+from covend.protocol import CancelJob
+from covend.questions import CancelQuery, ShowQuery
+from covend.testing import eventually
+
+PRICE = 0.25
+"""Exact in binary, so that sums can be compared."""
+
+
+@pytest.fixture
+def provider():
+    with payee.serving() as server:
+        yield server
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch, provider):
+    made = World(tmp_path / "store.db", monkeypatch)
+    for name in ("quick", "slow"):
+        made.other(name=name, kind="system", url=f"{provider.url}/{name}", cost={"per_call": PRICE})
+    return made
+
+
+def race(**more):
+    """Whoever answers first is the answer."""
+    return query("quick", "slow", min_quorum=1, side_effects={"max_cost_usd": 1.0}, **more)
+
+
+def late(core, thread, count=1):
+    """The bodies of the late answers, once there are so many."""
+
+    def once():
+        bodies = [entry["body"] for entry in core.records(thread, "do")]
+        found = [body for body in bodies if body.get("late")]
+        return found if len(found) == count else None
+
+    return eventually(once, 10, "the late answer")
+
+
+def spent(core, thread):
+    told = core.ask(ShowQuery(thread))["spent"]
+    return told["settled"], told["reserved"]
+
+
+def raced(core, provider, asked=None):
+    """A query that has ended while the slow one still works for it."""
+    provider.hold("slow")
+    thread = core.submit(asked or race())["id"]
+    eventually(lambda: provider.keys("slow"), what="the slow one is asked")
+    know = core.ended(thread)
+    assert know["answer"] == "from quick"
+    return thread, know
+
+
+def test_a_paid_call_is_left_to_finish_when_a_quorum_closes_its_round(world, provider):
+    """P12, P13: its answer comes after the end, is billed, and changes nothing else."""
+    with world.core() as core:
+        thread, know = raced(core, provider)
+        assert spent(core, thread) == (PRICE, PRICE)
+        provider.let_go()
+        (body,) = late(core, thread)
+        assert (body["status"], body["value"]) == ("ok", "from slow")
+        assert spent(core, thread) == (2 * PRICE, 0)
+        assert core.ended(thread) == know
+        kinds = [entry["kind"] for entry in core.records(thread)]
+        assert kinds == ["intend", "call", "call", "do", "know", "do"]
+        calls = {call["responder"]: call for call in core.ask(ShowQuery(thread))["calls"]}
+        assert (calls["slow"]["late"], calls["slow"]["status"]) == (True, "withdrawn")
+        assert not calls["quick"]["late"]
+        core.parked()
+
+
+def test_an_ended_run_holds_no_actor_for_a_late_answer(world, provider):
+    """P6: it is a row until the answer comes, and one again afterwards."""
+    with world.core() as core:
+        thread, _ = raced(core, provider)
+        core.parked()
+        provider.let_go()
+        late(core, thread)
+        core.parked()
+
+
+def test_a_paid_call_is_left_to_finish_beyond_its_deadline(world, provider):
+    """P12: the provider bills it however late it is; its kind says how long that may be (P10)."""
+    provider.hold("slow")
+    limits = {"max_cost_usd": 1.0, "max_latency_secs": 0.3}
+    with world.core() as core:
+        thread = core.submit(query("slow", side_effects=limits))["id"]
+        assert core.ended(thread)["code"] == "latency_timeout"
+        assert provider.left == 0
+        provider.let_go()
+        assert late(core, thread)[0]["value"] == "from slow"
+        assert spent(core, thread) == (PRICE, 0)
+
+
+def test_a_paid_call_of_a_cancelled_query_is_billed(world, provider):
+    """P12, P14: the end stands, and so does the bill."""
+    provider.hold("slow")
+    with world.core() as core:
+        thread = core.submit(query("slow"))["id"]
+        eventually(lambda: provider.asked, what="the request")
+        know = core.ask(CancelQuery(thread))["know"]
+        provider.let_go()
+        late(core, thread)
+        assert spent(core, thread) == (PRICE, 0)
+        assert core.ended(thread) == know
+        assert know["status"] == "cancelled"
+
+
+def test_a_late_answer_of_a_closed_round_is_billed_while_the_run_goes_on(world, provider):
+    """P12, P13: what the lost stage did not cost may be spent on what follows."""
+    world.person("ann")
+    provider.hold("slow")
+    stages = [
+        {"name": "one", "responders": [{"id": "slow"}], "accept_expression": "true",
+         "timeout_secs": 0.3},
+        {"name": "two", "responders": [{"id": "ann"}], "accept_expression": "true"},
+    ]  # fmt: skip
+    asked = query("slow", orchestration={"pattern": "waterfall", "stages": stages})
+    with world.core() as core:
+        thread = core.submit(asked)["id"]
+        task = core.task("did:ann")
+        provider.let_go()
+        assert late(core, thread)[0]["value"] == "from slow"
+        core.act(task, "submit", value="mine")
+        know = core.ended(thread)
+        assert (know["answer"], know["cost"]["settled"]) == ("mine", PRICE)
+
+
+def test_a_paid_call_that_was_never_sent_costs_nothing(world, provider):
+    """P13: what was reserved for it is free again."""
+    provider.hold("quick", "slow")
+    with world.core(max_calls=1) as core:
+        thread = core.submit(race())["id"]
+        eventually(lambda: provider.asked, what="one of them is asked")
+        eventually(lambda: len(core.records(thread, "call")) == 2, what="both are called")
+        core.ask(CancelQuery(thread))
+        (unsent,) = late(core, thread)
+        assert (unsent["status"], unsent["cost"]) == ("error", 0)
+        assert "before it was sent" in unsent["problem"]
+        provider.let_go()
+        late(core, thread, 2)
+        assert spent(core, thread) == (PRICE, 0)
+    assert len(provider.asked) == 1
+
+
+def test_a_paid_call_whose_deadline_passed_before_its_turn_costs_nothing(world, provider):
+    """P13: what was reserved for it is there for the next stage."""
+    provider.hold("slow")
+    stages = [
+        {"name": "one", "responders": [{"id": "quick"}], "timeout_secs": 1.0},
+        {"name": "two", "responders": [{"id": "ann"}]},
+    ]
+    world.person("ann")
+    with world.core(max_calls=1) as core:
+        first = core.submit(query("slow"))["id"]
+        eventually(lambda: provider.asked, what="the call that is in the way")
+        asked = query("quick", orchestration={"pattern": "waterfall", "stages": stages})
+        thread = core.submit({**asked, "side_effects": {"max_cost_usd": PRICE}})["id"]
+        core.task("did:ann")
+        (unsent,) = late(core, thread)
+        assert "before it was sent" in unsent["problem"]
+        assert spent(core, thread) == (0, 0)
+        core.ask(CancelQuery(first))
+        provider.let_go()
+        late(core, first)
+    assert len(provider.asked) == 1
+
+
+def test_a_call_that_is_withdrawn_while_the_courier_is_busy_holds_no_place(world, monkeypatch):
+    """P14: what is taken back never overtakes what it takes back."""
+    busy, dispatch, orders = threading.Event(), courier.Courier.dispatch, []
+
+    def slowly(self, order):
+        orders.append(order)
+        busy.wait(10)
+        dispatch(self, order)
+
+    monkeypatch.setattr(courier.Courier, "dispatch", slowly)
+    world.scripted("free", "done")
+    world.other(name="hog", kind="system", command=["sleep", "60"])
+    with world.core(max_calls=1) as core:
+        first = core.submit(query("free"))["id"]
+        eventually(lambda: orders, what="the courier is at something else")
+        core.cancel(core.submit(query("hog"))["id"])
+        busy.set()
+        core.ended(first)
+        assert core.run(query("free"))["answer"] == "done"
+
+
+def test_what_is_late_takes_nobody_s_place_and_is_not_waited_for_without_bound(
+    world, provider, monkeypatch
+):
+    """P10, P13: given up at last, what it may have cost stays reserved."""
+    monkeypatch.setitem(courier.MAX_LATENCY, "system", 0.5)
+    provider.hold("slow")
+    with world.core(max_calls=1) as core:
+        thread = core.submit(query("slow", side_effects={"max_latency_secs": 0.2}))["id"]
+        assert core.ended(thread)["code"] == "latency_timeout"
+        assert core.run(query("quick"))["answer"] == "from quick"
+        eventually(lambda: provider.left, what="it is given up")
+        core.parked()
+        assert core.records(thread, "do") == []
+        assert spent(core, thread) == (0, PRICE)
+
+
+def test_there_are_no_more_late_calls_than_calls(world, provider):
+    """Nothing grows without bound: the oldest is given up."""
+    provider.hold("slow")
+    with world.core(max_calls=2) as core:
+        for count in range(1, 4):
+            thread = core.submit(query("slow"))["id"]
+            eventually(lambda n=count: len(provider.asked) == n, what="it is asked")
+            core.ask(CancelQuery(thread))
+        eventually(lambda: provider.left == 1, what="the first is given up")
+        provider.let_go()
+        late(core, thread)
+
+
+def test_a_late_answer_that_was_lost_on_its_way_is_said_again(world, provider, monkeypatch):
+    """P12: nobody else remembers it, so the courier keeps it until it is recorded."""
+    monkeypatch.setattr(courier, "REPEAT_SECONDS", 0.2)
+    lost, route = [], Desk.route
+
+    def forgetful(self, thread, message):
+        if isinstance(message, Returned) and not lost and "slow" in str(message.raw.body):
+            lost.append(message)
+            return
+        route(self, thread, message)
+
+    monkeypatch.setattr(Desk, "route", forgetful)
+    with world.core() as core:
+        thread, _ = raced(core, provider)
+        provider.let_go()
+        late(core, thread)
+        core.parked()
+    assert len(lost) == 1
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_nothing_is_sent_anew_for_a_run_that_has_ended(world, provider, cancelled):
+    """P4, P13: a crash while a late answer is due; what it may have cost stays reserved."""
+    with world.core() as core:
+        if cancelled:
+            provider.hold("slow")
+            thread = core.submit(query("slow"))["id"]
+            eventually(lambda: provider.asked, what="the request")
+            core.ask(CancelQuery(thread))
+        else:
+            thread, _ = raced(core, provider)
+        before = core.records(thread)
+    provider.let_go()
+    asked = len(provider.asked)
+    with world.core() as core:
+        assert core.run(query("quick"))["answer"] == "from quick"
+        core.parked()
+        assert core.records(thread) == before
+        assert spent(core, thread)[1] == PRICE
+        assert core.row(thread)["state"] == "ended"
+    assert len(provider.asked) == asked + 1
+
+
+def test_nothing_is_sent_anew_for_a_round_that_has_closed(world, provider):
+    """P4: what a run that goes on does not wait for any more, a restart does not send."""
+    world.person("ann")
+    provider.hold("slow")
+    tiers = [
+        {"name": "slow", "responders": [{"id": "slow"}], "expression": "true", "timeout_secs": 0.3},
+        {"name": "ann", "responders": [{"id": "ann"}]},
+    ]
+    asked = query("slow", orchestration={"pattern": "escalate", "tiers": tiers})
+    with world.core() as core:
+        thread = core.submit(asked)["id"]
+        task = core.task("did:ann")
+    with world.core() as core:
+        core.act(task, "submit", value="mine")
+        assert core.ended(thread)["answer"] == "mine"
+        assert spent(core, thread) == (0, PRICE)
+    assert len(provider.asked) == 1
+
+
+def test_a_tree_of_queries_never_spends_what_a_late_answer_may_still_cost(world, provider):
+    """P13: the child gets what is neither settled nor reserved; then the late answer is billed."""
+    child = {**query("quick"), "side_effects": {"max_cost_usd": 5.0}}
+    asked = race(triggers=[{"name": "next", "query": child}])
+    asked["side_effects"] = {"max_cost_usd": 0.75}
+    with world.core() as core:
+        thread, _ = raced(core, provider, asked)
+        assert core.records(thread, "trigger")[0]["body"]["budget"] == 0.25
+        next_ = child_thread(thread, "next")
+        assert core.ended(next_)["answer"] == "from quick"
+        provider.let_go()
+        late(core, thread)
+        bills = [spent(core, name) for name in (thread, next_)]
+        assert bills == [(2 * PRICE, 0), (PRICE, 0)]
+        assert sum(map(sum, bills)) <= 0.75
+
+
+def test_a_late_answer_to_a_purged_run_is_let_go(world, provider):
+    """D4: nothing is left that it could be billed to; the courier need not keep it."""
+    with world.core() as core:
+        thread = core.submit(query("quick"))["id"]
+        core.ended(thread)
+        core.parked()
+    store = open_store(world.path)
+    store.purge(time.time_ns() // 1000)
+    store.close()
+    with world.core() as core:
+        before = core.records(thread)
+        core.desk.tell(Returned(thread, "primary/0#1", Raw(body="late")))
+        core.desk.tell(Returned(thread, "primary/9#1", Raw(body="to nobody")))
+        assert core.run(query("quick"))["status"] == "fulfilled"  # the desk has seen both by now
+        core.parked()
+        assert core.records(thread) == before
+
+
+# ── models of this box ───────────────────────────────────────────────────────────────────────
+
+
+def test_a_job_of_this_box_is_withdrawn_where_nobody_works_on_it(world):
+    """P12, S17: it costs no money; one that a ghoul has ends its step, and is stored as late."""
+    world.model = lambda job: None
+    with world.core() as core:
+        thread = core.submit(query("model:a"))["id"]
+        (job,) = eventually(lambda: list(world.submitted), what="the job")
+        core.ask(CancelQuery(thread))
+        eventually(lambda: world.cancelled == [CancelJob(job.id)], what="it is withdrawn")
+        core.finish_job(job.id, completion("late"))
+        assert late(core, thread)[0]["value"] == "late"

@@ -1,0 +1,165 @@
+"""Who can be asked: registered over the API, and configured in the file (P8)."""
+
+import msgspec
+import pytest
+from tests.actors.running import World, query
+
+from covend.actors.messages import NewConfig
+from covend.actors.responders.trust import ABSENT_SECONDS, MAX_FAILURES, Outcome
+from covend.actors.runs.messages import Learned
+from covend.questions import ListResponders, PutResponder, RemoveResponder
+
+ANN = {"id": "ann", "kind": "actor", "did": "did:ann"}
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch):
+    return World(tmp_path / "store.db", monkeypatch)
+
+
+def shown(core, name):
+    return next((r for r in core.ask(ListResponders())["responders"] if r["id"] == name), None)
+
+
+@pytest.mark.parametrize("name", ["one", "model:a"])
+def test_a_responder_of_the_file_is_not_retired_but_in_the_file(world, name):
+    """P8, X6: the refusal names the file; it is asked as before, and after a restart."""
+    world.scripted("one", "an answer")
+    for _ in range(2):
+        with world.core() as core:
+            refusal = core.refuses(RemoveResponder(name))
+            assert (refusal["status"], refusal["code"]) == (409, "configured")
+            assert f"'{name}' is " in refusal["message"]
+            assert f"configured in {world.box().source}" in refusal["message"]
+            assert core.run(query("one"))["answer"] == "an answer"
+
+
+def test_what_was_registered_over_the_file_goes_and_the_files_is_in_force_again(world):
+    world.person("ann", channels=["test://ann"])
+    with world.core() as core:
+        core.ask(PutResponder({**ANN, "did": "did:other"}))
+        assert shown(core, "ann")["did"] == "did:other"
+        assert "refused" not in core.ask(RemoveResponder("ann"))
+        assert shown(core, "ann")["did"] == "did:ann"
+        assert core.refuses(RemoveResponder("ann"))["status"] == 409
+    with world.core() as core:
+        assert shown(core, "ann")["channels"] == ["test://ann"]
+
+
+def test_a_retired_one_is_back_when_the_file_says_so(world):
+    """P8: a file that names it after it was retired over the API."""
+    with world.core() as core:
+        core.ask(PutResponder(ANN))
+        core.ask(RemoveResponder("ann"))
+        assert shown(core, "ann")["status"] == "retired"
+        world.person("ann")
+        core.system.address("registry").tell(NewConfig(world.box()))
+        assert "status" not in shown(core, "ann")
+
+
+def test_nobody_is_registered_as_retired_over_the_file(world):
+    world.person("ann")
+    with world.core() as core:
+        refusal = core.refuses(PutResponder({**ANN, "status": "retired"}))
+        assert refusal["status"] == 409
+        assert "status" not in shown(core, "ann")
+
+
+def test_a_model_that_nobody_here_serves_is_refused_with_what_is_served(world):
+    """P8, X6; elsewhere it may be."""
+    model = {"id": "m", "kind": "llm", "model": "nobody"}
+    with world.core() as core:
+        refusal = core.refuses(PutResponder(model))
+        assert (refusal["status"], refusal["code"]) == (422, "invalid_responder")
+        served = ", ".join(sorted(world.box().serving()))
+        (fault,) = refusal["errors"]
+        assert f"no soulstone of this box serves 'nobody', it serves {served}" in fault["problem"]
+        assert refusal["message"] == "this responder cannot be registered"
+        assert shown(core, "m") is None
+        there = core.ask(PutResponder({**model, "endpoint": "http://127.0.0.1:1/v1"}))
+        assert there["responder"]["model"] == "nobody"
+        assert "refused" not in core.ask(PutResponder({**model, "model": "a"}))
+        other = msgspec.structs.replace(world.box(), soulstone=(), role=())
+        core.system.address("registry").tell(NewConfig(other))
+        (fault,) = core.refuses(PutResponder({**model, "model": "a"}))["errors"]
+        assert "it serves nothing" in fault["problem"]
+
+
+HOURS = {"days": [9], "start": 30.0, "end": -5.0, "utc_offset": 1e300}
+WRONG = [
+    ({"cost": {"per_call": -100.0}}, "'cost.per_call' must be at least 0"),
+    ({"cost": {"per_1k_output": 1e300}}, "'cost.per_1k_output' must be at most 1000000"),
+    ({"sla_secs": -5.0}, "'sla_secs' must be at least 0"),
+    ({"sla_secs": 1e300}, "'sla_secs' must be at most 31622400"),
+    ({"typical_delay_secs": 1e308}, "'typical_delay_secs' must be at most 31622400"),
+    ({"hours": HOURS}, "'hours.days.0' must be at most 6"),
+    ({"hours": HOURS}, "'hours.start' must be at most 24"),
+    ({"hours": HOURS}, "'hours.end' must be at least 0"),
+    ({"hours": HOURS}, "'hours.utc_offset' must be at most 14"),
+    ({"trust": 1.5}, "'trust' must be at most 1"),
+    ({"did": " "}, "'did' must be 1 to 200 ASCII characters without spaces"),
+    ({"did": "did:\n"}, "'did' must be 1 to 200 ASCII characters without spaces"),
+    ({"did": "did:\0"}, "'did' must be a string without NUL characters"),
+    ({"delegates": ["did:bob", ""]}, "'delegates.1' must be 1 to 200 ASCII characters"),
+    ({"id": "a\nb"}, "'id' must be 1 to 200 characters without spaces"),
+    ({"schema": {"type": 5}}, "'schema' is no valid JSON Schema: 5 is not valid"),
+    ({"schema": {"const": 2**60}}, "'schema.const' 1152921504606846976 is beyond"),
+    ({"seen": 2**53}, "'seen' 9007199254740992 is beyond"),
+    ({"seen": -1}, "'seen' must be a clock"),
+    (
+        {"function": "regex:a{1001}"},
+        "is no regular expression that RE2 can run: invalid repetition",
+    ),
+    ({"function": "regex:" + "(" * 5000}, "is no regular expression that RE2 can run: missing )"),
+    ({"function": "lookup:" + "[" * 100_000}, "the table is not JSON: "),
+    ({"domains": ["\ud800"]}, "'domains[0]' not Unicode text"),
+]
+
+
+def test_a_responder_keeps_the_bounds_of_the_box_file_and_what_records_can_hold(world):
+    """P8, P13, X6: each is refused with what is wrong, and by the same registry."""
+    with world.core() as core:
+        registry = next(info for info in core.system.actors() if info.name == "registry")
+        for members, problem in WRONG:
+            answer = core.system.address("registry").ask(
+                PutResponder({**ANN, **members}), timeout=5
+            )
+            assert answer["refused"]["status"] == 422
+            assert problem in "; ".join(one["problem"] for one in answer["refused"]["errors"])
+        assert shown(core, "ann") is None
+        assert registry in core.system.actors()
+
+
+def test_who_failed_a_while_ago_can_be_switched_off(world):
+    """P8: it is shown as available again, so who says that it is not means it."""
+    with world.core() as core:
+        core.ask(PutResponder(ANN))
+        now = world.clock()
+        for number, verdict in enumerate(["good", *["unreachable"] * MAX_FAILURES]):
+            news = Learned(f"q-{number}", (Outcome("ann", verdict, now + number),))
+            core.system.address("registry").tell(news)
+        assert shown(core, "ann")["available"] is False
+        core.forward(2 * ABSENT_SECONDS)
+        ann = shown(core, "ann")
+        assert ann["seen"] and ann.get("available", True)
+        core.ask(PutResponder({**ann, "available": False}))
+        assert shown(core, "ann")["available"] is False
+
+
+def test_what_was_learned_and_sent_back_is_not_taken_for_a_change(world):
+    """P8: trust, delay and an absence of a minute are not what the responder is configured with."""
+    ann = {**ANN, "trust": 0.8, "typical_delay_secs": 60}
+    with world.core() as core:
+        core.ask(PutResponder(ann))
+        registry = core.system.address("registry")
+        now = world.clock()
+        outcomes = [Outcome("ann", "bad", now, 5.0)]
+        outcomes += [Outcome("ann", "unreachable", now)] * MAX_FAILURES
+        registry.tell(Learned("q-1", tuple(outcomes)))
+        learned = shown(core, "ann")
+        assert learned["trust"] < 0.8
+        assert (learned["available"], learned["typical_delay_secs"]) == (False, 5)
+        changed = core.ask(PutResponder({**learned, "domains": ["law"]}))["responder"]
+        assert changed == {**ann, "domains": ["law"]}
+        meant = core.ask(PutResponder({**ann, "trust": 0.1, "available": False}))["responder"]
+        assert (meant["trust"], meant["available"]) == (0.1, False)

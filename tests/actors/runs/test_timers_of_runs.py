@@ -1,0 +1,71 @@
+"""Timers while much else goes on: each in its time, and none takes another's place (P6, P20)."""
+
+import pytest
+from tests.actors.running import World, query
+
+from covend.actors.runs.messages import Ticked, TimerSet
+from covend.actors.runs.timekeeper import Timekeeper
+from covend.phylactery.messages import Due
+from covend.testing import eventually
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch):
+    return World(tmp_path / "store.db", monkeypatch)
+
+
+def test_the_timekeeper_hears_of_every_timer_whatever_was_due_before(world, monkeypatch):
+    """P20: it may have looked since, and wait for a later one."""
+    heard = []
+    receive = Timekeeper.on_receive
+
+    def on_receive(self, message):
+        if isinstance(message, TimerSet):
+            heard.append(message.due)
+        return receive(self, message)
+
+    monkeypatch.setattr(Timekeeper, "on_receive", on_receive)
+    world.scripted("quick", "done")
+    world.person("ann")
+    with world.core() as core:
+        core.run(query("quick", side_effects={"max_latency_secs": 5.0}))
+        thread = core.submit(query("ann", side_effects={"max_latency_secs": 600.0}))["id"]
+        core.parked()
+        bodies = [entry["body"] for entry in core.records(thread)]
+        first = min(timer["due"] for body in bodies for timer in body.get("timers", ()))
+        eventually(lambda: first in heard, what="the first timer of the second run")
+
+
+def test_a_timer_that_was_due_is_no_less_due_when_the_clock_is_set_back(world):
+    """P20: its row goes with the tick, so a tick of before its time would leave a run for ever."""
+    world.person("ann")
+    with world.core() as core:
+        thread = core.submit(query("ann", side_effects={"max_latency_secs": 600.0}))["id"]
+        core.parked()
+        due = core.ends(thread)
+        core.desk.tell(Ticked(thread, "end", due))  # the clock was there, and is not any more
+        (tick,) = eventually(lambda: core.records(thread, "tick"), what="the tick")
+        assert tick["clock"] >= due > world.clock()
+        assert core.ended(thread)["code"] == "latency_timeout"
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_tick_that_is_said_twice_takes_no_newer_timer_away(world, times):
+    """P18, P20: the next delegate of a silent person is asked all the same."""
+    for name, more in (("ann", {"delegates": ["did:bob", "did:cy"]}), ("bob", {}), ("cy", {})):
+        world.person(name, sla_seconds=100, **more)
+    with world.core() as core:
+        asked = query("ann", side_effects={"max_latency_secs": 1000.0})
+        thread = core.submit(asked)["id"]
+        core.parked()
+        timers = core.records(thread, "call")[0]["body"]["timers"]
+        first = next(timer for timer in timers if timer["name"].startswith("delegate:"))
+        core.forward(101)
+        core.task("did:bob")
+        for _ in range(times - 1):
+            core.desk.tell(Ticked(thread, first["name"], first["due"]))
+        core.parked()
+        left = core.system.address("phylactery").ask(Due(2**52), timeout=5.0)
+        assert first["name"] in {row["name"] for row in left}
+        core.forward(101)
+        core.task("did:cy")
