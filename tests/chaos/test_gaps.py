@@ -1,9 +1,7 @@
 """A run killed between any two of its I/O calls pays and answers as if nothing had been (P4)."""
 
-from itertools import pairwise
-
 import pytest
-from tools.bench.gaps import disturbed, undisturbed
+from tools.bench.gaps import disturbed, ended_at, undisturbed
 
 from covend.testing.crash import Fault, traceable
 
@@ -34,16 +32,7 @@ def kills_before(calls):
 
 
 def kills_after(calls):
-    """Where that is another gap than before the next call.
-
-    The far end of a socket goes on meanwhile; another thread's call begins before this one ends;
-    and after the last call there is no next.
-    """
-    return [
-        Fault("kill_after", call.number)
-        for call, following in pairwise([*calls, None])
-        if call.what == "tcp" or following is None or following.thread != call.thread
-    ]
+    return [Fault("kill_after", number) for number in ended_at(calls)]
 
 
 def torn(calls):

@@ -10,12 +10,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
-from covend.testing.crash import Damage, Fault, Run, Target, crash, survey, traceable
+from covend.testing.crash import Call, Damage, Fault, Run, Target, crash, survey, traceable
 from tools.bench.figures import Figure, Missing, exactly, observed
 from tools.bench.provider import Provider
 
@@ -47,6 +48,7 @@ def run() -> dict[str, Figure]:
     gaps = [call.number for call in calls.calls]
     torn = [call.number for call in calls.calls if call.name in ("write", "pwrite64")][::TEAR_EACH]
     killed = every(gaps, partial(disturbed, "kill"))
+    killed += every(ended_at(calls.calls), partial(disturbed, "kill_after"))
     halved = every(torn, partial(disturbed, "torn"))
     seen = [outcome for outcome in (*killed, *halved) if outcome.struck]
     for outcome in seen:
@@ -67,6 +69,20 @@ def run() -> dict[str, Figure]:
             sum(outcome.asked - whole.asked for outcome in seen), "calls"
         ),
     }
+
+
+def ended_at(calls: Sequence[Call]) -> list[int]:
+    """The calls after whose end is another gap than before the next call begins.
+
+    The far end of a socket goes on meanwhile; another thread's call begins before this one ends;
+    and after the last call there is no next.
+    """
+    return [
+        call.number
+        for call, following in pairwise([*calls, None])
+        if call is not None
+        and (call.what == "tcp" or following is None or following.thread != call.thread)
+    ]
 
 
 def undisturbed() -> tuple[Run, Outcome]:
