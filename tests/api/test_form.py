@@ -71,6 +71,8 @@ BECOMES = {
         shape({"type": ["integer", "number"]}), ["1.5"], {"a": 1.5},
     ),
     "text may be empty on purpose": (shape(TEXT, True), ["", True], {"a": ""}),
+    "an answer may be text": ({"kind": "text"}, ["hello"], "hello"),
+    "or one of some choices": ({"kind": "choice", "choices": ["a", "b"]}, [None, True], "b"),
     "a whole answer may be text": (whole(TEXT), ["hello"], "hello"),
     "or a choice": (whole({"enum": ["a", "b"]}), [None, True], "b"),
     "or any JSON": ({"kind": "json"}, ['{"n": 1e300}'], {"n": 1e300}),
@@ -168,10 +170,16 @@ REFUSED = {
     "what is no number": (shape({"type": "number"}), ["0x10"], "a number is right"),
     "a fraction of a whole number": (shape(WHOLE), ["1.5"], "whole number is right"),
     "text that is needed and may have been forgotten": (shape(TEXT, True), [""], "needed"),
-    "an object within that lacks what it needs": (shape(INNER), ["", None, "7"], "b: this is needed"),
+    "an object within that lacks what it needs": (
+        shape(INNER),
+        ["", None, "7"],
+        "b: this is needed",
+    ),
     "a list of choices that was forgotten": (shape(COLOURS, True), [], "a: this is needed"),
     "everything that is wrong, not the first alone": (
-        shape(INNER, True), ["", None, "x"], "needed\nc: a whole number is right",
+        shape(INNER, True),
+        ["", None, "x"],
+        "needed\nc: a whole number is right",
     ),
     "text that may not be empty": (shape(TEXT | {"minLength": 1}, True), [""], "needed"),
 }

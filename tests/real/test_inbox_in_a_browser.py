@@ -1,5 +1,8 @@
 """The inbox's page in a real browser (P18)."""
 
+import contextlib
+import json
+
 import pytest
 from tests.api.scripted_desk import NewTask
 from tests.api.served import TASK, Served
@@ -334,3 +337,341 @@ def test_the_fields_of_a_schema_can_be_seen(page, browser, tmp_path):
                   "|| !document.querySelector('#answer .said').hidden")  # fmt: skip
     assert words(page)[-1].value == {"grade": "2", "comment": "", "zip": "10115"}
     browser.complaints.clear()  # the desk of these tests wants a verdict, and the console notes it
+
+
+# ── what is typed is not lost ───────────────────────────────────────────────────────────────────
+
+
+ANSWER = "document.querySelector('#fields textarea').value"
+SAID = "document.querySelector('#answer .said')"
+
+
+def comes_back(browser):
+    """The page is left and opened again in its tab, as by a reload."""
+    url = browser.look("location.href")
+    browser.open("about:blank")
+    browser.open(url)
+    browser.until("document.querySelector('#live').dataset.state === 'on'")
+
+
+def half_answered(page, browser, id="t-2"):
+    page.tell(NewTask(**{**TASK, "id": id, "question": f"And {id}?"}))
+    show(browser, id)
+    browser.fill("#fields textarea", "An hour of work.")
+
+
+def test_what_is_typed_outlives_other_tasks(page, browser):
+    """P18: its row says that it is not sent; the row that is chosen already changes nothing."""
+    half_answered(page, browser)
+    show(browser, "t-1")
+    assert browser.look(ANSWER) == ""
+    assert "not sent yet" in browser.text("[data-task=t-2]")
+    show(browser, "t-2")
+    assert browser.look(ANSWER) == "An hour of work."
+    browser.fill("#note", "a note")
+    browser.click("[data-task=t-2]")
+    assert browser.look(ANSWER) == "An hour of work."
+    assert browser.look("document.querySelector('#note').value") == "a note"
+
+
+def test_what_is_typed_outlives_a_look_at_another_person(page, browser):
+    half_answered(page, browser)
+    browser.fill("#did", "did:bob")
+    browser.click("#who button")
+    browser.until("document.querySelectorAll('#tasks button').length === 0")
+    browser.fill("#did", "did:ada")
+    browser.click("#who button")
+    show(browser, "t-2")
+    assert browser.look(ANSWER) == "An hour of work."
+
+
+def test_what_is_typed_outlives_a_reload(page, browser):
+    """P18: in every field, with its task in front again."""
+    page.tell(NewTask(**{**TASK, "id": "t-2", "answer_shape": VERDICT}))
+    show(browser, "t-2")
+    browser.click("#fields .choice:nth-of-type(2) input")
+    browser.fill("#fields > :nth-child(2) input", "7.5")
+    browser.fill("#rationale", "read twice")
+    comes_back(browser)
+    browser.until("!document.querySelector('#task').hidden")
+    controls = "[...document.querySelectorAll('#answer input, #answer textarea')]"
+    assert browser.look(f"{controls}.filter((one) => one.checked).map((one) => one.value)") == ["1"]
+    texts = f"{controls}.filter((one) => one.type !== 'radio').map((one) => one.value)"
+    assert browser.look(texts) == ["7.5", "", "", "", "read twice"]
+    assert browser.look("document.querySelector('#sure').open")
+
+
+def test_who_leaves_what_cannot_be_kept_is_asked_first(page, browser):
+    """P18: where the browser's storage is full or forbidden."""
+    leave = "dispatchEvent(new Event('beforeunload', {cancelable: true}))"
+    half_answered(page, browser)
+    assert browser.look(leave)
+    browser.look("Storage.prototype.setItem = () => { throw new Error('full'); }")
+    browser.fill("#fields textarea", "An hour more.")
+    assert not browser.look(leave)
+    browser.fill("#fields textarea", "")
+    assert browser.look(leave)
+
+
+@pytest.mark.parametrize(
+    ("how", "told"), [("submitted", "from elsewhere"), ("withdrawn", "no longer asked")]
+)
+def test_what_was_not_sent_when_its_task_ended_can_be_copied(page, browser, how, told):
+    """P18: nobody is thanked for what they did not send; it goes when they say so."""
+    half_answered(page, browser)
+    page.actor.tasks["t-2", "did:ada"]["state"] = how
+    page.tell(NewTask(**page.actor.tasks["t-2", "did:ada"]))
+    browser.until(f"document.querySelector('#state').textContent === '{how}'")
+    outcome = browser.text("#outcome")
+    assert told in outcome and "was not sent" in outcome and "Thank" not in outcome
+    assert browser.text("#heading") == "Not sent"
+    text = "document.querySelector('#fields textarea')"
+    assert browser.look(f"{text}.checkVisibility() && {text}.readOnly && !{text}.disabled")
+    assert browser.look(ANSWER) == "An hour of work."
+    assert not browser.look("document.querySelector('#answer .main').checkVisibility()")
+    browser.click("#discard")
+    browser.until("document.querySelector('#answer').hidden")
+    assert rows(browser) == ["t-1"]
+
+
+def test_what_was_not_sent_is_found_again_after_a_reload(page, browser):
+    """P18: also of a task that ended out of sight; the list says so."""
+    half_answered(page, browser)
+    show(browser, "t-1")
+    comes_back(browser)
+    page.client.post("/api/inbox/t-2/submit", json={"did": "did:ada", "value": "another"})
+    browser.until("document.querySelector('[data-task=t-2]')?.innerText.includes('submitted')")
+    comes_back(browser)
+    browser.until("document.querySelector('[data-task=t-2]')?.innerText.includes('submitted')")
+    show(browser, "t-2")
+    assert browser.look(ANSWER) == "An hour of work."
+    assert "was not sent" in browser.text("#outcome")
+
+
+def test_what_was_sent_is_no_draft(page, browser):
+    """P18: and the focus stands at what became of it, not at the top of the page."""
+    half_answered(page, browser)
+    browser.click("#answer .main")
+    browser.until("document.activeElement.id === 'outcome'")
+    assert browser.text("#outcome") == "Submitted. Thank you."
+    assert browser.look("document.querySelector('#answer').hidden")
+    assert rows(browser) == ["t-1"]
+    assert browser.look("Object.keys(sessionStorage)") == []
+
+
+def test_a_lost_answer_that_arrived_is_not_said_to_be_unsent(page, browser):
+    """P18: when the box is back the page asks it, and the alarm is over."""
+    half_answered(page, browser)
+    browser.look("window.real = fetch; window.fetch = () => Promise.reject(new TypeError('cut'))")
+    browser.click("#answer .main")
+    browser.until(f"!{SAID}.hidden")
+    page.actor.tasks["t-2", "did:ada"]["state"] = "submitted"
+    browser.look("window.fetch = window.real")
+    browser.until("document.querySelector('#state').textContent === 'submitted'")
+    assert browser.look(f"{SAID}.hidden")
+    assert "when the connection was lost" in browser.text("#outcome")
+    assert "was not sent" not in browser.text("#outcome")
+
+
+def test_the_alarm_about_a_lost_answer_ends_with_the_loss(page, browser):
+    half_answered(page, browser)
+    browser.look("window.real = fetch; window.fetch = () => Promise.reject(new TypeError('cut'))")
+    browser.click("#answer .main")
+    browser.until(f"!{SAID}.hidden")
+    browser.look("window.fetch = window.real")
+    browser.until(f"{SAID}.hidden")
+    assert browser.text("#state") == "open" and browser.look(ANSWER) == "An hour of work."
+
+
+# ── what is wrong, and what is right ────────────────────────────────────────────────────────────
+
+
+TEXT = {"type": "string"}
+PERSON = {"type": "object", "properties": {"first": TEXT, "age": {"type": "integer"}}}
+RICH = {
+    "type": "object",
+    "properties": {
+        "verdict": TEXT,
+        "score": {"type": "integer", "minimum": 1, "maximum": 10, "title": "Of the whole",
+                  "description": "How good it is"},
+        "name": {"type": "string", "minLength": 3, "pattern": "^[a-z]+$"},
+        "tags": {"type": "array", "items": TEXT},
+        "colours": {"type": "array", "items": {"enum": ["red", "green"]}},
+        "person": PERSON,
+        "points": {"type": "array", "items": {"type": "object"}, "maxItems": 3,
+                   "description": "Where"},
+    },
+    "required": ["verdict"],
+}  # fmt: skip
+
+
+def show_rich(page, browser):
+    shape = {"kind": "json", "schema": RICH}
+    page.tell(NewTask(**{**TASK, "id": "t-2", "answer_shape": shape}))
+    show(browser, "t-2")
+
+
+def refuse(browser, detail, *faults):
+    """The box refuses the next answer."""
+    errors = [{"path": path, "problem": problem} for path, problem in faults]
+    body = json.dumps(json.dumps({"detail": detail, "errors": errors}))
+    browser.look(f"window.fetch = () => Promise.resolve(new Response({body}, {{status: 422}}))")
+    browser.fill("#fields textarea", "x")
+    browser.click("#answer .main")
+    browser.until(f"!{SAID}.hidden")
+
+
+def test_every_fault_stands_at_its_control(page, browser):
+    """P18: also of a member's member and of an item; the focus goes to the first."""
+    show_rich(page, browser)
+    refuse(browser, "score: too much; age: no number; tags: too short",
+           ("$.value.score", "too much"), ("$.value.person.age", "no number"),
+           ("$.value.tags[0]", "too short"))  # fmt: skip
+    marked = "[...document.querySelectorAll('[aria-invalid=true]')]"
+    beside = f"{marked}.map((one) => one.closest('.field').innerText.split('\\n'))"
+    found = [(lines[0], lines[-1]) for lines in browser.look(beside)]
+    assert found == [("score", "too much"), ("tags", "too short"), ("age", "no number")]
+    described = (
+        f"{marked}.map((one) => document.getElementById("
+        "one.getAttribute('aria-describedby').split(' ').pop()).textContent)"
+    )
+    assert browser.look(described) == ["too much", "too short", "no number"]
+    assert browser.look(f"document.activeElement === {marked}[0]")
+    assert "too much" not in browser.text("#answer .said")
+    assert browser.text("#error") == ""
+    browser.look("window.fetch = () => new Promise(() => {})")
+    browser.click("#answer .main")
+    assert browser.look(f"{marked}.length") == 0
+
+
+def test_a_fault_that_has_no_control_is_said_once(page, browser):
+    """P18: beside the button, which is where the person is."""
+    show_rich(page, browser)
+    refuse(browser, "$.score: too much", ("$.value", "$.score: too much"))
+    assert browser.text("#answer .said") == "$.score: too much"
+    assert browser.text("#error") == ""
+    assert browser.look("document.activeElement.textContent") == "Submit"
+
+
+def test_everything_that_is_missing_is_marked_at_once(page, browser):
+    schema = {**RICH, "required": ["verdict", "score", "colours"]}
+    shape = {"kind": "json", "schema": schema}
+    page.tell(NewTask(**{**TASK, "id": "t-2", "answer_shape": shape}))
+    show(browser, "t-2")
+    browser.click("#answer .main")
+    browser.until(f"!{SAID}.hidden")
+    shown = "[...document.querySelectorAll('.fault:not([hidden])')].map((one) => one.textContent)"
+    assert browser.look(shown) == ["this is needed"] * 3
+    assert words(page) == []
+
+
+def test_a_form_says_what_is_right(page, browser, tmp_path):
+    """P18: beside a description, not instead of it; a schema without a form is shown itself."""
+    show_rich(page, browser)
+    browser.screenshot(tmp_path / "rich.png")
+    by_name = dict(
+        browser.look("[...document.querySelectorAll('#fields > *')].map((box) =>"
+                     "[box.firstChild.textContent.split(' ')[0], box.textContent])")
+    )  # fmt: skip
+    assert "Of the whole: How good it is" in by_name["score"]
+    assert "a whole number, at least 1, at most 10" in by_name["score"]
+    assert "at least 3 characters, matching ^[a-z]+$" in by_name["name"]
+    assert "one item a line" in by_name["tags"]
+    assert "Where" in by_name["points"] and "JSON; text in double quotes" in by_name["points"]
+    assert '"maxItems": 3' in browser.look(
+        "document.querySelector('#fields details pre').textContent"
+    )
+
+
+def test_lists_and_objects_have_fields_of_their_own(page, browser):
+    show_rich(page, browser)
+    browser.fill("#fields > :nth-child(1) textarea", "fine")
+    browser.fill("#fields > :nth-child(4) textarea", "one, two\nthree")
+    browser.click("#fields > :nth-child(5) .choice:nth-of-type(2) input")
+    browser.fill("#fields > :nth-child(6) textarea", "Ada")
+    browser.fill("#fields > :nth-child(6) input", "36")
+    browser.click("#answer .main")
+    browser.until("document.activeElement.id === 'outcome'")
+    assert words(page)[-1].value == {
+        "verdict": "fine", "tags": ["one, two", "three"], "colours": ["green"],
+        "person": {"first": "Ada", "age": 36},
+    }  # fmt: skip
+
+
+# ── many tasks, small screens ───────────────────────────────────────────────────────────────────
+
+
+@contextlib.contextmanager
+def screen(browser, width, height):
+    browser.call("Emulation.setDeviceMetricsOverride", width=width, height=height,
+                 deviceScaleFactor=1, mobile=False)  # fmt: skip
+    try:
+        yield
+    finally:
+        browser.call("Emulation.clearDeviceMetricsOverride")
+
+
+def seen(browser, selector):
+    return browser.look(f"document.querySelector('{selector}').checkVisibility()")
+
+
+def test_a_long_list_scrolls_by_itself(page, browser):
+    """P18: beside the task, which stays where it is."""
+    for number in range(60):
+        page.tell(NewTask(**{**TASK, "id": f"m-{number}", "question": "Many " * 30}))
+    browser.until("document.querySelectorAll('#tasks button').length === 61")
+    with screen(browser, 1200, 800):
+        assert browser.look("document.documentElement.scrollHeight") <= 800
+        row = "document.querySelector('#tasks li:nth-child(30)')"
+        browser.look(f"{row}.scrollIntoView({{block: 'center'}})")
+        before = browser.look("document.querySelector('nav').scrollTop")
+        browser.click("#tasks li:nth-child(30) button")
+        assert before > 0 == browser.look("scrollY")
+        assert browser.look("document.querySelector('nav').scrollTop") == before
+        assert not seen(browser, "#back")
+
+
+def test_a_phone_shows_the_list_or_the_task(page, browser, tmp_path):
+    """P18: with a way back, by the page's button and by the browser's."""
+    with screen(browser, 360, 740):
+        assert seen(browser, "nav") and not seen(browser, "#task")
+        half_answered(page, browser)
+        assert seen(browser, "#task") and not seen(browser, "nav")
+        assert browser.look("document.activeElement.id") == "question"
+        browser.screenshot(tmp_path / "task.png")
+        browser.click("#back")
+        assert seen(browser, "nav") and not seen(browser, "#task")
+        assert browser.look("document.activeElement.dataset.task") == "t-2"
+        browser.press("Enter", 13, "\r")
+        browser.until("document.activeElement.id === 'question'")
+        assert browser.look(ANSWER) == "An hour of work."
+        browser.look("history.back()")
+        browser.until("document.querySelector('nav').checkVisibility()")
+        browser.screenshot(tmp_path / "list.png")
+
+
+def test_nothing_is_wider_than_a_phone(page, browser, tmp_path):
+    """P18: neither an id nor a member's name, a choice or what is wrong."""
+    long = "a_name_that_goes_on_" * 5
+    shape = {"kind": "json", "schema": {"properties": {
+        long: {"enum": [long, "b"]}, f"{long}2": {"type": "integer", "description": long},
+        f"{long}3": {"type": "array", "items": {"enum": [long]}},
+    }}}  # fmt: skip
+    more = {"answer_shape": shape, "thread": long, "question": long, "did": f"did:{long}"}
+    page.tell(NewTask(**{**TASK, "id": "t-2", **more}))
+    with screen(browser, 360, 740):
+        browser.until("document.querySelectorAll('#tasks button').length === 2")
+        assert browser.look("document.documentElement.scrollWidth") <= 360
+        show(browser, "t-2")
+        refuse_all = [("$.value." + name, long) for name in shape["schema"]["properties"]]
+        browser.look("document.querySelector('#fields').append("
+                     "document.createElement('textarea'))")  # fmt: skip
+        refuse(browser, long, *refuse_all, ("$.value", long))
+        browser.screenshot(tmp_path / "wide.png")
+        assert browser.look("document.documentElement.scrollWidth") <= 360
+        inside = "document.querySelector('#task').getBoundingClientRect().right"
+        outside = (
+            f"[...document.querySelectorAll('#task *')].filter((one) => "
+            f"one.getBoundingClientRect().right > {inside}).map((one) => one.outerHTML)"
+        )
+        assert browser.look(outside) == []

@@ -33,7 +33,7 @@ async function fault(response) {
   return new BoxError(response.status, text, body.errors ?? []);
 }
 
-const UNKNOWN = "no answer came, so it is not known whether this arrived. Once the connection is back "
+const UNKNOWN = "No answer came, so it is not known whether this arrived. Once the connection is back "
   + "the task shows it if it did; the same answer sent again counts once.";
 
 /** What the box answers; `silence` is what to say where nothing comes back. */

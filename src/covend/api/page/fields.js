@@ -19,16 +19,17 @@ function fresh(kind) {
 /**
  * A field in its box. `read` gives its value, `empty` where it was left empty, and throws Faults for
  * what would not arrive as typed; `mark` says beside the control what is wrong. Of the options,
- * `hints` say what is right, `schema` shows it, and `fields` are those inside.
+ * `hints` say what is right, `schema` shows it, `fields` are those inside, `framed` the
+ * rows below the hints.
  */
-function field(name, box, control, read, described, { required = false, hints = [], schema, fields = [] }) {
+function field(name, box, control, read, described, { required = false, hints = [], schema, fields = [], framed: rows = [] }) {
   const notes = hints.filter(Boolean).map((text) => element("p", { class: "hint", id: fresh("hint") }, text));
   const fault = element("p", { class: "fault", id: fresh("fault"), hidden: true });
   if (schema !== undefined) {
     notes.push(element("details", { id: fresh("schema") }, element("summary", {}, "What is right here"),
       element("pre", {}, readable(schema))));
   }
-  box.append(...notes, fault);
+  box.append(...notes, ...rows, fault);
   const about = [...notes, fault].filter((one) => one.tagName !== "DETAILS").map((one) => one.id);
   described.setAttribute("aria-describedby", about.join(" "));
   const mark = (text) => {
@@ -54,8 +55,8 @@ function labelled(name, control, read, options) {
 /** A field of several controls in a frame. */
 function framed(name, rows, control, read, options) {
   const legend = element("legend", {}, options.required ? `${name} *` : name);
-  const box = element("fieldset", {}, legend, ...rows);
-  return field(name, box, control ?? box, read, box, options);
+  const box = element("fieldset", {}, legend);
+  return field(name, box, control ?? box, read, box, { ...options, framed: rows });
 }
 
 /** A box to tick, with its label. */

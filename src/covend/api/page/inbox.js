@@ -217,6 +217,7 @@ function open(key) {
   }
   shows("task");
   drawList();
+  rowOf(key)?.scrollIntoView({ block: "nearest" });
   if ($("task").getBoundingClientRect().top < 0) $("task").scrollIntoView();
   $("question").focus({ preventScroll: true });
 }

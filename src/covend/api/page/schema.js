@@ -116,9 +116,13 @@ function boundsOf(schema) {
 
 /** What is right for one of these, in words; `kind` says it better than the name of the type. */
 export function rightFor(all, kind) {
-  const bounds = all.map((one) => [kind ?? KINDS[one.type], ...boundsOf(one)].filter(Boolean).join(", "));
-  const said = [...new Set(bounds)].join(" or ");
+  const said = [...new Set(all.map((one) => right(one, kind)))].join(" or ");
   return said === KINDS.string ? "" : said;  // that a field takes text goes without saying
+}
+
+function right(schema, kind = KINDS[schema.type]) {
+  const bounds = boundsOf(schema);
+  return [kind === KINDS.string && bounds.length > 0 ? "" : kind, ...bounds].filter(Boolean).join(", ");
 }
 
 /** What a schema says of itself: its title, unless that is but the member's name, and description. */
