@@ -14,6 +14,7 @@ from covend.protocol import StatusQuery
 from covend.questions import (
     MAX_BYTES,
     ActOnTask,
+    CancelQuery,
     ListResponders,
     ListTasks,
     RecordsOf,
@@ -93,10 +94,38 @@ def test_an_agent_finds_the_tools_with_what_they_take():
             return (await client.list_tools()).tools
 
     tools = {tool.name: tool for tool in asyncio.run(listed())}
-    every = ["answer_task", "inbox", "query", "query_result", "responders", "status"]
+    every = [
+        "answer_task",
+        "cancel_query",
+        "inbox",
+        "query",
+        "query_result",
+        "responders",
+        "status",
+    ]
     assert sorted(tools) == every
     assert "required" not in tools["query"].input_schema
-    assert "verify" in str(tools["query"].input_schema["properties"]["pattern"])
+    asked = tools["query"].input_schema["properties"]
+    assert "verify" in str(asked["pattern"])
+    assert "id:NAME" in asked["who"]["description"]
+    assert asked["wait_seconds"]["minimum"] == 0
+    assert "overbooked" in str(tools["answer_task"].input_schema["properties"]["reason"])
+
+
+@pytest.mark.parametrize("seconds", [-1, "NaN", "inf"])
+def test_an_agent_cannot_wait_for_less_than_nothing_nor_for_ever(seconds):
+    desk = Desk()
+    (refused,) = talk(desk, ("query", {"question": "Why?", "wait_seconds": seconds}))
+    assert refused.is_error
+    assert desk.heard == []
+
+
+def test_an_agent_cancels_a_query_that_it_needs_no_more():
+    """P14: whoever stops waiting does not stop the query."""
+    desk = Desk()
+    (told,) = talk(desk, ("cancel_query", {"id": "q-1", "reason": "found it"}))
+    assert not told.is_error
+    assert desk.heard == [CancelQuery("q-1", "found it")]
 
 
 def test_a_question_is_asked_and_followed_to_its_answer():

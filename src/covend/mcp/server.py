@@ -11,14 +11,15 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
+from pydantic import Field
 
 from covend.patterns.availability import shown
 from covend.patterns.draft import drafted
-from covend.patterns.names import Pattern
+from covend.patterns.names import DeclineReason, Pattern
 from covend.protocol import StatusQuery
 from covend.questions import (
     ASK_SECONDS,
@@ -27,6 +28,7 @@ from covend.questions import (
     RETRY_SECONDS,
     WAITING,
     ActOnTask,
+    CancelQuery,
     ListResponders,
     ListTasks,
     RecordsOf,
@@ -42,6 +44,39 @@ Ask: TypeAlias = Callable[[str, object, float], Awaitable[Any]]
 
 ``OSError`` (such as ``TimeoutError``) is a box that is away, ``ValueError`` its refusal.
 """
+
+Who: TypeAlias = Annotated[
+    list[str] | None,
+    Field(
+        description="Whom to ask, in the pattern's order: a model's name, `id:NAME` of anybody "
+        "that `responders` lists, or the did of a person; left out: any model."
+    ),
+]
+Wait: TypeAlias = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=86_400,
+        allow_inf_nan=False,
+        description="So many seconds are waited for the end; the query goes on after them.",
+    ),
+]
+About: TypeAlias = Annotated[str | None, Field(description="The text that the question is about.")]
+Key: TypeAlias = Annotated[
+    str | None, Field(description="What is asked again with the same key is asked once.")
+]
+Whole: TypeAlias = Annotated[
+    dict[str, Any] | None,
+    Field(description="A complete infer.query.v1, in place of all that is said beside it."),
+]
+Id: TypeAlias = Annotated[str, Field(description="The id of the query, as `query` told it.")]
+Did: TypeAlias = Annotated[str, Field(description="The did of the person who says so.")]
+Reason: TypeAlias = Annotated[
+    DeclineReason | None, Field(description="Why the task is declined; left out: other.")
+]
+Eta: TypeAlias = Annotated[
+    float | None, Field(description="In so many seconds the answer is promised.")
+]
 
 CONSOLE = "console@core"
 SUBMIT_SECONDS = 30.0
@@ -64,7 +99,7 @@ def server(ask: Ask, version: str) -> MCPServer[Any]:
     """The server with its tools, not yet running."""
     made: MCPServer[Any] = MCPServer("covend", version=version, instructions=INSTRUCTIONS)
     tools = Tools(ask)
-    asking = (tools.query, tools.query_result, tools.responders)
+    asking = (tools.query, tools.query_result, tools.cancel_query, tools.responders)
     for tool in (*asking, tools.inbox, tools.answer_task, tools.status):
         made.add_tool(tool)
     return made
@@ -81,18 +116,16 @@ class Tools:
         ctx: Context[Any],
         question: str | None = None,
         pattern: Pattern = "single_shot",
-        who: list[str] | None = None,
-        about: str | None = None,
-        whole_query: dict[str, Any] | None = None,
-        key: str | None = None,
-        wait_seconds: float = 60.0,
+        who: Who = None,
+        about: About = None,
+        whole_query: Whole = None,
+        key: Key = None,
+        wait_seconds: Wait = 60.0,
     ) -> dict[str, Any]:
         """Ask the box's models or people a question, and wait for the answer.
 
-        `who` names models and others of `responders`, or people by did, in the pattern's order.
-        `about` is the text in question. `whole_query` replaces all of these by a complete
-        infer.query.v1. The same `key` is asked once. When `wait_seconds` are over the id comes
-        back; use query_result with it.
+        When `wait_seconds` are over the id comes back; use query_result with it. Whoever stops
+        waiting does not stop the query: cancel_query does.
         """
         if (question is None) == (whole_query is None):
             raise ToolError("give either a question, or a whole_query with the question in it")
@@ -111,10 +144,14 @@ class Tools:
         return await self._outcome(ctx, told["id"], wait_seconds)
 
     async def query_result(
-        self, ctx: Context[Any], id: str, wait_seconds: float = 0.0
+        self, ctx: Context[Any], id: Id, wait_seconds: Wait = 0.0
     ) -> dict[str, Any]:
         """How a query stands or ended: state, answer, confidence, cost, reasons."""
         return await self._outcome(ctx, id, wait_seconds)
+
+    async def cancel_query(self, id: Id, reason: str = "") -> dict[str, Any]:
+        """End a query that nobody needs any more; one that has ended stays as it is."""
+        return await self._desk(CancelQuery(id, reason))
 
     async def responders(self) -> list[dict[str, Any]]:
         """Who can be asked: models, functions, programs, people; how trusted, how slow, if now."""
@@ -141,11 +178,11 @@ class Tools:
     async def answer_task(
         self,
         task: str,
-        did: str,
+        did: Did,
         act: Literal["accept", "decline", "submit", "read"],
         answer: Any = None,
-        reason: str | None = None,
-        eta_seconds: float | None = None,
+        reason: Reason = None,
+        eta_seconds: Eta = None,
         confidence: float | None = None,
         rationale: str | None = None,
     ) -> dict[str, Any]:
