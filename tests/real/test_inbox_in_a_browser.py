@@ -518,7 +518,8 @@ def refuse(browser, detail, *faults):
     browser.look(f"window.fetch = () => Promise.resolve(new Response({body}, {{status: 422}}))")
     browser.fill("#fields textarea", "x")
     browser.click("#answer .main")
-    browser.until(f"!{SAID}.hidden")
+    browser.until(f"{SAID}.textContent.includes({json.dumps(detail)}) || "
+                  "document.querySelector('[aria-invalid]')")  # fmt: skip
 
 
 def test_every_fault_stands_at_its_control(page, browser):
@@ -551,6 +552,30 @@ def test_a_fault_that_has_no_control_is_said_once(page, browser):
     assert browser.text("#answer .said") == "$.score: too much"
     assert browser.text("#error") == ""
     assert browser.look("document.activeElement.textContent") == "Submit"
+    refuse(browser, "must be from 0 to 1", ("$.confidence", "must be from 0 to 1"))
+    assert browser.text("#answer .said") == "$.confidence: must be from 0 to 1"
+
+
+def test_who_types_on_while_the_page_asks_for_a_key_loses_nothing(page, browser):
+    """P18, G7: the list is empty until the key is there, what is shown stays."""
+    half_answered(page, browser)
+    refused = "Promise.resolve(new Response('{}', {status: 401}))"
+    browser.look(f"window.real = fetch; window.fetch = () => {refused}")
+    browser.click("#answer .main")
+    browser.until("document.activeElement.id === 'secret'")
+    browser.fill("#secret", "a-key")
+    browser.click("#key button")
+    browser.until(
+        "document.activeElement.id === 'secret' && !document.querySelector('#key').hidden"
+    )
+    browser.fill("#fields textarea", "An hour of work, and more.")
+    browser.look("window.fetch = window.real")
+    browser.fill("#secret", "a-key")
+    browser.click("#key button")
+    browser.until("document.querySelector('#live').dataset.state === 'on'")
+    browser.click("#answer .main")
+    browser.until("document.activeElement.id === 'outcome'")
+    assert words(page)[-1].value == "An hour of work, and more."
 
 
 def test_everything_that_is_missing_is_marked_at_once(page, browser):

@@ -27,7 +27,9 @@ function pause(failures) {
 async function follow(did) {
   following?.abort();
   const mine = (following = new AbortController());
+  const shown = tasks.get(chosen);
   tasks.clear();
+  if (shown) tasks.set(chosen, shown);
   drawList();
   for (let failures = 0; !mine.signal.aborted; failures += 1) {
     const told = new Set();
@@ -286,8 +288,11 @@ function explain(error, where) {
   const unplaced = error.errors.filter(({ path, problem }) => !(where.id === "answer" && form.mark(path, problem)));
   const placed = unplaced.length < error.errors.length;
   const rest = unplaced.map(({ path, problem }) => (path.startsWith("$.value") ? problem : `${path}: ${problem}`));
-  const lines = placed ? [MARKED, ...rest] : [error.message, ...rest.filter((one) => !error.message.includes(one))];
-  refuse(where, [...new Set(lines)].join("\n"), error.doubtful);
+  const lines = [placed ? MARKED : error.message, ...rest];
+  // The box may say the same as a whole and as a fault: it is said once, where it says more.
+  const once = lines.filter((one, at) => !lines.some((other, index) =>
+    index !== at && other.includes(one) && (other !== one || index < at)));
+  refuse(where, once.join("\n"), error.doubtful);
   focusFault(where);
 }
 
@@ -317,11 +322,11 @@ async function act(name, body) {
     sending = null;
     enable(true);
     if (name === "submit" && error.doubtful) drafts.doubt(key);
-    if (error.status === 401) askForKey();
     if (chosen === key) {
-      drawState(tasks.get(key) ?? task);
+      drawState(tasks.get(key));
       explain(error, where);
     } else say(`${task.question}: ${error.message}`);
+    if (error.status === 401) askForKey();
     if (error.doubtful || error.status === 404 || error.status === 409) settle(key, error, where);
   }
 }
