@@ -1,10 +1,10 @@
 // The inbox: a list of tasks kept live by server-sent events, and one task to read and answer.
 
 import { events, look, speak, useKey } from "./box.js";
-import { element } from "./dom.js";
 import * as drafts from "./drafts.js";
 import { Faults } from "./fields.js";
 import { answerForm } from "./form.js";
+import { drawRows, rowOf } from "./list.js";
 import { dueText, facts, keyOf, outcome, waits } from "./task.js";
 
 const $ = (id) => document.getElementById(id);
@@ -14,12 +14,11 @@ let linked = null;     // the id of the task that the address names, until it ha
 let form = null;       // its answer's form
 let sending = null;    // the key of the task on which a word is under way
 let following = null;  // aborts the stream of the person before
-const RETRY = [1000, 2000, 5000];
+const RETRY = [1000, 2000, 5000];  // milliseconds
 const FORMS = { submit: "answer", accept: "accept", decline: "decline" };  // by the act they are for
 
 function pause(failures) {
-  const milliseconds = RETRY[Math.min(failures, RETRY.length - 1)];
-  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+  return new Promise((resolve) => setTimeout(resolve, RETRY[Math.min(failures, RETRY.length - 1)]));
 }
 
 // ── what the box tells ────────────────────────────────────────────────────────────────────────
@@ -136,7 +135,7 @@ function followLink() {
   if (found) take(found);
 }
 
-// ── the list ──────────────────────────────────────────────────────────────────────────────────
+// ── the page ──────────────────────────────────────────────────────────────────────────────────
 
 function live(state, text) {
   $("live").dataset.state = state;
@@ -155,38 +154,7 @@ function askForKey() {
 }
 
 function drawList() {
-  const shown = [...tasks.values()].filter((task) => waits(task) || drafts.has(keyOf(task)));
-  const order = (task) => [waits(task) ? 0 : 1, task.due ?? Infinity, task.opened];
-  shown.sort((one, other) => {
-    const [first, second] = [order(one), order(other)];
-    const at = first.findIndex((part, index) => part !== second[index]);
-    return at < 0 ? 0 : first[at] - second[at];
-  });
-  const waiting = shown.filter(waits);
-  const focused = document.activeElement?.dataset?.key;
-  $("tasks").replaceChildren(...shown.map(row));
-  $("empty").hidden = waiting.length > 0;
-  document.title = waiting.length > 0 ? `(${waiting.length}) Inbox · covend` : "Inbox · covend";
-  const people = [...new Set(waiting.map((task) => task.did).filter(Boolean))].sort();
-  $("people").replaceChildren(...people.map((did) => element("option", { value: did })));
-  if (focused) rowOf(focused)?.focus({ preventScroll: true });
-}
-
-function rowOf(key) {
-  return $("tasks").querySelector(`[data-key="${CSS.escape(key)}"]`);
-}
-
-function row(task) {
-  const key = keyOf(task);
-  const about = [task.did, task.state === "open" ? "" : task.state, waits(task) ? dueText(task) : ""];
-  const unsent = drafts.has(key) ? element("span", { class: "unsent" }, " · not sent yet") : null;
-  if (unsent && !waits(task)) unsent.textContent = " · not sent";
-  const button = element("button",
-    { type: "button", "data-task": task.id, "data-key": key, "aria-current": String(key === chosen) },
-    element("span", { class: "ask" }, task.question || "(no question)"),
-    element("span", { class: "about" }, about.filter(Boolean).join(" · "), unsent));
-  button.addEventListener("click", () => open(key));
-  return element("li", {}, button);
+  drawRows([...tasks.values()], chosen, open);
 }
 
 /** On a narrow screen one of the two is seen; the address names the task, so that a reload shows it. */
@@ -346,12 +314,12 @@ async function settle(key, after, where) {
   }
 }
 
+// ── what a person does ────────────────────────────────────────────────────────────────────────
+
 /** A member only where something was filled in. */
 function given(name, value) {
   return value === "" || value === undefined ? {} : { [name]: value };
 }
-
-// ── what a person does ────────────────────────────────────────────────────────────────────────
 
 $("answer").addEventListener("submit", (event) => {
   event.preventDefault();
