@@ -304,6 +304,10 @@ def test_what_is_no_command_is_a_question(words, meant):
     assert found == meant.split()
 
 
+def test_a_question_of_several_words_may_begin_like_a_command():
+    assert asking(["show us"], ("ask", "show"), ()) == ["ask", "show us"]
+
+
 @pytest.mark.parametrize(
     ("word", "right"), [("lsit", "covend query list"), ("help", "covend query --help")]
 )

@@ -68,7 +68,10 @@ def asking(arguments: list[str], commands: Collection[str], valued: Collection[s
     word = arguments[at] if at < len(arguments) else "--"
     if word in commands:
         return [word, *arguments[:at], *arguments[at + 1 :]]
-    if meant := get_close_matches(word.lower(), [*commands, "help"], 1):
+    meant = (
+        get_close_matches(word.lower(), [*commands, "help"], 1) if word.split() == [word] else []
+    )
+    if meant:
         right = "covend query --help" if meant == ["help"] else f"covend query {meant[0]}"
         raise ValueError(
             f"no command {word!r}: `{right}`? As a question it is `covend query ask {word}`"
