@@ -73,7 +73,7 @@ def test_a_thread_is_taken_up_by_a_box_that_has_never_run(store, covend, tmp_pat
     """D5: its state folder is made as `covend serve` makes it."""
     covend("export", "q-play", "--store", store, "-o", "thread.jsonl")
     (tmp_path / "new.toml").write_text(
-        f'run_dir = "{tmp_path}/new-run"\nstate_dir = "{tmp_path}/new-state"\n'
+        f'run_dir = "/nowhere/run"\nstate_dir = "{tmp_path}/new-state"\n'
         '[[device]]\nname = "host"\nkind = "host"\ncapacity = "1GiB"\n'
         '[[soulstone]]\nname = "a"\nendpoint = "http://127.0.0.1:1"\nauthority = "shared"\n'
     )
