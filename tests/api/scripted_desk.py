@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, ClassVar
 
-from covend.patterns.admit import InvalidQuery, admit
+from covend.patterns.query.admit import InvalidQuery, admit
 from covend.questions import (
     ActOnTask,
     CancelQuery,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from covend.api.pages import INBOX_SCRIPTS
-from covend.patterns.names import DECLINE_REASONS
+from covend.patterns.query.names import DECLINE_REASONS
 
 PAGE = Path(str(files("covend.api").joinpath("page")))
 SCRIPTS = sorted(PAGE.glob("*.js"))

@@ -10,7 +10,7 @@ from tools.chaos.box import Stone
 
 from covend import Client
 from covend.client import Unavailable
-from covend.patterns.responder import Responder
+from covend.patterns.responders.responder import Responder
 from covend.testing import eventually
 
 from .live import LIVELY, Live

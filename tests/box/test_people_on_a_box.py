@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from covend import Client
 from covend.cli.app import app
 from covend.client import Conflict
-from covend.patterns.responder import Responder
+from covend.patterns.responders.responder import Responder
 from covend.testing import eventually
 
 from .live import LIVELY, Live

@@ -8,7 +8,7 @@ from tests.api.served import QUERY, TASK
 
 from covend import AsyncClient
 from covend.client import NotFound, QueryInvalid, StillRunning, Unavailable
-from covend.patterns.responder import Responder
+from covend.patterns.responders.responder import Responder
 from covend.questions import RecordsOf
 from covend.testing import free_port
 

@@ -20,8 +20,8 @@ from covend.client import (
 )
 from covend.client.models import Event, Fault, ProblemDetails
 from covend.client.requests import failure
-from covend.patterns.responder import Responder
-from covend.patterns.spec import Query, Want
+from covend.patterns.query.spec import Query, Want
+from covend.patterns.responders.responder import Responder
 from covend.questions import RecordsOf
 from covend.testing import free_port
 

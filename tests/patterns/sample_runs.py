@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from covend.patterns.admit import admit
-from covend.patterns.responder import Responder
+from covend.patterns.query.admit import admit
+from covend.patterns.responders.responder import Responder
 from covend.patterns.state import SECOND, K, Response, begin
 from covend.phylactery.canonical import canonical
 

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.patterns.sample_runs import NOON, asked, llm, person
 
-from covend.patterns.admit import InvalidQuery, admit
-from covend.patterns.reading import members
-from covend.patterns.responder import Hours, Responder
-from covend.patterns.shape import MAX_INPUT_BYTES
-from covend.patterns.spec import Query
+from covend.patterns.query.admit import InvalidQuery, admit
+from covend.patterns.query.reading import members
+from covend.patterns.query.shape import MAX_INPUT_BYTES
+from covend.patterns.query.spec import Query
+from covend.patterns.responders.responder import Hours, Responder
 from covend.patterns.state import SECOND, Plan, begin
 from covend.patterns.step import CURRENT, start
 from covend.phylactery.canonical import canonical, parse

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from covend.patterns import agreement as module
-from covend.patterns.agreement import agreement, key
-from covend.patterns.spec import Fold
+from covend.patterns.answers import agreement as module
+from covend.patterns.answers.agreement import agreement, key
+from covend.patterns.query.spec import Fold
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-99, 99) | st.floats(-9, 9) | st.text(max_size=5),

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from covend.patterns import answer_text
-from covend.patterns.answer_text import InvalidAnswer, the_json
+from covend.patterns.answers import answer_text
+from covend.patterns.answers.answer_text import InvalidAnswer, the_json
 
 
 class Counting:

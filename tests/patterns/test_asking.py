@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from tests.patterns.sample_runs import llm, run
 
-from covend.patterns.asking import messages
-from covend.patterns.spec import Dial
+from covend.patterns.answers.asking import messages
+from covend.patterns.query.spec import Dial
 from covend.phylactery.canonical import canonical, parse
 
 PRICE = {"type": "object", "properties": {"total": {"type": "number"}}}

@@ -8,15 +8,15 @@ import pytest
 from tests.patterns.sample_runs import NOON, asked, llm, person
 
 from covend.patterns import step
-from covend.patterns.admit import InvalidQuery, admit
-from covend.patterns.responder import Cost
-from covend.patterns.spec import (
+from covend.patterns.query.admit import InvalidQuery, admit
+from covend.patterns.query.spec import (
     MAX_AGE_DAYS,
     MAX_LATENCY_SECS,
     MAX_PRICE_USD,
     MAX_TOKENS,
     MAX_USD,
 )
+from covend.patterns.responders.responder import Cost
 from covend.phylactery.canonical import canonical
 
 RETRY = {"pattern": "retry_on_low_confidence", "expression": "true"}

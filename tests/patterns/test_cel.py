@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.patterns.cel_table import CASES, ERROR, REFUSED, VALUES
 
-from covend.patterns import cel
+from covend.patterns.expressions import cel
 
 NAMES = {name: cel.VOCABULARY.get(name, "dyn") for name in VALUES}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from covend.patterns import cel
+from covend.patterns.expressions import cel
 
 NAMES = {
     "s": "dyn",

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.patterns.cel_table import CASES, ERROR, REFUSED, VALUES
 
-from covend.patterns import cel
+from covend.patterns.expressions import cel
 
 KEYS = list("hgfedcba")
 VALUE = {"answer": {key: at for at, key in enumerate(KEYS)}}
@@ -164,7 +164,7 @@ def test_an_error_in_what_is_gathered_is_the_one_it_was(source: str, told: str) 
 def test_gathering_ten_thousand_items_takes_megabytes() -> None:
     """P15: each list on the way was there until the evaluation ended, in all 1.6 GB."""
     code = (
-        "import resource\nfrom covend.patterns import cel\n"
+        "import resource\nfrom covend.patterns.expressions import cel\n"
         "cel.evaluate('xs.map(x, x)', {'xs': [1]})\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "assert cel.evaluate('xs.map(x, x).size()', {'xs': list(range(9999))}) == 9999\n"

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from tests.patterns.sample_runs import DAY, NOON, llm, person, run
 
-from covend.patterns import choosing
-from covend.patterns.choosing import choose
-from covend.patterns.responder import Cost, Hours, Responder
-from covend.patterns.spec import Want
+from covend.patterns.query.spec import Want
+from covend.patterns.responders import choosing
+from covend.patterns.responders.choosing import choose
+from covend.patterns.responders.responder import Cost, Hours, Responder
 from covend.patterns.state import SECOND, K
 
 SUBJECT = Responder(

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from covend.patterns import expansion
-from covend.patterns.admit import InvalidQuery, admit
-from covend.patterns.expansion import expansion_problem, is_recursive
-from covend.patterns.shape import MAX_SCHEMA_BYTES, schema_problem
+from covend.patterns.query import expansion
+from covend.patterns.query.admit import InvalidQuery, admit
+from covend.patterns.query.expansion import expansion_problem, is_recursive
+from covend.patterns.query.shape import MAX_SCHEMA_BYTES, schema_problem
 from covend.phylactery.canonical import canonical, parse
 
 

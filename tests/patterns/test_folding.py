@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.patterns.sample_runs import response, run
 
-from covend.patterns import folding
-from covend.patterns.folding import FOLDS, Folded, FoldProblem, fold_responses
-from covend.patterns.spec import Fold
+from covend.patterns.answers import folding
+from covend.patterns.answers.folding import FOLDS, Folded, FoldProblem, fold_responses
+from covend.patterns.query.spec import Fold
 from covend.patterns.state import K, Response
 from covend.phylactery.canonical import canonical
 

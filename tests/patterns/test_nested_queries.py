@@ -9,7 +9,7 @@ from tools.golden.play import Play, intend, llm, paid, query, state
 from tools.golden.stories import STORIES
 
 from covend.patterns.nesting import child_thread, gathered, join_thread, joined
-from covend.patterns.spec import Join
+from covend.patterns.query.spec import Join
 
 
 def next_one(name: str = "next", **more: Any) -> dict[str, Any]:

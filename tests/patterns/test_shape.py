@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from covend.patterns import shape as shape_module
-from covend.patterns.shape import (
+from covend.patterns.query import shape as shape_module
+from covend.patterns.query.shape import (
     MAX_KEPT,
     MAX_SCHEMA_BYTES,
     nested_deeper,
@@ -15,7 +15,7 @@ from covend.patterns.shape import (
     problems_told,
     schema_problem,
 )
-from covend.patterns.spec import AnswerShape
+from covend.patterns.query.spec import AnswerShape
 
 PRICE = {
     "type": "object",

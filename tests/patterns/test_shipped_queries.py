@@ -8,11 +8,11 @@ import pytest
 
 from covend.config import load
 from covend.config.responders import from_config
-from covend.patterns.admit import admit
-from covend.patterns.draft import DRAFTS, drafted, want
-from covend.patterns.names import PATTERNS
-from covend.patterns.responder import to_data
-from covend.patterns.spec import Orchestration
+from covend.patterns.query.admit import admit
+from covend.patterns.query.draft import DRAFTS, drafted, want
+from covend.patterns.query.names import PATTERNS
+from covend.patterns.query.spec import Orchestration
+from covend.patterns.responders.responder import to_data
 from covend.patterns.step import CURRENT, SELECTS, start
 
 CONFIGS = Path(__file__).parents[2] / "configs"

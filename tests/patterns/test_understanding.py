@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from tests.patterns.sample_runs import NOON, asked, llm, person, run
 
 from covend.patterns import step
-from covend.patterns.admit import admit
-from covend.patterns.answer_text import the_json
-from covend.patterns.asking import messages
-from covend.patterns.responder import Cost, Responder
-from covend.patterns.shape import MAX_ANSWER_BYTES, MAX_NESTED
-from covend.patterns.spec import Dial
+from covend.patterns.answers.answer_text import the_json
+from covend.patterns.answers.asking import messages
+from covend.patterns.answers.understanding import Raw, understood
+from covend.patterns.query.admit import admit
+from covend.patterns.query.shape import MAX_ANSWER_BYTES, MAX_NESTED
+from covend.patterns.query.spec import Dial
+from covend.patterns.responders.responder import Cost, Responder
 from covend.patterns.state import K
 from covend.patterns.step import Entry, start
-from covend.patterns.understanding import Raw, understood
 from covend.phylactery.canonical import canonical, parse
 
 JSON = {"kind": "json"}

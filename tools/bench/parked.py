@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from covend.actors.runs.story import Story, wall_clock
-from covend.patterns.admit import admit
-from covend.patterns.responder import Responder
+from covend.patterns.query.admit import admit
+from covend.patterns.responders.responder import Responder
 from covend.patterns.step import start
 from covend.phylactery.records import Record
 from covend.phylactery.store import open_store

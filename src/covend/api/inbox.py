@@ -21,7 +21,7 @@ from covend.client.models import (
     TaskPage,
     TaskState,
 )
-from covend.patterns.spec import Spec
+from covend.patterns.query.spec import Spec
 from covend.questions import ActOnTask, ListTasks, ShowTask
 
 WORD = {200: Task, 404: ProblemDetails, 409: ProblemDetails, 422: ProblemDetails}

@@ -21,7 +21,7 @@ from covend.api.origin import KEY_HEADER, check_origin
 from covend.api.problems import Problem, malformed
 from covend.client.models import Fault
 from covend.duplicates import duplicate
-from covend.patterns.spec import Spec
+from covend.patterns.query.spec import Spec
 from covend.resolving import resolved
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]

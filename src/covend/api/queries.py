@@ -27,7 +27,7 @@ from covend.client.models import (
     State,
     Ticket,
 )
-from covend.patterns.spec import Query, Spec
+from covend.patterns.query.spec import Query, Spec
 from covend.questions import (
     ASK_SECONDS,
     CancelQuery,

@@ -12,7 +12,7 @@ from covend.api.operations import OPERATORS, Call, Nothing, operation, reply
 from covend.api.problems import Problem, malformed
 from covend.api.shapes import shaped
 from covend.client.models import Fault, ProblemDetails, Responders
-from covend.patterns.responder import Responder
+from covend.patterns.responders.responder import Responder
 from covend.questions import ListResponders, PutResponder, RemoveResponder
 from covend.resolving import resolved
 

@@ -19,7 +19,7 @@ from covend.cli.shared import (
     fail,
     print_json,
 )
-from covend.patterns.names import DECLINE_REASONS
+from covend.patterns.query.names import DECLINE_REASONS
 
 if TYPE_CHECKING:
     from covend.cli.client import BoxClient

@@ -23,7 +23,7 @@ from covend.cli.shared import (
     fail,
     print_json,
 )
-from covend.patterns.names import PATTERNS
+from covend.patterns.query.names import PATTERNS
 
 if TYPE_CHECKING:
     from covend.cli.client import BoxClient
@@ -123,7 +123,7 @@ def ask(
     as_json: JsonOption = False,
 ) -> None:
     """Ask a question; prints how it goes, then the answer."""
-    from covend.patterns.draft import drafted
+    from covend.patterns.query.draft import drafted
     from covend.questions import SubmitQuery
 
     if (file is None) == (question is None):

@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from covend.patterns.names import Status
+from covend.patterns.query.names import Status
 from covend.patterns.step import Quarantined, replay
 from covend.phylactery.errors import StoreError
 from covend.phylactery.schema import RUN_ACTS

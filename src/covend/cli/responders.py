@@ -20,7 +20,7 @@ def responders(
 ) -> None:
     """List who can be asked: models, functions, programs, people."""
     from covend.cli.responders_view import table
-    from covend.patterns.availability import shown
+    from covend.patterns.responders.availability import shown
 
     with connected(config, run_dir) as box:
         found = known(box)

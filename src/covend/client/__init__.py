@@ -29,8 +29,8 @@ if TYPE_CHECKING:
         TaskPage,
         Ticket,
     )
-    from covend.patterns.responder import Responder
-    from covend.patterns.spec import Query
+    from covend.patterns.query.spec import Query
+    from covend.patterns.responders.responder import Responder
 
 _HOMES = {
     "covend.client.aio": ("AsyncClient",),
@@ -42,8 +42,8 @@ _HOMES = {
         "Answer", "Event", "Fault", "QueryLine", "QueryPage", "QueryView", "RecordPage",
         "Responders", "Task", "TaskPage", "Ticket",
     ),
-    "covend.patterns.responder": ("Responder",),
-    "covend.patterns.spec": ("Query",),
+    "covend.patterns.responders.responder": ("Responder",),
+    "covend.patterns.query.spec": ("Query",),
 }  # fmt: skip
 """Where each name is defined."""
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -29,9 +29,9 @@ from covend.client.models import (
 from covend.client.patience import Patience
 from covend.client.requests import DEFAULT_URL, Request
 from covend.client.stream import EventReader
-from covend.patterns.names import DeclineReason
-from covend.patterns.responder import Responder
-from covend.patterns.spec import Query
+from covend.patterns.query.names import DeclineReason
+from covend.patterns.query.spec import Query
+from covend.patterns.responders.responder import Responder
 
 T = TypeVar("T")
 

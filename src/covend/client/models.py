@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from covend.patterns.names import DeclineReason, Status
-from covend.patterns.responder import Responder
-from covend.patterns.spec import AnswerShape
+from covend.patterns.query.names import DeclineReason, Status
+from covend.patterns.query.spec import AnswerShape
+from covend.patterns.responders.responder import Responder
 
 State: TypeAlias = Literal["open", "ended"]
 TaskState: TypeAlias = Literal["open", "accepted", "submitted", "declined", "expired", "withdrawn"]

@@ -31,9 +31,9 @@ from covend.client.models import (
     TaskState,
     Ticket,
 )
-from covend.patterns.names import DeclineReason
-from covend.patterns.responder import Responder
-from covend.patterns.spec import Query
+from covend.patterns.query.names import DeclineReason
+from covend.patterns.query.spec import Query
+from covend.patterns.responders.responder import Responder
 from covend.resolving import resolved
 
 T = TypeVar("T")

@@ -318,7 +318,9 @@ class Checks:
         for entry in self.box.schema:
             if not self.sound(self.path(entry), "json"):
                 continue
-            from covend.patterns.shape import schema_problem  # few boxes have any: it takes a while
+            from covend.patterns.query.shape import (
+                schema_problem,  # few boxes have any: it takes a while
+            )
 
             try:
                 problem = schema_problem(msgspec.json.decode(entry.json))

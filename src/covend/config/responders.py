@@ -12,8 +12,8 @@ from covend.config.convert import problems_of
 from covend.config.errors import Path
 from covend.config.queries import ResponderEntry
 from covend.config.structs import Box
-from covend.patterns.responder import Cost, Hours, Responder, to_data
-from covend.patterns.shape import schema_problem
+from covend.patterns.query.shape import schema_problem
+from covend.patterns.responders.responder import Cost, Hours, Responder, to_data
 
 RENAMED = {
     "name": "id",

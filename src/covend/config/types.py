@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from covend.patterns.spec import MAX_LATENCY_SECS, MAX_PRICE_USD
+from covend.patterns.query.spec import MAX_LATENCY_SECS, MAX_PRICE_USD
 
 KIB = 1024
 MIB = 1024 * KIB

@@ -17,9 +17,9 @@ from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
 
-from covend.patterns.availability import shown
-from covend.patterns.draft import drafted
-from covend.patterns.names import DeclineReason, Pattern
+from covend.patterns.query.draft import drafted
+from covend.patterns.query.names import DeclineReason, Pattern
+from covend.patterns.responders.availability import shown
 from covend.protocol import StatusQuery
 from covend.questions import (
     ASK_SECONDS,

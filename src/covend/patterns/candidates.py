@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from covend.patterns.answers.folding import Folded
 from covend.patterns.decision import Done
-from covend.patterns.folding import Folded
-from covend.patterns.names import Status
+from covend.patterns.query.names import Status
 from covend.patterns.state import K
 
 

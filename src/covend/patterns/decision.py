@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from covend.patterns.names import Status
+from covend.patterns.query.names import Status
 from covend.patterns.state import Response
 
 

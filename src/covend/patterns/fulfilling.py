@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from covend.patterns.answers.folding import Folded, FoldProblem, fold_responses
 from covend.patterns.decision import Done
-from covend.patterns.folding import Folded, FoldProblem, fold_responses
 from covend.patterns.rounds import Ask, Closed
 from covend.patterns.state import K
 

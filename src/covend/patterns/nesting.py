@@ -17,8 +17,8 @@ from typing import Any
 
 import msgspec
 
-from covend.patterns import cel
-from covend.patterns.spec import Join, Trigger
+from covend.patterns.expressions import cel
+from covend.patterns.query.spec import Join, Trigger
 from covend.patterns.state import K, nano, usd
 from covend.phylactery.canonical import canonical
 

@@ -17,11 +17,11 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from covend.patterns.names import DECLINE_REASONS
-from covend.patterns.spec import MAX_LATENCY_SECS, AnswerShape, Ensemble, Verify
+from covend.patterns.answers.understanding import Raw, faults, understood
+from covend.patterns.query.names import DECLINE_REASONS
+from covend.patterns.query.spec import MAX_LATENCY_SECS, AnswerShape, Ensemble, Verify
+from covend.patterns.six.verify import JUDGE
 from covend.patterns.state import MAX_EXTENSIONS, SECOND, Call, K, call_id_of
-from covend.patterns.understanding import Raw, faults, understood
-from covend.patterns.verify import JUDGE
 from covend.resolving import resolved
 
 STATES = {"ok": "submitted", "timeout": "expired"}

@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
-from covend.patterns.asking import messages
-from covend.patterns.choosing import Choice, choose
+from covend.patterns.answers.asking import messages
 from covend.patterns.decision import Batch, Wait
-from covend.patterns.responder import Responder
-from covend.patterns.spec import MAX_LATENCY, Dial, Want
+from covend.patterns.query.spec import MAX_LATENCY, Dial, Want
+from covend.patterns.responders.choosing import Choice, choose
+from covend.patterns.responders.responder import Responder
 from covend.patterns.state import SECOND, Call, K, Response, call_id, nano, usd
 
 TRANSPORT_ATTEMPTS = 3

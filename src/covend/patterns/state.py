@@ -23,9 +23,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from covend.patterns.query.spec import Query
 from covend.patterns.reducers import RULES, Rules
-from covend.patterns.responder import Responder
-from covend.patterns.spec import Query
+from covend.patterns.responders.responder import Responder
 from covend.resolving import resolved
 
 SECOND = 1_000_000

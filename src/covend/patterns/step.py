@@ -13,13 +13,13 @@ from typing import Any, Protocol, TypeAlias, cast
 
 import msgspec
 
-from covend.patterns import ensemble, escalate, retry, single_shot, verify, waterfall
 from covend.patterns.decision import Batch, Decision, Done, Wait
 from covend.patterns.ending import cancelled, conclude
-from covend.patterns.names import Pattern
 from covend.patterns.nesting import triggers
+from covend.patterns.query.names import Pattern
 from covend.patterns.reducers import CURRENT
 from covend.patterns.rounds import notices, overdue
+from covend.patterns.six import ensemble, escalate, retry, single_shot, verify, waterfall
 from covend.patterns.state import INPUTS, K, begin, fold
 from covend.phylactery.canonical import canonical
 

@@ -13,8 +13,8 @@ from tests.actors.running import World, completion, query
 from covend.actors.calls import courier
 from covend.actors.runs.desk import Desk
 from covend.actors.runs.messages import Returned
+from covend.patterns.answers.understanding import Raw
 from covend.patterns.nesting import child_thread
-from covend.patterns.understanding import Raw
 from covend.phylactery.store import open_store
 from covend.protocol import CancelJob
 from covend.questions import CancelQuery, ShowQuery

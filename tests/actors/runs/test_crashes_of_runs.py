@@ -19,8 +19,8 @@ from covend.actors.runs.messages import (
     Routed,
     Ticked,
 )
+from covend.patterns.answers.understanding import Raw
 from covend.patterns.state import INPUTS
-from covend.patterns.understanding import Raw
 from covend.phylactery.actor import Phylactery
 from covend.phylactery.messages import Append, Query
 from covend.phylactery.records import record

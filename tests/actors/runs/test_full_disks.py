@@ -12,7 +12,7 @@ from covend.actors.calls import courier
 from covend.actors.runs import desk, execution, timekeeper
 from covend.actors.runs.desk import RUNS
 from covend.actors.runs.messages import Ticked
-from covend.patterns import cel
+from covend.patterns.expressions import cel
 from covend.patterns.state import INPUTS
 from covend.phylactery.errors import StoreError, StoreFull
 from covend.phylactery.store import Store, open_store

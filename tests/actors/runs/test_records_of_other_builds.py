@@ -15,7 +15,7 @@ from covend.actors.responders.trust import Standing, as_body
 from covend.actors.runs import timekeeper
 from covend.actors.runs.story import wall_clock
 from covend.patterns.nesting import join_thread
-from covend.patterns.spec import Join
+from covend.patterns.query.spec import Join
 from covend.phylactery.actor import Phylactery
 from covend.protocol import Job, JobQuery, Step
 from covend.questions import ListQueries, ListResponders, ListTasks, ShowQuery

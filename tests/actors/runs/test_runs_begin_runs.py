@@ -5,7 +5,7 @@ from tests.actors.running import World, query
 from tests.actors.runs.test_crashes_of_runs import lay_down
 
 from covend.patterns.nesting import child_thread, join_thread
-from covend.patterns.spec import Join
+from covend.patterns.query.spec import Join
 from covend.phylactery.actor import Phylactery
 from covend.phylactery.messages import Purge, Query, Threads
 from covend.questions import SubmitQuery

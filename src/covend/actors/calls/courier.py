@@ -51,9 +51,9 @@ from covend.actors.runs.messages import (
 )
 from covend.actors.runs.story import wall_clock
 from covend.config import Box
-from covend.patterns.spec import MAX_LATENCY
+from covend.patterns.answers.understanding import Raw
+from covend.patterns.query.spec import MAX_LATENCY
 from covend.patterns.state import call_id_of
-from covend.patterns.understanding import Raw
 from covend.phylactery.messages import NOT_NOW
 from covend.protocol import CancelJob, JobFinished, Step, SubmitJob
 from covend.questions import SettleCall, refusal

@@ -21,8 +21,8 @@ from typing import Any, Protocol, cast
 from covend import functions
 from covend.actors.calls.pipes import TooMuch, talk
 from covend.config import PlaceholderError, expand_command
-from covend.patterns.responder import Responder
-from covend.patterns.understanding import Raw
+from covend.patterns.answers.understanding import Raw
+from covend.patterns.responders.responder import Responder
 from covend.runtime import Workers, one_core
 from covend.runtime.guard import guarded
 

@@ -30,7 +30,7 @@ from covend.actors.people.outbox import Outbox, is_new, merged
 from covend.actors.runs.messages import Known, Notice, OpenPages, PageClosed
 from covend.actors.runs.story import wall_clock
 from covend.config import Box
-from covend.patterns.responder import Responder
+from covend.patterns.responders.responder import Responder
 from covend.patterns.state import call_id_of
 from covend.phylactery.messages import Query
 from covend.questions import WAITING

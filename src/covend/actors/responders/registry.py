@@ -25,7 +25,7 @@ from covend.actors.runs.messages import Known, Learned
 from covend.actors.runs.story import wall_clock
 from covend.config import Box
 from covend.config.responders import from_config, problems
-from covend.patterns.responder import Responder, to_data
+from covend.patterns.responders.responder import Responder, to_data
 from covend.phylactery.canonical import NotCanonical, canonical
 from covend.phylactery.messages import Append, Query
 from covend.phylactery.records import record

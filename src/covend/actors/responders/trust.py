@@ -18,8 +18,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from covend.patterns.agreement import agreement
-from covend.patterns.spec import Verify
+from covend.patterns.answers.agreement import agreement
+from covend.patterns.query.spec import Verify
 from covend.patterns.state import K
 from covend.resolving import resolved
 

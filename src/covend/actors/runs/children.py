@@ -6,8 +6,8 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from covend.patterns.admit import InvalidQuery, admit
-from covend.patterns.responder import Responder
+from covend.patterns.query.admit import InvalidQuery, admit
+from covend.patterns.responders.responder import Responder
 from covend.phylactery.records import Record, record
 
 Find: TypeAlias = Callable[[str], dict[str, Any] | None]

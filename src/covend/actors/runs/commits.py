@@ -9,7 +9,7 @@ from covend.actors.asking_store import STORE_SECONDS, ask_store
 from covend.actors.runs.children import begin_child
 from covend.actors.runs.effects import Effects
 from covend.actors.runs.messages import Joining, Known, Wrote
-from covend.patterns.responder import Responder
+from covend.patterns.responders.responder import Responder
 from covend.patterns.state import K
 from covend.patterns.step import Draft, Entry
 from covend.phylactery.messages import Append, Find, Thread

@@ -50,9 +50,9 @@ from covend.actors.runs.reading import Question, Reader, ended, is_news, unknown
 from covend.actors.runs.story import wall_clock
 from covend.actors.runs.waiting import Expired, Waiting
 from covend.config import Box
-from covend.patterns.admit import InvalidQuery, admit
 from covend.patterns.nesting import gathered, joined
-from covend.patterns.spec import Join
+from covend.patterns.query.admit import InvalidQuery, admit
+from covend.patterns.query.spec import Join
 from covend.patterns.state import INPUTS
 from covend.phylactery.messages import (
     Append,

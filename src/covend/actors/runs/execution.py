@@ -38,9 +38,9 @@ from covend.actors.runs.quarantine import quarantine, set_aside_by_us
 from covend.actors.runs.reading import ended
 from covend.actors.runs.story import Story, wall_clock
 from covend.patterns import people, step
+from covend.patterns.answers.understanding import declined, understood
 from covend.patterns.state import K, call_id_of
 from covend.patterns.step import Draft, Entry
-from covend.patterns.understanding import declined, understood
 from covend.phylactery.messages import Query
 from covend.phylactery.records import Record
 from covend.questions import refusal

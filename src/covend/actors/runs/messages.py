@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from covend.actors.responders.trust import Outcome
-from covend.patterns.responder import Responder
-from covend.patterns.understanding import Raw
+from covend.patterns.answers.understanding import Raw
+from covend.patterns.responders.responder import Responder
 from covend.phylactery.records import Record
 from covend.questions import ActOnTask
 from covend.runtime import Promise

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from covend.actors.asking_store import ask_store
-from covend.patterns.spec import Query
+from covend.patterns.query.spec import Query
 from covend.phylactery.canonical import canonical
 from covend.phylactery.messages import Latest, Thread
 from covend.questions import refusal

@@ -26,8 +26,8 @@ from typing import Any, Final, Literal, NoReturn, cast
 
 from cel_expr_python import cel  # pyright: ignore[reportMissingTypeStubs]
 
-from covend.patterns.cel_growth import growth_problem
-from covend.patterns.cel_macros import IN_ORDER, rewritten
+from covend.patterns.expressions.cel_growth import growth_problem
+from covend.patterns.expressions.cel_macros import IN_ORDER, rewritten
 
 MAX_SOURCE = 2048
 """Bytes of UTF-8 in one expression (P15)."""

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from covend.patterns.choosing import is_available
-from covend.patterns.responder import Responder
+from covend.patterns.responders.choosing import is_available
+from covend.patterns.responders.responder import Responder
 from covend.resolving import resolved
 
 

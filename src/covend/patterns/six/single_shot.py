@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from covend.patterns.answers.folding import Folded, FoldProblem
 from covend.patterns.decision import Batch, Decision, Done, Wait
-from covend.patterns.folding import Folded, FoldProblem
 from covend.patterns.fulfilling import fan_out, folded, fulfilled
 from covend.patterns.rounds import Closed, NotAsked, stand
 from covend.patterns.state import K

@@ -12,13 +12,11 @@ from typing import Any, cast
 
 import msgspec
 
-from covend.patterns.checking import check_query
-from covend.patterns.choosing import lacking
 from covend.patterns.nesting import MAX_DEPTH
-from covend.patterns.reading import Problem, members, read
-from covend.patterns.responder import Responder
-from covend.patterns.shape import MAX_INPUT_BYTES, MAX_NESTED, nested_deeper
-from covend.patterns.spec import (
+from covend.patterns.query.checking import check_query
+from covend.patterns.query.reading import Problem, members, read
+from covend.patterns.query.shape import MAX_INPUT_BYTES, MAX_NESTED, nested_deeper
+from covend.patterns.query.spec import (
     MAX_LATENCY,
     MAX_LATENCY_SECS,
     Ensemble,
@@ -30,6 +28,8 @@ from covend.patterns.spec import (
     Want,
     Waterfall,
 )
+from covend.patterns.responders.choosing import lacking
+from covend.patterns.responders.responder import Responder
 from covend.patterns.state import SECOND
 from covend.patterns.step import CURRENT
 from covend.phylactery.canonical import NotCanonical, canonical, parse

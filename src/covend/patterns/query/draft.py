@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from covend.patterns.names import Pattern
+from covend.patterns.query.names import Pattern
 
 Wants = list[dict[str, Any]]
 Known = Sequence[Mapping[str, Any]]

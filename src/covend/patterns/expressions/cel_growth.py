@@ -28,8 +28,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from covend.patterns import cel_ast
-from covend.patterns.cel_ast import Message, message, text
+from covend.patterns.expressions import cel_ast
+from covend.patterns.expressions.cel_ast import Message, message, text
 
 MAX_COPIES = 100
 MAX_PIECES = 1_000_000

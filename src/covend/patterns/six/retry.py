@@ -11,13 +11,13 @@ from typing import Any
 
 import msgspec
 
-from covend.patterns import cel
+from covend.patterns.answers.folding import Folded, FoldProblem
 from covend.patterns.candidates import best, candidate, committed
 from covend.patterns.decision import Batch, Decision, Done, Wait
-from covend.patterns.folding import Folded, FoldProblem
+from covend.patterns.expressions import cel
 from covend.patterns.fulfilling import folded, fulfilled
+from covend.patterns.query.spec import Adjustment, Retry, Want
 from covend.patterns.rounds import UNSAID, Ask, Closed, NotAsked, closing, merged, stand
-from covend.patterns.spec import Adjustment, Retry, Want
 from covend.patterns.state import K
 
 

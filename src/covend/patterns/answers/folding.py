@@ -26,15 +26,16 @@ from typing import Any
 
 import msgspec
 
-from covend.patterns import agreement, cel
-from covend.patterns.shape import (
+from covend.patterns.answers import agreement
+from covend.patterns.expressions import cel
+from covend.patterns.query.shape import (
     MAX_ANSWER_BYTES,
     MAX_NESTED,
     nested_deeper,
     problems,
     problems_told,
 )
-from covend.patterns.spec import Fold
+from covend.patterns.query.spec import Fold
 from covend.patterns.state import K, Response, slot_of
 from covend.phylactery.canonical import NotCanonical, canonical, parse
 

@@ -23,9 +23,9 @@ from typing import Any
 
 import msgspec
 
-from covend.patterns import cel
-from covend.patterns.responder import Responder, as_data
-from covend.patterns.spec import Ensemble, Escalate, Query, Want, Waterfall
+from covend.patterns.expressions import cel
+from covend.patterns.query.spec import Ensemble, Escalate, Query, Want, Waterfall
+from covend.patterns.responders.responder import Responder, as_data
 from covend.patterns.state import SECOND, Call, K
 from covend.phylactery.canonical import canonical
 

@@ -16,13 +16,13 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from covend.patterns.agreement import agreement
-from covend.patterns.choosing import parts
+from covend.patterns.answers.agreement import agreement
+from covend.patterns.answers.folding import Folded, FoldProblem, obligations
 from covend.patterns.decision import Batch, Decision, Done, Wait
-from covend.patterns.folding import Folded, FoldProblem, obligations
 from covend.patterns.fulfilling import fulfilled
+from covend.patterns.query.spec import Verify
+from covend.patterns.responders.choosing import parts
 from covend.patterns.rounds import Ask, Closed, NotAsked, closing, progress, stand, start
-from covend.patterns.spec import Verify
 from covend.patterns.state import K, Response, fold
 
 PRIMARY, VERIFIER, JUDGE, THIRD = "primary", "verifier", "judge", "tiebreaker"

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from covend.patterns import cel
+from covend.patterns.answers.folding import Folded, FoldProblem, fold_responses
 from covend.patterns.candidates import candidate
 from covend.patterns.decision import Batch, Decision, Done, Wait
-from covend.patterns.folding import Folded, FoldProblem, fold_responses
+from covend.patterns.expressions import cel
 from covend.patterns.fulfilling import fulfilled
+from covend.patterns.query.spec import Escalate, Tier
 from covend.patterns.rounds import UNSAID, Ask, Closed, NotAsked, closing, stand
-from covend.patterns.spec import Escalate, Tier
 from covend.patterns.state import K
 
 

@@ -16,13 +16,13 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from covend.patterns.choosing import parts
+from covend.patterns.answers.folding import Folded, FoldProblem
 from covend.patterns.decision import Batch, Decision, Done, Wait
-from covend.patterns.folding import Folded, FoldProblem
 from covend.patterns.fulfilling import fan_out, folded
-from covend.patterns.names import Status
+from covend.patterns.query.names import Status
+from covend.patterns.query.spec import Ensemble
+from covend.patterns.responders.choosing import parts
 from covend.patterns.rounds import Ask, Closed, NotAsked, closing, stand
-from covend.patterns.spec import Ensemble
 from covend.patterns.state import K, Response
 from covend.phylactery.canonical import canonical
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 
 import msgspec
 
-from covend.patterns.spec import AnswerShape, Dial, Ensemble
+from covend.patterns.query.spec import AnswerShape, Dial, Ensemble
 from covend.patterns.state import K
 from covend.phylactery.canonical import canonical
 

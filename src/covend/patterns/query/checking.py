@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from covend.patterns import cel
+from covend.patterns.expressions import cel
 from covend.patterns.nesting import MAX_DEPTH
-from covend.patterns.reading import Problem
-from covend.patterns.shape import MAX_NESTED, nested_deeper, schema_of, schema_problem
-from covend.patterns.spec import (
+from covend.patterns.query.reading import Problem
+from covend.patterns.query.shape import MAX_NESTED, nested_deeper, schema_of, schema_problem
+from covend.patterns.query.spec import (
     MAX_AGE_DAYS,
     MAX_LATENCY_SECS,
     MAX_TOKENS,

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, TypeAlias, Union, cast, get_args, get_or
 
 import msgspec
 
-from covend.patterns.spec import Spec
+from covend.patterns.query.spec import Spec
 from covend.resolving import resolved
 
 Problem: TypeAlias = dict[str, str]

@@ -12,8 +12,8 @@ from typing import Any, NoReturn, cast
 
 import jsonschema_rs
 
-from covend.patterns.expansion import expansion_problem, is_recursive
-from covend.patterns.spec import AnswerShape
+from covend.patterns.query.expansion import expansion_problem, is_recursive
+from covend.patterns.query.spec import AnswerShape
 from covend.phylactery.canonical import canonical, parse
 
 MAX_PROBLEMS = 20

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from covend.patterns.spec import Kind, Spec
+from covend.patterns.query.spec import Kind, Spec
 from covend.phylactery.canonical import canonical, parse
 
 TYPICAL_TOKENS = 1000

@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterable
 from typing import Any, cast
 
-from covend.patterns.spec import Fold
+from covend.patterns.query.spec import Fold
 from covend.phylactery.canonical import canonical
 
 MISSING = object()

@@ -13,8 +13,8 @@ from typing import Any, cast
 
 import msgspec
 
-from covend.patterns.agreement import is_number
-from covend.patterns.answer_text import (
+from covend.patterns.answers.agreement import is_number
+from covend.patterns.answers.answer_text import (
     InvalidAnswer,
     recordable,
     shown,
@@ -22,9 +22,9 @@ from covend.patterns.answer_text import (
     the_json,
     without_thoughts,
 )
-from covend.patterns.responder import Responder
-from covend.patterns.shape import MAX_ANSWER_BYTES, MAX_NESTED, nested_deeper, problems_told
-from covend.patterns.spec import AnswerShape
+from covend.patterns.query.shape import MAX_ANSWER_BYTES, MAX_NESTED, nested_deeper, problems_told
+from covend.patterns.query.spec import AnswerShape
+from covend.patterns.responders.responder import Responder
 from covend.patterns.state import Plan
 from covend.phylactery.canonical import NotCanonical, canonical, parse
 from covend.resolving import resolved

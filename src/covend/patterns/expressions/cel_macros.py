@@ -23,8 +23,16 @@ from typing import Final
 
 from cel_expr_python import cel  # pyright: ignore[reportMissingTypeStubs]
 
-from covend.patterns import cel_ast
-from covend.patterns.cel_ast import Message, call, constant, ident, list_of, message, written
+from covend.patterns.expressions import cel_ast
+from covend.patterns.expressions.cel_ast import (
+    Message,
+    call,
+    constant,
+    ident,
+    list_of,
+    message,
+    written,
+)
 
 FULL = 100
 """Items of the short list when it is added to the first: the root of how often macros go round,
