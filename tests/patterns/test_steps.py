@@ -110,7 +110,6 @@ def test_an_old_run_finishes_alike_beside_a_new_reducer(monkeypatch: pytest.Monk
     play = Play(intend(query("a"), llm("a")))
     parked = list(play.records)
     monkeypatch.setitem(step.SELECTS, 2, dict.fromkeys(step.SELECTS[1], doubtful))
-    monkeypatch.setattr(step, "CURRENT", 2)
     old = step.replay(play.thread, parked)
     assert old.missing == []
     k, drafts = step.take(

@@ -345,7 +345,15 @@ def test_what_was_purged_stands_nowhere_in_the_file_any_more(tmp_path: Path) -> 
             record(name, "know", {}, actor="a", clock=3),
         ]
         store.append(records)
+    log = path.with_name("p.db-wal")
+    reader = open_store(path, read_only=True)
+    exported = reader.export("q-0")
+    next(exported)
     assert store.purge(LATER) == 40
+    assert store.purge(LATER) == 0, "who reads meanwhile is not waited for"
+    assert secret.encode() in path.read_bytes() + log.read_bytes()
+    exported.close()
+    reader.close()
+    assert store.purge(LATER) == 0
+    assert secret.encode() not in path.read_bytes() + log.read_bytes()
     store.close()
-    assert secret.encode() not in path.read_bytes()
-    assert not path.with_name("p.db-wal").exists()

@@ -76,12 +76,12 @@ def word(
     if problem := _misspoken(said):
         return Refused(422, "invalid_word", "what is said of the task is not valid", [problem])
     made = _made(k, body, said, now)
-    if said_already(call, said, made, promises):
+    promised = [each for each in promises if each.get("eta", now) >= now]
+    if said_already(call, said, made, promises, promised):
         return None
     if call.status != "open" or call.deadline <= now:
         state = "expired" if call.status == "open" else task_state(call)
         return Refused(409, state, f"this task is over: it is {state}")
-    promised = [each for each in promises if each.get("eta", now) >= now]
     if said.act == "decline" and (others := still_asked(k, call, said.did, promised)):
         return Refused(409, "others_asked", f"{others}: leave it, and nothing is lost")
     longer = "eta" in made and min(made["eta"], k.plan.ends) > call.deadline
@@ -134,13 +134,21 @@ def still_asked(k: K, call: Call, did: str, promises: Sequence[dict[str, Any]]) 
 
 
 def said_already(
-    call: Call, said: Said, made: dict[str, Any], promises: Sequence[dict[str, Any]]
+    call: Call,
+    said: Said,
+    made: dict[str, Any],
+    promises: Sequence[dict[str, Any]],
+    promised: Sequence[dict[str, Any]],
 ) -> bool:
-    """Whether this very word was heard before: whoever asks twice is not refused."""
+    """Whether this very word was heard before: whoever asks twice is not refused.
+
+    ``promised`` are those of the promises whose time is not over.
+    """
     if said.act == "accept":
         if said.key is not None and any(said.key == each.get("key") for each in promises):
             return True
-        return bool(promises) and "eta" not in made and call.status == "open"
+        stands = any(each["by"] == said.did for each in promised)
+        return stands and "eta" not in made and call.status == "open"
     if said.act == "decline":
         return call.status == "declined" and call.problem == made["problem"]
     return said.act == "submit" and call.hash is not None and made.get("hash") == call.hash

@@ -24,7 +24,7 @@ from typing import Any, Literal
 import msgspec
 
 from covend.patterns.query.spec import Query
-from covend.patterns.reducers import RULES, Rules
+from covend.patterns.reducers import CURRENT, RULES, Rules
 from covend.patterns.responders.responder import Responder
 from covend.resolving import resolved
 
@@ -176,8 +176,8 @@ class K(msgspec.Struct, kw_only=True):
 
     @property
     def rules(self) -> Rules:
-        """What its reducer decides; raises ``KeyError`` for one of a later covend (P5)."""
-        return RULES[self.plan.reducer]
+        """What its reducer decides; a run of a later covend is only read, by our newest (P5)."""
+        return RULES.get(self.plan.reducer, RULES[CURRENT])
 
     def left(self) -> int | None:
         """Nano-dollars not yet spent nor reserved, never below 0; None without a limit (P13)."""

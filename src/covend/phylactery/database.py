@@ -58,6 +58,13 @@ class Database(Protocol):
         """Raise ``StoreCorrupt`` if its structure is damaged or its tables are not these."""
         ...
 
+    def overwrite(self) -> bool:
+        """Overwrite what was changed and may still stand in a log; False where it is in use.
+
+        Where the server looks after its log, there is nothing to do.
+        """
+        ...
+
     def close(self) -> None:
         """Close the connection; safe to call twice."""
         ...

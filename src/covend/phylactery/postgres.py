@@ -29,7 +29,8 @@ GONE: dict[str, Any] = {
     "tcp_user_timeout": 30_000,
 }
 """A server whose machine is gone is found out within half a minute, unless the address says
-otherwise. One that is there and stands still is waited for: what it does may yet be done."""
+otherwise. One that is there and stands still is waited for while it takes in what it is sent: what
+it does may yet be done."""
 
 # One lock per schema, so that several boxes can share a database: "CovE" and the schema's number.
 _LOCK = (
@@ -141,6 +142,10 @@ class PostgresDatabase:
         missing = set(tables) - {row[0] for row in self.rows(_TABLES)}
         if missing:
             raise StoreCorrupt(self.where, f"it has no {', '.join(sorted(missing))}")
+
+    def overwrite(self) -> bool:
+        """See ``Database``."""
+        return True
 
     def close(self) -> None:
         """See ``Database``."""

@@ -164,6 +164,19 @@ class SqliteDatabase:
         if verdict != "ok":
             raise StoreCorrupt(self.where, str(verdict))
 
+    def overwrite(self) -> bool:
+        """See ``Database``; who still reads from the log is not waited for."""
+        self._db.set_busy_timeout(0)
+        try:
+            self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        except (apsw.BusyError, apsw.LockedError):
+            return False
+        except _ERRORS as error:
+            raise self._error(error) from error
+        finally:
+            self._db.set_busy_timeout(BUSY_MS)
+        return True
+
     def close(self) -> None:
         """Checkpoint and close; safe to call twice."""
         self._db.close()

@@ -69,6 +69,7 @@ class Store(Views):
         super().__init__(db)
         self.where = db.where
         self.commits = 0
+        self._log_has_purged = False
 
     def append(self, records: Sequence[Record]) -> int:
         """Store the records in one durable transaction, all or none; returns how many were new.
@@ -187,12 +188,16 @@ class Store(Views):
     def purge(self, before: int, limit: int = purge.BATCH) -> int:
         """Empty the working records of runs that ended before this clock, and of their jobs (D4).
 
-        Returns how many: one durable transaction of about ``limit``; 0 means that none is left.
+        Returns how many: one durable transaction of about ``limit``; 0 means that none is left, and
+        that what was emptied is overwritten, unless somebody reads meanwhile: then by the next
+        purge, or the close.
         """
         if not purge.due(self._db, before, 1):
+            self._log_has_purged = self._log_has_purged and not self._db.overwrite()
             return 0
         with self._db.transaction():
             emptied = purge.batch(self._db, before, time.time_ns() // 1000, limit)
+        self._log_has_purged = True
         self.commits += 1
         return emptied
 

@@ -342,6 +342,21 @@ def test_a_promise_whose_time_is_over_keeps_nobody_from_declining(world):
         assert core.ended(thread)["code"] == "responder_unavailable"
 
 
+def test_a_promise_is_renewed_when_its_time_is_over(world):
+    """P18: said again it stands again, and one of another is not one's own."""
+    world.person("ann", sla_seconds=100, delegates=["did:bob"])
+    with world.core() as core:
+        thread, task = asked(core, "ann", side_effects={"max_latency_secs": 1000.0})
+        passed_on(core, thread)
+        core.act(task, "accept", "did:bob", eta_secs=60)
+        core.forward(61)
+        core.act(task, "accept", "did:bob")
+        assert refusal(core.act(task, "decline", "did:ann")) == (409, "others_asked")
+        core.act(task, "accept", "did:ann")
+        promised = [each["body"]["by"] for each in core.records(thread, "do")]
+        assert promised == ["did:bob", "did:bob", "did:ann"]
+
+
 def test_who_was_asked_first_may_decline_for_good_where_nobody_promised_anything(world):
     """P18."""
     world.person("ann", sla_seconds=100, delegates=["did:bob"])

@@ -150,3 +150,34 @@ def test_who_gave_what_an_audit_rejected_is_trusted_less(approved, verdict):
     play.reply("audit/0", {"approved": approved})
     assert play.end["status"] == ("fulfilled" if approved else "rejected")
     assert learned(play) == {"a": verdict, "b": "neutral"}
+
+
+@pytest.mark.parametrize(("approved", "verdict"), [(True, "good"), (False, "bad")])
+def test_who_had_a_part_in_what_an_audit_rejected_is_trusted_less(approved, verdict):
+    """P8: of an answer that a fold made of several."""
+    pattern = {"pattern": "ensemble_with_audit", "auditor": ids("c")}
+    more = {"fold": {"kind": "merge"}, "answer_shape": {"kind": "json"}, "min_quorum": 2}
+    play = asked("a", "b", pattern=pattern, **more)
+    play.reply("primary/0", {"m": 1}).reply("primary/1", {"n": 2})
+    play.reply("audit/0", {"approved": approved})
+    assert learned(play) == {"a": verdict, "b": verdict, "c": "neutral"}
+
+
+def test_who_says_the_same_again_in_one_run_says_it_once():
+    """P8, retry_on_low_confidence."""
+    pattern = {"pattern": "retry_on_low_confidence", "expression": "confidence < 0.9"}
+    play = asked("a", pattern={**pattern, "max_attempts": 3})
+    for attempt in range(3):
+        play.reply(f"attempt:{attempt}/0", "Paris", confidence=0.1)
+    named = dict.fromkeys(play.k.calls, "answer")
+    verdicts = [one.verdict for one in outcomes(play.k, named, {})]
+    assert verdicts == ["good", "neutral", "neutral"]
+
+
+def test_whom_a_chain_of_equal_answers_connects_with_the_winner_was_not_outvoted():
+    """P16, P17: consensus with a tolerance."""
+    more = {"answer_shape": {"kind": "json"}, "min_quorum": 3}
+    play = asked("a", "b", "c", fold={"kind": "consensus", "tolerance": {"$": 1}}, **more)
+    for number, value in enumerate((1, 2, 3)):
+        play.reply(f"primary/{number}", value)
+    assert learned(play) == {"a": "good", "b": "good", "c": "good"}

@@ -161,6 +161,19 @@ def test_a_person_cancels_what_he_asked_himself_and_nothing_else(world):
         assert core.ask(CancelQuery(other))["know"]["status"] == "cancelled"
 
 
+def test_a_person_cancels_what_his_query_began(world):
+    """G7, P14."""
+    world.person("ann")
+    world.scripted("one", "first")
+    asked = query("one", triggers=[{"name": "next", "query": query("ann")}])
+    with world.core() as core:
+        parent = core.ask(SubmitQuery(asked, by="did:bob"))["id"]
+        child = core.task("did:ann")["thread"]
+        assert child != parent
+        assert core.refuses(CancelQuery(child, by="did:eve"))["code"] == "not_your_query"
+        assert core.ask(CancelQuery(child, by="did:bob"))["know"]["status"] == "cancelled"
+
+
 def test_a_named_schema_is_that_of_the_box_file_when_the_query_came(world):
     """P5, P7: pinned at admission, for the queries it triggers too; unknown names are refused."""
     world.scripted("one", {"total": 1})

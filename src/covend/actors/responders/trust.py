@@ -124,14 +124,16 @@ def outcomes(k: K, roles: Mapping[str, str], delays: Mapping[str, float]) -> lis
     Who gave the accepted answer did well, or a part of it where the fold makes one of all. Who gave
     a rejected one, was outvoted, was contradicted by the verifier and the tiebreaker, was late or
     answered in another shape did not. Who was only passed over, or declined, said nothing wrong. A
-    failed transport says nothing of trust, a call that was taken back nothing at all.
+    failed transport says nothing of trust, a call that was taken back nothing at all. Who says the
+    same again in one run says it once.
     """
     know = k.ended or {}
     status = str(know.get("status"))
-    same = giving(k, know["audit"]["answer"] if status == "rejected" else know.get("answer"))
-    folded = set(know.get("folded", ()))
+    answer, folded = came_out(k, know)
+    same = giving(k, answer)
     made = set[str]() if k.query.fold.kind in CHOOSING else folded
     beaten = losing(k, folded, same) if status in ACCEPTED else set[str]()
+    praised: set[str] = set()
     found: list[Outcome] = []
     for call in k.calls.values():
         verdict: Verdict | None
@@ -141,7 +143,8 @@ def outcomes(k: K, roles: Mapping[str, str], delays: Mapping[str, float]) -> lis
         elif roles.get(call.id, "answer") in ("audit", "judge"):
             verdict = "neutral"
         elif call.id in made | same:
-            verdict = STOOD.get(status, "neutral")
+            verdict = STOOD.get(status, "neutral") if call.responder not in praised else "neutral"
+            praised.add(call.responder)
         else:
             verdict = "bad" if call.id in beaten else "neutral"
         if verdict is not None:
@@ -149,13 +152,30 @@ def outcomes(k: K, roles: Mapping[str, str], delays: Mapping[str, float]) -> lis
     return found
 
 
+def came_out(k: K, know: Mapping[str, Any]) -> tuple[Any, set[str]]:
+    """The answer that was accepted or rejected, and the calls that were folded into it."""
+    if know.get("status") != "rejected":
+        return know.get("answer"), set(know.get("folded", ()))
+    return know["audit"]["answer"], set(k.noted("audited")[0]["folded"])
+
+
 def giving(k: K, answer: Any) -> set[str]:
-    """The calls that gave this answer, folded in or not."""
-    return {
-        call.id
-        for call in k.calls.values()
-        if call.response is not None and agreement(k.query.fold, call.response.value, answer) == 1
-    }
+    """The calls that gave this answer, folded in or not.
+
+    Where the fold has a tolerance, those as well that a chain of equal answers connects with it.
+    """
+    fold = k.query.fold
+    left = {call.id: call.response.value for call in k.calls.values() if call.response is not None}
+    found: set[str] = set()
+    said = [answer]
+    while said:
+        wanted = said.pop()
+        near = [name for name, value in left.items() if agreement(fold, value, wanted) == 1]
+        values = [left.pop(name) for name in near]
+        found.update(near)
+        if fold.tolerance:
+            said += values
+    return found
 
 
 def losing(k: K, folded: set[str], same: set[str]) -> set[str]:

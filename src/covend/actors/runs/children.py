@@ -14,8 +14,14 @@ Find: TypeAlias = Callable[[str], dict[str, Any] | None]
 """The record of an id, as plain data."""
 
 
-def begin_child(body: dict[str, Any], known: Sequence[Responder], find: Find, now: int) -> Record:
-    """The ``intend`` record of the run that a ``trigger`` body begins.
+def begin_child(
+    body: dict[str, Any],
+    known: Sequence[Responder],
+    find: Find,
+    now: int,
+    by: str | None = None,
+) -> Record:
+    """The ``intend`` record of the run that a ``trigger`` body begins, ``by`` whom its parent was.
 
     A query that cannot be admitted any more begins nothing: a ``refused`` record says why (P19).
     """
@@ -33,6 +39,8 @@ def begin_child(body: dict[str, Any], known: Sequence[Responder], find: Find, no
     except InvalidQuery as error:
         refusal = {"code": "invalid_query", "errors": error.errors, "parent": body["parent"]}
         return record(thread, "refused", refusal, actor="execution", act="PUT", clock=now)
+    if by is not None:
+        intend["by"] = by
     return record(thread, "intend", intend, actor="execution", act="INTEND", clock=now)
 
 

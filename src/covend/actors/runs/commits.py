@@ -100,7 +100,8 @@ class Commits:
         if not fired:
             return []
         known: tuple[Responder, ...] = self.ctx.ask("registry", Known(), timeout=STORE_SECONDS)
-        return [begin_child(body, known, self.find, self.clock()) for body in fired]
+        by = self.effects.by
+        return [begin_child(body, known, self.find, self.clock(), by) for body in fired]
 
     def find(self, name: str) -> dict[str, Any] | None:
         """The record of this id."""

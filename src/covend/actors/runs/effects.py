@@ -28,6 +28,8 @@ class Effects:
 
     def __init__(self, ctx: Context) -> None:
         self.ctx = ctx
+        self.by: str | None = None
+        """The person who asked the query, if that is known."""
         self.asked: dict[str, dict[str, Any]] = {}
         """The body of every call, by its id."""
         self.delays: dict[str, float] = {}
@@ -39,7 +41,9 @@ class Effects:
 
     def note(self, kind: str, body: dict[str, Any]) -> None:
         """Keep what K does not: how calls were put, and how long they took."""
-        if kind == "call":
+        if kind == "intend":
+            self.by = body.get("by")
+        elif kind == "call":
             self.asked[call_id_of(body)] = body
         elif kind == "do" and body["status"] == "accepted":
             self.promises.setdefault(call_id_of(body), []).append(body)

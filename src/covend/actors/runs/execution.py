@@ -161,7 +161,7 @@ class Execution(Actor):
         self.hear(routed.message)
 
     def hear(self, message: object) -> None:
-        """One message that the desk passed on."""
+        """One message that the desk passed on; to have been roused is all that some are for."""
         k = self.k
         if self.aside or k is None:
             self.deaf(message)
@@ -177,8 +177,6 @@ class Execution(Actor):
                 self.cancel(k, message)
             case Unclear():
                 self.unclear(k, message.call)
-            case _:
-                pass  # being roused is all that was wanted
 
     def rest(self) -> None:
         """Say so when only people, timers or nothing at all is waited for (P6)."""
@@ -199,6 +197,7 @@ class Execution(Actor):
             return
         intend, promise = given
         entry = self.story.add("intend", intend)
+        self.effects.note("intend", intend)
         try:
             self.follow(
                 entry,
@@ -302,17 +301,23 @@ class Execution(Actor):
                 pass  # it was heard before
             case done:
                 self.answer(k, done)
-        word.promise.reply({**self.task(word.call), "did": word.order.did})
+        word.promise.reply(self.task(word.call, word.order.did))
 
-    def task(self, name: str) -> dict[str, Any]:
-        """A task as its person sees it now."""
+    def task(self, name: str, did: str) -> dict[str, Any]:
+        """A task as this person sees it now."""
         assert self.k is not None
         call, body = self.k.calls[name], self.effects.asked[name]
         state = people.task_state(call)
-        if call.status == "open" and name in self.effects.promises:
-            state = "accepted"
+        promises = self.effects.promises.get(name, ()) if call.status == "open" else ()
         task = inbox.shown(
-            self.ctx.name, body, state=state, due=call.deadline, opened=call.called, seq=0
+            self.ctx.name,
+            body,
+            did=did,
+            state="accepted" if promises else state,
+            due=call.deadline,
+            opened=call.called,
+            seq=0,
+            promised_by=(promise["by"] for promise in promises),
         )
         return fitting.fitted(task, fitting.of_task)
 
