@@ -362,3 +362,16 @@ def delegated(k: K, name: str, call: Call) -> dict[str, Any]:
     more = call.delegated + 1 < len(responder.delegates) and k.now < due < call.deadline
     timers = [{"name": f"delegate:{name}", "due": due}] if more else []
     return {"delegate": {name: did}, "timers": timers}
+
+
+def is_overtaken(k: K, timer: str, due: int) -> bool:
+    """Whether a timer was set anew since it was due, as one whose tick is repeated may be.
+
+    Storing the tick would take the new one away (P20).
+    """
+    kind, _, name = timer.partition(":")
+    call = k.calls.get(name)
+    if call is None or call.status != "open":
+        return False
+    now_due = {"deadline": call.deadline, "delegate": call.delegate_due}.get(kind)
+    return now_due is not None and due < now_due

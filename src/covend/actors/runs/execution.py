@@ -39,6 +39,7 @@ from covend.actors.runs.reading import ended
 from covend.actors.runs.story import Story, wall_clock
 from covend.patterns import people, step
 from covend.patterns.answers.understanding import declined, understood
+from covend.patterns.rounds import is_overtaken
 from covend.patterns.state import K, call_id_of
 from covend.patterns.step import Draft, Entry
 from covend.phylactery.messages import Query
@@ -161,7 +162,7 @@ class Execution(Actor):
         self.hear(routed.message)
 
     def hear(self, message: object) -> None:
-        """One message that the desk passed on; to have been roused is all that some are for."""
+        """One message that the desk passed on."""
         k = self.k
         if self.aside or k is None:
             self.deaf(message)
@@ -177,6 +178,8 @@ class Execution(Actor):
                 self.cancel(k, message)
             case Unclear():
                 self.unclear(k, message.call)
+            case _:
+                pass  # to have been roused is all that was wanted
 
     def rest(self) -> None:
         """Say so when only people, timers or nothing at all is waited for (P6)."""
@@ -276,7 +279,7 @@ class Execution(Actor):
     def ticked(self, tick: Ticked) -> None:
         """A timer, never early (P20); a reminder is under way before the tick is."""
         k = self.k
-        if k is None or k.ended is not None or moved(k, tick):
+        if k is None or k.ended is not None or is_overtaken(k, tick.name, tick.due):
             return
         if tick.name.startswith("remind:"):
             name = tick.name.removeprefix("remind:").rpartition(":")[0]
@@ -390,16 +393,3 @@ class Execution(Actor):
         self.ctx.tell("desk", SetAside(self.ctx.name))
         text = f"run {self.ctx.name} is set aside: {entry.body['reason'][:200]}"
         self.ctx.tell("console", Alert(text, {"thread": self.ctx.name}))
-
-
-def moved(k: K, tick: Ticked) -> bool:
-    """Whether a timer was set anew since this tick of it was sent, which a repeated tick may be.
-
-    Storing it would take the new one away (P20).
-    """
-    kind, _, name = tick.name.partition(":")
-    call = k.calls.get(name)
-    if call is None or call.status != "open":
-        return False
-    due = {"deadline": call.deadline, "delegate": call.delegate_due}.get(kind)
-    return due is not None and tick.due < due
