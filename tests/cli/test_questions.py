@@ -232,6 +232,19 @@ def test_a_late_answer_is_drawn_as_late_with_what_it_cost_in_the_end():
         assert bill in drawn.get()
 
 
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"status": "declined", "problem": "out_of_domain"}, "declined  out_of_domain (Ask Bea.)"),
+        ({"status": "ok", "value": "yes"}, "ok  yes (Ask Bea.)"),
+    ],
+)
+def test_what_a_person_says_beside_an_answer_or_a_decline_reaches_who_asked(body, says):
+    """P18."""
+    do = {"slot": "primary/0", "attempt": 1, "rationale": "Ask\nBea."} | body
+    assert line({"kind": "do", "clock": 0, "body": do}).plain.endswith(says)
+
+
 def test_a_query_that_is_not_there_is_said_so(box, desk, covend):
     desk()
     run = covend("query", "show", "q-none", "--run-dir", box.run_dir, status=1)
@@ -408,6 +421,13 @@ def test_ids_are_whole_on_a_narrow_terminal():
         with (console := Console(width=80, file=StringIO())).capture() as drawn:
             console.print(view)
         assert whole in drawn.get()
+
+
+def test_no_line_of_the_inbox_is_filled_up_with_blanks():
+    """A pipe is 200 columns wide."""
+    with (console := Console(width=200, file=StringIO())).capture() as drawn:
+        console.print(inbox_view.listing([TASK]))
+    assert drawn.get().splitlines()[1] == "    for did:web:ann: May I?"
 
 
 def test_an_answer_is_in_the_colour_of_its_status_alone():

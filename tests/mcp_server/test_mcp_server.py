@@ -109,7 +109,20 @@ def test_an_agent_finds_the_tools_with_what_they_take():
     assert "verify" in str(asked["pattern"])
     assert "id:NAME" in asked["who"]["description"]
     assert asked["wait_seconds"]["minimum"] == 0
-    assert "overbooked" in str(tools["answer_task"].input_schema["properties"]["reason"])
+    said = tools["answer_task"].input_schema["properties"]
+    assert "overbooked" in str(said["reason"])
+    assert "note of a decline" in said["rationale"]["description"]
+    assert "from 0 to 1" in said["confidence"]["description"]
+
+
+@pytest.mark.parametrize("confidence", [-0.1, 1.1, "NaN"])
+def test_an_agent_is_no_surer_than_sure(confidence):
+    """P18: the box hears nothing of it."""
+    desk = Desk()
+    said = {"task": "t1", "did": "did:web:ann", "act": "submit", "answer": "yes"}
+    (refused,) = talk(desk, ("answer_task", said | {"confidence": confidence}))
+    assert refused.is_error
+    assert desk.heard == []
 
 
 @pytest.mark.parametrize("seconds", [-1, "NaN", "inf"])

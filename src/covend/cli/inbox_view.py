@@ -20,10 +20,10 @@ def listing(tasks: Sequence[Task]) -> RenderableType:
     """Tasks in the order in which they are due; each id is whole, also on a narrow terminal."""
     lines: list[RenderableType] = []
     for task in sorted(tasks, key=lambda task: task["due"]):
-        state = f"  {task['state']}, due {when(task['due'])}"
+        state = f"  {standing(task)}, due {when(task['due'])}"
         lines.append(Text.assemble((task["id"], "bold"), state))
         about = Text.assemble((f"for {task['did']}: ", "dim"), short(task["question"]))
-        lines.append(Padding(about, (0, 0, 0, 4)))
+        lines.append(Padding(about, (0, 0, 0, 4), expand=False))
     return Group(*lines)
 
 
@@ -31,7 +31,7 @@ def page(task: Task) -> RenderableType:
     """One task in full."""
     parts: list[RenderableType] = [
         Text(task["question"], "bold"),
-        Text(f"{task['state']}, due {when(task['due'])}, for {task['did']}", "dim"),
+        Text(f"{standing(task)}, due {when(task['due'])}, for {task['did']}", "dim"),
     ]
     for title, member in (("about", "input"), ("shown", "show"), ("the answer", "answer_shape")):
         if task.get(member) not in (None, "", {}):
@@ -39,6 +39,14 @@ def page(task: Task) -> RenderableType:
     if task.get("left_out"):
         parts.append(Text(missing(task["left_out"]), "yellow"))
     return Group(*parts)
+
+
+def standing(task: Task) -> str:
+    """A task's state; where somebody else alone promised an answer, who that is."""
+    others = task.get("promised_by") or ()
+    if task["state"] != "accepted" or not others or task["did"] in others:
+        return task["state"]
+    return f"{' and '.join(others)} promised an answer"
 
 
 def promised(task: Task, wished: float | None) -> str:
@@ -49,7 +57,9 @@ def promised(task: Task, wished: float | None) -> str:
     if task["due"] < wished:
         return f"{text}: the query itself ends then, and does not wait for {when(int(wished))}"
     if task["due"] > wished + MINUTE:
-        return f"{text}, as before: {when(int(wished))} is sooner, and an eta only puts it off"
+        return (
+            f"{text}, as before: {when(int(wished))} is sooner, and an eta can only make it later"
+        )
     return text
 
 

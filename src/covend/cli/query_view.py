@@ -223,7 +223,9 @@ def _outcome(body: Mapping[str, Any]) -> Text:
     if body.get("cost"):
         text.append(f" ${body['cost']:.4f}")
     said = body.get("value") if status == "ok" else body.get("problem")
-    return text if said is None and status != "ok" else text.append(f"  {short(said)}")
+    if said is not None or status == "ok":
+        text.append(f"  {short(said)}")
+    return text.append(f" ({short(body['rationale'])})") if body.get("rationale") else text
 
 
 def _silent(body: Mapping[str, Any]) -> str:

@@ -77,6 +77,17 @@ Reason: TypeAlias = Annotated[
 Eta: TypeAlias = Annotated[
     float | None, Field(description="In so many seconds the answer is promised.")
 ]
+Confidence: TypeAlias = Annotated[
+    float | None,
+    Field(ge=0, le=1, allow_inf_nan=False, description="How sure the answer is, from 0 to 1."),
+]
+Rationale: TypeAlias = Annotated[
+    str | None,
+    Field(
+        description="Why, in a sentence for people: the note of a decline, or the reasons of an "
+        "answer."
+    ),
+]
 
 CONSOLE = "console@core"
 SUBMIT_SECONDS = 30.0
@@ -183,8 +194,8 @@ class Tools:
         answer: Any = None,
         reason: Reason = None,
         eta_seconds: Eta = None,
-        confidence: float | None = None,
-        rationale: str | None = None,
+        confidence: Confidence = None,
+        rationale: Rationale = None,
     ) -> dict[str, Any]:
         """Read a task of the inbox, accept it with an eta, decline it with a reason, answer it."""
         if act == "read":
