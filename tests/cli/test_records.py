@@ -81,6 +81,26 @@ def test_a_thread_is_taken_up_by_a_box_that_has_never_run(store, covend, tmp_pat
     assert (tmp_path / "new-state").stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.parametrize("named", ["option", "environment"])
+def test_a_running_box_s_store_is_not_written_wherever_the_box_runs(
+    store, covend, tmp_path, box, monkeypatch, named
+):
+    """D5: its run folder need not be the one of its file."""
+    covend("export", "q-play", "--store", store, "-o", "thread.jsonl")
+    (tmp_path / "here.toml").write_text(
+        f'run_dir = "{tmp_path}/elsewhere"\nstate_dir = "{tmp_path}/state"\n'
+        '[[device]]\nname = "host"\nkind = "host"\ncapacity = "1GiB"\n'
+        '[[soulstone]]\nname = "a"\nendpoint = "http://127.0.0.1:1"\nauthority = "shared"\n'
+    )
+    words = ["import", "thread.jsonl", "-c", tmp_path / "here.toml"]
+    if named == "option":
+        words += ["--run-dir", box.run_dir]
+    else:
+        monkeypatch.setenv("COVEND_RUN_DIR", str(box.run_dir))
+    assert "the box is running" in covend(*words, status=1).stderr
+    assert not (tmp_path / "state").exists()
+
+
 def test_who_takes_part_in_a_join_is_no_part_of_the_run_it_begins(store, covend):
     """D5: the desk's own records in a run's thread are passed over by a replay."""
     box = open_store(store)
@@ -150,6 +170,7 @@ def test_who_exports_a_run_that_goes_on_is_warned(store, covend, tmp_path):
     box.close()
     told = covend("export", "q-open", "--store", store)
     assert "q-open: not ended, so it goes on here too" in told.stderr
+    assert "cancel it here once the other box has it" in told.stderr
     assert all(json.loads(line) for line in told.stdout.splitlines())
     assert covend("export", "q-play", "--store", store).stderr == ""
 

@@ -13,6 +13,7 @@ import typer
 from covend.cli.shared import (
     ConfigOption,
     JsonOption,
+    RunDirOption,
     Status,
     config_path,
     fail,
@@ -43,6 +44,11 @@ JobsOption = Annotated[
 ]
 MANY_TO_WAIT_FOR = 1000
 """From so many queries on, a replay shows how far it is."""
+
+GOES_ON = (
+    "not ended, so it goes on here too; carry it on in one place only: cancel it here once the "
+    "other box has it (`covend query cancel`), or stop this box"
+)
 
 T = TypeVar("T")
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="A query's id, or any thread's.")]
@@ -81,10 +87,7 @@ def export(
         lines = [line + "\n" for line in box.export(id_, children=children)]
         going_on = still_open(box, id_, children)
     if going_on:
-        text = "not ended, so it goes on here too; carry it on in one place only: cancel it here"
-        typer.echo(
-            f"{', '.join(going_on)}: {text} (`covend query cancel`), or stop this box", err=True
-        )
+        typer.echo(f"{', '.join(going_on)}: {GOES_ON}", err=True)
     if output is None:
         sys.stdout.writelines(lines)
         return
@@ -100,6 +103,7 @@ def import_(
     file: Annotated[Path, typer.Argument(help="What `covend export` wrote; `-` for stdin.")],
     store: StoreOption = None,
     config: ConfigOption = None,
+    run_dir: RunDirOption = None,
 ) -> None:
     """Take up an exported thread, whole or not at all. The box must not be running."""
     try:
@@ -109,8 +113,8 @@ def import_(
     if not text.strip():
         fail(f"{file} is empty: there is no record to take up", Status.FAILED)
     if store is None:
-        refuse_while_running(config)
-        prepare(config)
+        refuse_while_running(config, run_dir)
+        prepare(config, run_dir)
     with whole_or_none(store or where(config)), opened(store, config, write=True) as box:
         new = box.import_(text.split("\n"))
     typer.echo(f"{new} records are new in {box.where}")
@@ -224,24 +228,24 @@ def where(config: Path | None) -> str | Path:
         fail(f"phylactery.dsn: {error}", Status.WRONG)
 
 
-def refuse_while_running(config: Path | None) -> None:
+def refuse_while_running(config: Path | None, run_dir: Path | None) -> None:
     """Only one may write a store, and a running box does."""
     from covend.cli.client import BoxNotRunning, read_identity
 
     try:
-        identity = read_identity(Path(load_box(config_path(config)).run_dir))
+        identity = read_identity(run_dir or Path(load_box(config_path(config)).run_dir))
     except BoxNotRunning:
         return
     fail(f"the box is running (pid {identity.pid}): `covend stop` it first", Status.FAILED)
 
 
-def prepare(config: Path | None) -> None:
+def prepare(config: Path | None, run_dir: Path | None) -> None:
     """Make the state folder of a box that has never run."""
     from covend.host.folders import FolderError, Folders
 
     box = load_box(config_path(config))
     try:
-        Folders.open(Path(box.run_dir), Path(box.state_dir))
+        Folders.open(run_dir or Path(box.run_dir), Path(box.state_dir))
     except (FolderError, OSError) as error:
         fail(str(error), Status.WRONG)
 
