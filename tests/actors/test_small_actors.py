@@ -248,6 +248,9 @@ def test_why_gives_the_records_or_says_what_may_be_asked(system, console):
     for name in ("t-1", "last"):
         found = console.ref.ask(WhyQuery(name), timeout=5.0)["records"]
         assert found[0]["body"] == {"why": "D > I"}
+    console.records.clear()
+    with pytest.raises(ReplyError, match="no swap has happened yet"):
+        console.ref.ask(WhyQuery("last"), timeout=5.0)
     with pytest.raises(ReplyError, match="nothing is known of 'nope'"):
         console.ref.ask(WhyQuery("nope"), timeout=5.0)
     system.find("phylactery").stop()

@@ -186,6 +186,8 @@ class Console(Actor):
                 found = ask_store(self.ctx, Query(kind="decision", limit=1), SERVING_SECONDS)
         except ActorError as error:
             raise ReplyError(f"the records cannot be read now: {error}") from error
+        if not found and name == "last":
+            raise ReplyError("no swap has happened yet")
         if not found:
             raise ReplyError(
                 f"nothing is known of {name!r}: give a transition's or decision's id as `covend "
