@@ -42,7 +42,7 @@ from covend.questions import (
 MAX_WAIT = 3600.0
 CANCEL_SECONDS = 30.0
 MAX_CLOCK = 2**53 - 1
-OWN = "A key that names a did cancels what was asked with such a key; the rest is refused with 403."
+OWN = "A key that names a did cancels only what a key with the same did asked; else 403."
 
 Wait = Annotated[float, Meta(ge=0, le=MAX_WAIT, description="Seconds to wait for it.")]
 After = Annotated[int, Meta(ge=0, le=MAX_CLOCK, description="Only what comes after this.")]

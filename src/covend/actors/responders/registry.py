@@ -230,10 +230,13 @@ class Registry(Actor):
     def configured(self, name: str) -> str:
         """Why a responder of the configuration is not retired here, and what would be right."""
         listed = {entry.name for entry in self.box.responder}
-        what = "configured" if name in listed else "a model of this box, configured"
+        if name in listed:
+            what, key = "configured", "available"
+        else:
+            what, key = "a model of this box, configured", "chat"
         return (
-            f"{name!r} is {what} in {self.box.source}: take it out there, or say "
-            "`available = false` of a responder there"
+            f"{name!r} is {what} in {self.box.source}: take it out there, or set `{key} = false` "
+            "for it there"
         )
 
     def keep(self, responder: Responder) -> dict[str, Any]:
