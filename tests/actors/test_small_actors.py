@@ -192,7 +192,7 @@ def test_who_lives_and_never_answers_is_the_watchdogs_once_a_transition_would_ha
 
 
 def test_a_death_is_told_with_its_evidence_and_ends_the_actor(system, process):
-    """W26, DESIGN §3: its supervisor starts one that looks anew."""
+    """W26: its supervisor starts one that looks anew."""
     logs = ears(system, "arbiter")
     process.starts()
     process.healthy = True

@@ -20,7 +20,7 @@ def folders(tmp_path):
 def test_every_start_of_a_node_has_a_greater_number_even_when_the_clock_goes_back(
     folders, monkeypatch
 ):
-    """DESIGN §3: what an earlier process said is known as stale by it."""
+    """docs/architecture.md: what an earlier process said is known as stale by it."""
     monkeypatch.setattr("covend.boot.process.time.time", lambda: 1000.0)
     first = next_incarnation(folders, "core")
     monkeypatch.setattr("covend.boot.process.time.time", lambda: 1.0)

@@ -54,7 +54,7 @@ def test_a_drain_waits_for_the_streams_of_both_gates(box, clients):
 
 
 def test_one_killed_gate_of_two_leaves_the_other_serving(box, clients):
-    """DESIGN §3: its slots come back, and nothing is admitted twice meanwhile."""
+    """docs/architecture.md: its slots come back, and nothing is admitted twice meanwhile."""
     assert kinds([clients.ask(box, "chat")]) == ["full"]
     streams = [clients.ask(box, "chat", tokens=200) for _ in range(4)]
     box.until_busy("chat", 4)

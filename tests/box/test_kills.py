@@ -70,7 +70,7 @@ def test_a_reactor_killed_in_mid_transmutation_loses_nobody(box, watch, clients)
 
 
 def test_a_killed_gate_takes_its_clients_along_and_nothing_else(box, watch, clients):
-    """DESIGN §3: its clients see broken connections, the core forgets what they wanted."""
+    """docs/architecture.md: its clients see broken connections, the core forgets them."""
     assert kinds([clients.ask(box, "chat")]) == ["full"]
     core, stone = box.pid("core"), box.pid("soulstone:chat")
     lost = [clients.ask(box, "chat", tokens=3000) for _ in range(4)]

@@ -1,6 +1,6 @@
 """Every actor of the core raises once under load: supervision inside the core, seen from outside.
 
-Unlike a kill of the core this takes down one actor and those that trust it (DESIGN §4).
+Unlike a kill of the core this takes down one actor and those that trust it (docs/architecture.md).
 """
 
 import asyncio

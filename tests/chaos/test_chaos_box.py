@@ -44,7 +44,7 @@ def run_storm(seed, seconds, faults=tuple(FAULTS), gap=1.5):
 
 
 def test_killing_the_core_breaks_no_stream():
-    """DESIGN §3, W8: the gate goes on with what it last heard."""
+    """W8: the gate goes on with what it last heard."""
 
     async def streams_across_a_kill(box):
         plans = [Plan(number, "chat", True, 300) for number in range(4)]
@@ -70,7 +70,7 @@ def test_killing_the_core_breaks_no_stream():
 
 
 def test_a_short_storm_breaks_no_promise():
-    """W1, W3, W8, W20, G4, S16: the promises of DESIGN §3, all at once."""
+    """W1, W3, W8, W20, G4, S16, all at once."""
     run_storm(seed=int(os.environ.get("COVEND_CHAOS_SEED", "1")), seconds=10.0)
 
 

@@ -21,7 +21,7 @@ from covend.protocol import (
 
 
 def test_a_dead_core_drops_nothing_and_hears_everything_when_it_is_back(play) -> None:
-    """DESIGN §3."""
+    """W8, docs/architecture.md."""
 
     async def scenario(rig) -> None:
         rig.open(a=1)

@@ -71,7 +71,7 @@ def test_two_models_that_do_not_fit_together_both_answer_beside_the_lexicon(box,
 
 
 def test_a_stream_outlives_the_core_and_the_new_core_adopts_its_soulstone(box, client):
-    """DESIGN §3, W25: no token is lost across ``kill -9`` of the core, and no model loaded anew."""
+    """W8, W25: no token is lost across ``kill -9`` of the core, and no model loaded anew."""
     stream = client.chat.completions.create(**question(KINETIC, TOKENS), stream=True, logprobs=True)
     pieces, text, finish = [], "", None
     old = stone = None

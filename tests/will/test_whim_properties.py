@@ -1,4 +1,4 @@
-"""What must hold of every history of arrivals, services and swaps (W1, W3, W12, W13, DESIGN §2)."""
+"""What must hold of every history of arrivals, services and swaps (W1, W3, W12, W13, W17)."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_every_request_is_served_and_no_cold_signal_waits_past_its_bound(trace):
 @settings(max_examples=25, deadline=None)
 @given(traces())
 def test_recorded_inputs_give_the_same_decisions_again(trace):
-    """DESIGN §2: replay"""
+    """W17: a strategy is a pure object"""
     box = Box(trace, Recorder)
     box.run()
     again = Whim(box.model)

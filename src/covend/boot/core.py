@@ -1,4 +1,4 @@
-"""The core process: the actors of DESIGN §4 under one supervisor."""
+"""The core process: the core's actors of docs/architecture.md under one supervisor."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ STOP_ALL_SECONDS = 50.0
 def run(place: Place) -> int:
     """Run until told to stop or until the root is gone; then end every soulstone covend owns.
 
-    A reactor that is killed leaves them alive: the next one adopts them (DESIGN §3).
+    A reactor that is killed leaves them alive: the next one adopts them (W25).
     """
     process = NodeProcess(place)
     process.start()

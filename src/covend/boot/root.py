@@ -1,4 +1,4 @@
-"""The root process: supervises the box's processes, and holds no state (DESIGN §3)."""
+"""The root process: supervises the box's processes, and holds no state (docs/architecture.md)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The gate: takes requests, decides from what the core last said, relays (W8, G1–G8).
 
 A gate never asks the core anything. It serves what was open when the core last spoke, holds what
-is not, and tells what it holds; so a dead core drops no stream (DESIGN §3).
+is not, and tells what it holds; so a dead core drops no stream (W8).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What the gate tells the core: who waits, what is in flight, what ended. Coalesced, never waiting.
 
 The core is told; it is never asked. What a dead core misses, the next one gets as an ``Announce``
-(DESIGN §3). Everything runs in the gate's loop.
+(docs/architecture.md). Everything runs in the gate's loop.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ class Reports:
     # ── the rest ────────────────────────────────────────────────────────────────────────────
 
     def announce(self) -> None:
-        """Full state: the core starts from it, whatever it believed before (DESIGN §3)."""
+        """Full state: the core starts from it, whatever it believed (docs/architecture.md)."""
         assert self.desk is not None
         self.added, self.removed = {}, set()
         self.tell(

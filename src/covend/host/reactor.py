@@ -117,7 +117,7 @@ class Reactor(Actor):
         self.look()
 
     def on_stop(self, reason: Exit) -> None:
-        """Soulstones outlive the reactor (DESIGN §3), unless ``StopAll`` was asked before."""
+        """Soulstones outlive the reactor (S16, W25), unless ``StopAll`` was asked before."""
         self.worker.shutdown(wait=True)
         self.driver.close()
         self.ledger.close()

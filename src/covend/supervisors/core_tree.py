@@ -1,4 +1,4 @@
-"""The supervision tree of the core: its actors, and what each begins with (DESIGN §4)."""
+"""The supervision tree of the core (docs/architecture.md): its actors, what each begins with."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ One that is wrong is set aside, and one that the store refuses waits by itself: 
 
 
 def core_tree(box: Box, folders: Folders, incarnation: int, strategy: type[Any]) -> SupervisorSpec:
-    """The core (rest_for_one): who dies takes with him those that trust him (DESIGN §4).
+    """The core (rest_for_one): who dies takes with him who trusts him (docs/architecture.md).
 
     Who is started again goes by the configuration that is in force then (G10).
     """

@@ -1,4 +1,4 @@
-"""The supervision tree of the root: the box's processes (DESIGN §3).
+"""The supervision tree of the root: the box's processes (docs/architecture.md).
 
 Kept apart from the core's, so that the root stays as small as a process can be that holds no state.
 """
@@ -17,7 +17,7 @@ PROCESS_BACKOFF = Backoff(base=0.05, maximum=5.0)
 
 
 def root_tree(box: Box, config: str, folders: Folders) -> SupervisorSpec:
-    """The box's processes (one_for_one): none harms another by dying (DESIGN §3).
+    """The box's processes (one_for_one): none harms another by dying (docs/architecture.md).
 
     Stopped right to left: the API first, the reactor last, which then stops the soulstones.
     """

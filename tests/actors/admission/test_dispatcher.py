@@ -79,7 +79,7 @@ def note(name, capability="b", klass="reflex"):
 
 
 def test_an_announcement_replaces_what_was_believed_of_its_gate(stage):
-    """DESIGN §3: the full state of a gate is the truth."""
+    """docs/architecture.md: the full state of a gate is the truth."""
     stage.announce(signals=[note("x"), note("y")])
     stage.announce(signals=[note("y"), note("z")])
     assert stage.demand() == {"y", "z"}
@@ -118,7 +118,7 @@ def test_a_gate_that_has_not_announced_itself_yet_is_waited_for(stage):
 
 
 def test_nothing_is_admitted_or_closed_before_the_arbiter_has_spoken(stage):
-    """DESIGN §3: the gates go on with what the core before this one allowed."""
+    """W8: the gates go on with what the core before this one allowed."""
     stage.announce(signals=[note("x")])
     assert stage.wire.to("gate-0", Admission) == []
     stage.tell(SetOpen(frozenset({"a"}), {"b": 3.0}))

@@ -26,7 +26,7 @@ from covend.testing import eventually
 
 
 def test_the_directory_is_made_private_and_an_open_one_is_refused(tmp_path: Path) -> None:
-    """DESIGN §3: a 0700 directory."""
+    """docs/architecture.md: a 0700 directory."""
     with Node.client(tmp_path):
         assert stat.S_IMODE((tmp_path / "wire").stat().st_mode) == 0o700
     (tmp_path / "wire").chmod(0o750)

@@ -55,7 +55,7 @@ class Tick:
 
 
 class Dispatcher(Actor):
-    """Owns signals and admission (DESIGN §4); address ``dispatcher@core`` for the gates."""
+    """Owns signals and admission; address ``dispatcher@core`` (docs/architecture.md)."""
 
     mailbox: ClassVar[MailboxSpec] = MailboxSpec(bound=100_000, policy="reject")
 
@@ -150,7 +150,7 @@ class Dispatcher(Actor):
             self.forget(gate)
 
     def announced(self, news: Announce) -> None:
-        """One gate's full state replaces what was believed of it (DESIGN §3)."""
+        """One gate's full state replaces what was believed of it (docs/architecture.md)."""
         known = self.gates.get(news.gate)
         if known is None or known.incarnation != news.incarnation:
             if known is not None:
@@ -289,7 +289,7 @@ class Dispatcher(Actor):
         """Send each gate what it may do now; what it knows already only when ``force``.
 
         Nothing before the arbiter has said what is open: until then the gates go on with what the
-        core before this one allowed (DESIGN §3).
+        core before this one allowed (docs/architecture.md).
         """
         if not self.told_to_open:
             return

@@ -75,7 +75,7 @@ class Drain:
 
 
 class Broker(Actor):
-    """Owns the jobs (DESIGN §4). Addresses: ``broker@core`` for ghouls and the command line."""
+    """Owns the jobs; address ``broker@core`` for ghouls and the command line."""
 
     mailbox: ClassVar[MailboxSpec] = MailboxSpec(bound=10_000, policy="reject")
 

@@ -67,7 +67,7 @@ class Report:
 
 
 class Ghoul(Actor):
-    """One worker actor; see the module for its contract (S17, DESIGN §4)."""
+    """One worker actor; see the module for its contract (S17)."""
 
     mailbox: ClassVar[MailboxSpec] = MailboxSpec(bound=100, policy="reject")
 

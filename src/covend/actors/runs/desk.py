@@ -85,7 +85,7 @@ from covend.supervisors.messages import StartMember, TerminateChild, WhichChildr
 log = logging.getLogger(__name__)
 
 RUNS = "patterns"
-"""The dynamic supervisor of the executions (DESIGN §4)."""
+"""The dynamic supervisor of the executions (docs/architecture.md)."""
 WAKE_AT_ONCE = 16
 RECOVER_SECONDS = 5.0
 

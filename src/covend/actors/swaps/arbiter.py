@@ -65,7 +65,7 @@ class TrustLost(Exception):
 
 
 class Arbiter(Actor):
-    """Owns residency; address ``arbiter@core`` for the reactor (DESIGN §4)."""
+    """Owns residency; address ``arbiter@core`` for the reactor (docs/architecture.md)."""
 
     mailbox: ClassVar[MailboxSpec] = MailboxSpec(bound=10_000, policy="drop_oldest")
 

@@ -10,7 +10,7 @@
 Of what is ready or overdue the watchdog hears every probe: who lives and never answers, adopted
 from a core that died, say, is reset like any other (W26).
 
-When the process ends the actor fails with it (DESIGN §3): its supervisor starts a new one, which
+When the process ends the actor fails with it (W26): its supervisor starts a new one, which
 looks at the world again. A shared soulstone has no process of ours: it is only probed (W4).
 """
 
