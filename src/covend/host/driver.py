@@ -1,7 +1,7 @@
 """What a reactor needs of the thing that really starts and stops soulstones.
 
-The process driver (``covend.host.process_driver``) is the embedded default; a systemd driver
-implements the same methods with units whose ``Conflicts=`` and ``After=`` say W3.
+The process driver (``covend.host.process_driver``) is the only one; another would implement the
+same methods.
 """
 
 from __future__ import annotations

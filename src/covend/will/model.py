@@ -198,7 +198,7 @@ class Model:
 def conflict_graph(covens: Mapping[str, Coven]) -> dict[str, frozenset[str]]:
     """Which covens exclude each other: they share a device and neither declares the other (W3).
 
-    Symmetric and irreflexive. The same graph makes the reactor's ``Conflicts=`` and ``After=``.
+    Symmetric and irreflexive.
     """
     graph: dict[str, set[str]] = {name: set() for name in covens}
     for a, b in itertools.combinations(covens.values(), 2):
