@@ -36,6 +36,15 @@ def test_a_class_past_its_sla_waits_behind_four_higher_requests_at_most():
     assert next_class({}, Streak(), 0.0, SLA) is None
 
 
+@pytest.mark.parametrize(("discipline", "inertia"), [("titan", 2), ("kinetic", 5), ("weaver", 15)])
+def test_a_coven_is_left_as_reluctantly_as_its_most_reluctant_member(discipline, inertia):
+    """W11: a prefix cache is costly to lose; a coven's own inertia goes before."""
+    stones = [Soulstone("s", {"g": 1}, discipline=discipline), Soulstone("t", {"g": 1})]
+    covens = [Coven("both", ("s", "t"), ("g",)), Coven("own", ("s",), ("g",), inertia=1.0)]
+    facts = Model([Device("g", 100)], stones, covens).covens
+    assert (facts["both"].inertia, facts["own"].inertia) == (inertia, 1.0)
+
+
 def test_the_cheapest_lower_occupant_that_can_park_gives_way():
     """W14"""
     running = [
