@@ -21,8 +21,8 @@ def shown(core, name):
     return next((r for r in core.ask(ListResponders())["responders"] if r["id"] == name), None)
 
 
-@pytest.mark.parametrize("name", ["one", "model:a"])
-def test_a_responder_of_the_file_is_not_retired_but_in_the_file(world, name):
+@pytest.mark.parametrize(("name", "key"), [("one", "available"), ("model:a", "chat")])
+def test_a_responder_of_the_file_is_not_retired_but_in_the_file(world, name, key):
     """P8, X6: the refusal names the file; it is asked as before, and after a restart."""
     world.scripted("one", "an answer")
     for _ in range(2):
@@ -31,6 +31,7 @@ def test_a_responder_of_the_file_is_not_retired_but_in_the_file(world, name):
             assert (refusal["status"], refusal["code"]) == (409, "configured")
             assert f"'{name}' is " in refusal["message"]
             assert f"configured in {world.box().source}" in refusal["message"]
+            assert f"set `{key} = false` for it there" in refusal["message"]
             assert core.run(query("one"))["answer"] == "an answer"
 
 
@@ -83,6 +84,22 @@ def test_a_model_that_nobody_here_serves_is_refused_with_what_is_served(world):
         core.system.address("registry").tell(NewConfig(other))
         (fault,) = core.refuses(PutResponder({**model, "model": "a"}))["errors"]
         assert "it serves nothing" in fault["problem"]
+
+
+def test_a_model_that_answers_no_chat_requests_is_not_asked(world):
+    """P8: not registered then; who was before is not available until the file says otherwise."""
+    model = {"id": "m", "kind": "llm", "model": "a"}
+    with world.core() as core:
+        core.ask(PutResponder(model))
+        box = world.box()
+        stones = [msgspec.structs.replace(each, chat=each.name != "a") for each in box.soulstone]
+        silent = msgspec.structs.replace(box, soulstone=tuple(stones), role=())
+        core.system.address("registry").tell(NewConfig(silent))
+        assert shown(core, "m")["available"] is False
+        (fault,) = core.refuses(PutResponder({**model, "id": "n"}))["errors"]
+        assert fault["problem"].startswith("'a' answers no chat requests (chat = false): name one")
+        core.system.address("registry").tell(NewConfig(box))
+        assert shown(core, "m").get("available", True)
 
 
 HOURS = {"days": [9], "start": 30.0, "end": -5.0, "utc_offset": 1e300}
