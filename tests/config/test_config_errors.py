@@ -5,6 +5,10 @@ import pytest
 from .documents import GOOD, GOOD_LINES
 
 N = GOOD_LINES
+EMBEDDER = (
+    '[[soulstone]]\nname = "e"\nchat = false\nauthority = "shared"\nserves = ["embed"]\n'
+    'endpoint = "http://127.0.0.1:2"\n'
+)
 """Lines of the good document; what is added to it begins on the next one."""
 
 ADDED = {
@@ -155,6 +159,34 @@ ADDED = {
             "of its own",
             f"{N + 3} $.role[0].tiers[0]: no soulstone is named 'chatter'; did you mean 'chat'?",
         ],
+    ),
+    "a model that only embeds, as a responder": (
+        EMBEDDER + '[[role]]\nname = "v"\ntiers = ["e"]\n'
+        '[[responder]]\nname = "x"\nkind = "llm"\nmodel = "e"\n'
+        '[[responder]]\nname = "y"\nkind = "llm"\nmodel = "v"\n'
+        '[[responder]]\nname = "z"\nkind = "llm"\nmodel = "e"\nendpoint = "http://h/v1"',
+        [
+            f"{N + 13} $.responder[0].model: 'e' answers no chat requests (chat = false): name one "
+            "that does (chat); a model elsewhere needs its 'endpoint'",
+            f"{N + 17} $.responder[1].model: 'v' answers no chat requests (chat = false): name one "
+            "that does (chat); a model elsewhere needs its 'endpoint'",
+        ],
+    ),
+    "names for one that chats and one that only embeds": (
+        EMBEDDER.replace('"embed"', '"embed", "chat"') + '[[role]]\nname = "any"\n'
+        'tiers = ["e", "chat"]\n[[responder]]\nname = "x"\nkind = "llm"\nmodel = "any"',
+        [
+            f"{N + 5} $.soulstone[1].serves[1]: 'chat' answers chat requests, 'e' does not (chat "
+            "= false), and one for 'chat' may go to either; give each a name of its own",
+            f"{N + 9} $.role[0].tiers: 'chat' answers chat requests, 'e' does not (chat = false), "
+            "and one for 'any' may go to either; give each a name of its own",
+        ],
+    ),
+    "a model of which it is not known whether it chats": (
+        EMBEDDER.replace("false", "5")
+        + '[[role]]\nname = "any"\ntiers = ["e", "f"]\n'
+        + EMBEDDER.replace('"e"', '"f"').replace(":2", ":3").replace('["embed"]', "[]"),
+        [f"{N + 3} $.soulstone[1].chat: must be true or false, not a whole number (5)"],
     ),
     "weights of unknown classes": (
         "[whim]\nweights = { reflx = 3, swarm = 0 }\ninertia = { titanic = 3 }",

@@ -41,11 +41,11 @@ def test_the_lexical_reserve_stands_only_where_a_lexicon_lives(box_of):
 
 
 def test_a_server_that_only_embeds_serves_requests_and_no_query(box_of):
-    """P8: it cannot answer; a role can as long as one of its tiers does."""
+    """P8: it cannot answer, nor can a role of such servers."""
     embedder = (
         '[[soulstone]]\nname = "e"\nchat = false\nauthority = "shared"\n'
-        'endpoint = "http://127.0.0.1:2"\nserves = ["embed", "chat"]\n'
-        '[[role]]\nname = "r"\ntiers = ["e", "chat"]\n[[role]]\nname = "v"\ntiers = ["e"]\n'
+        'endpoint = "http://127.0.0.1:2"\nserves = ["embed"]\n'
+        '[[role]]\nname = "r"\ntiers = ["chat"]\n[[role]]\nname = "v"\ntiers = ["e"]\n'
     )
     box = box_of(GOOD + embedder)
     assert {"e", "embed", "v"} < set(box.serving())

@@ -11,7 +11,7 @@ import msgspec
 
 from covend import functions
 from covend.config.convert import Converter, Report
-from covend.config.errors import Path, did_you_mean
+from covend.config.errors import Path, answers_no_chat, did_you_mean
 from covend.config.folders import MAX_RUN_DIR
 from covend.config.queries import ResponderEntry
 from covend.config.sections import INERTIA, SLA, WEIGHTS
@@ -41,8 +41,8 @@ class Checks:
         """Every check, in the order of the file format's description."""
         for check in (
             self.names, self.sections, self.devices, self.endpoints, self.soulstones,
-            self.lexicons, self.covens, self.memory, self.reachable, self.roles, self.responders,
-            self.schemas, self.whim, self.gate, self.folders,
+            self.lexicons, self.covens, self.memory, self.reachable, self.roles, self.chat,
+            self.responders, self.schemas, self.whim, self.gate, self.folders,
         ):  # fmt: skip
             check()
 
@@ -291,6 +291,31 @@ class Checks:
                     "a role needs a name of its own",
                 )
 
+    def chat(self) -> None:
+        """Behind one name all soulstones answer chat requests, or none: else some fail (P8)."""
+        roles = {role.name: role for role in self.box.role}
+        for capability, names in self.box.serving().items():
+            known = [self.stones[name] for name in names if name in self.stones]
+            silent = [s for s in known if not s.chat]
+            chatting = [s for s in known if s.chat and self.sound(self.path(s), "chat")]
+            if not (silent and chatting):
+                continue
+            if capability in roles:
+                place = self.path(roles[capability], "tiers")
+            else:
+                last = [stone for stone in known if capability in stone.serves][-1]
+                place = self.path(last, "serves", last.serves.index(capability))
+            self.report(
+                place,
+                f"{chatting[0].name!r} answers chat requests, {silent[0].name!r} does not (chat = "
+                f"false), and one for {capability!r} may go to either; give each a name of its own",
+            )
+
+    def silent(self, capability: str) -> bool:
+        """Whether nothing that is known to serve this answers chat requests."""
+        known = [self.stones[n] for n in self.box.serving()[capability] if n in self.stones]
+        return bool(known) and not any(stone.chat for stone in known)
+
     def responders(self) -> None:
         for entry in self.box.responder:
             at = self.path(entry)
@@ -299,14 +324,17 @@ class Checks:
             if lack := _lack(entry):
                 self.report(at, lack)
             serving = self.box.serving()
-            local = entry.kind == "llm" and entry.endpoint is None and entry.model is not None
-            if local and entry.model not in serving and self.sound(at, "endpoint"):
-                hint = did_you_mean(str(entry.model), serving)
+            elsewhere = entry.endpoint is not None or not self.sound(at, "endpoint")
+            local = entry.model if entry.kind == "llm" and not elsewhere else None
+            if local is not None and local not in serving:
+                hint = did_you_mean(local, serving)
                 self.report(
                     (*at, "model"),
-                    f"no soulstone of this box serves {entry.model!r}{hint}; a model elsewhere "
+                    f"no soulstone of this box serves {local!r}{hint}; a model elsewhere "
                     "needs its 'endpoint'",
                 )
+            elif local is not None and self.silent(local):
+                self.report((*at, "model"), answers_no_chat(local, self.box.answering()))
             if entry.function is not None and (problem := functions.problem(entry.function)):
                 self.report((*at, "function"), problem)
             for key in ("endpoint", "url"):

@@ -54,6 +54,15 @@ def shorten(value: object, limit: int = 60) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
+def answers_no_chat(model: str, answering: Iterable[str]) -> str:
+    """Why no query asks a model of this box that chats not, and what would be right (P8)."""
+    there = ", ".join(sorted(answering)) or "none here does"
+    return (
+        f"{model!r} answers no chat requests (chat = false): name one that does ({there}); "
+        "a model elsewhere needs its 'endpoint'"
+    )
+
+
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     """` (did you mean …?)`, or what there is to choose from, or nothing."""
     names = list(dict.fromkeys(known))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
 
 import msgspec
 
 from covend import functions
 from covend.config.convert import problems_of
-from covend.config.errors import Path
+from covend.config.errors import Path, answers_no_chat
 from covend.config.queries import ResponderEntry
 from covend.config.structs import Box
 from covend.patterns.query.shape import schema_problem
@@ -44,8 +43,13 @@ def from_entry(entry: ResponderEntry) -> Responder:
     return Responder(**members)
 
 
-def problems(responder: Responder, serving: Collection[str]) -> list[str]:
-    """What keeps a responder from being asked; ``serving`` is what this box serves."""
+def local_model(responder: Responder) -> str | None:
+    """The capability of this box that a responder is, or None: it is none, or elsewhere."""
+    return responder.model if responder.kind == "llm" and responder.endpoint is None else None
+
+
+def problems(responder: Responder, box: Box) -> list[str]:
+    """What keeps a responder from being asked in this box (P8)."""
     found = out_of_bounds(responder)
     needs = {
         "llm": bool(responder.model),
@@ -61,13 +65,15 @@ def problems(responder: Responder, serving: Collection[str]) -> list[str]:
     }
     if not needs[responder.kind]:
         found.append(lacks[responder.kind])
-    local = responder.kind == "llm" and responder.endpoint is None
-    if local and responder.model and responder.model not in serving:
+    model, serving, answering = local_model(responder), box.serving(), box.answering()
+    if model and model not in serving:
         there = ", ".join(sorted(serving)) or "nothing"
         found.append(
-            f"no soulstone of this box serves {responder.model!r}, it serves {there}; "
+            f"no soulstone of this box serves {model!r}, it serves {there}; "
             "a model elsewhere needs its 'endpoint'"
         )
+    elif model and model not in answering:
+        found.append(answers_no_chat(model, answering))
     if responder.function is not None and (wrong := functions.problem(responder.function)):
         found.append(wrong)
     for name in ("endpoint", "url"):

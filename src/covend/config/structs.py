@@ -261,9 +261,9 @@ class Box(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return {capability: tuple(names) for capability, names in found.items()}
 
     def answering(self) -> list[str]:
-        """Every capability a query may ask: one of its soulstones answers chat requests (P8)."""
+        """Every capability a query may ask: all its soulstones answer chat requests (P8)."""
         chatting = {stone.name for stone in self.soulstone if stone.chat}
-        return [name for name, stones in self.serving().items() if chatting.intersection(stones)]
+        return [name for name, stones in self.serving().items() if chatting.issuperset(stones)]
 
     def schemas(self) -> dict[str, Any]:
         """The JSON Schemas that queries may name, decoded."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -24,7 +24,7 @@ from covend.actors.runs.legible import legible
 from covend.actors.runs.messages import Known, Learned
 from covend.actors.runs.story import wall_clock
 from covend.config import Box
-from covend.config.responders import from_config, problems
+from covend.config.responders import from_config, local_model, problems
 from covend.patterns.responders.responder import Responder, to_data
 from covend.phylactery.canonical import NotCanonical, canonical
 from covend.phylactery.messages import Append, Query
@@ -112,8 +112,9 @@ class Registry(Actor):
 
     def known(self) -> tuple[Responder, ...]:
         """Everybody, with trust, delay and availability as of now."""
-        now = self.clock()
-        return tuple(self.as_learned(one, now) for _, one in sorted(self.merged().items()))
+        now, answering = self.clock(), frozenset(self.box.answering())
+        shown = [self.as_learned(one, now) for _, one in sorted(self.merged().items())]
+        return tuple(if_answering(one, answering) for one in shown)
 
     def merged(self) -> dict[str, Responder]:
         """Registered responders override configured ones of the same id (P8).
@@ -188,7 +189,7 @@ class Registry(Actor):
             return not_taken(422, [f"'{error.path.removeprefix('$.')}' {error.problem}"])
         except msgspec.ValidationError as error:
             return not_taken(422, [str(error)])
-        if found := problems(responder, self.box.serving()):
+        if found := problems(responder, self.box):
             return not_taken(422, found)
         if responder.status == "retired" and responder.id in self.given:
             return not_taken(409, [self.configured(responder.id)])
@@ -249,6 +250,17 @@ class Registry(Actor):
             return not_taken(503, [str(error)])
         self.put[responder.id] = responder
         return {"responder": to_data(responder)}
+
+
+def if_answering(responder: Responder, answering: Collection[str]) -> Responder:
+    """The responder, not available if it is a model of this box that answers no queries (P8).
+
+    It did when it was registered: the configuration was another then.
+    """
+    model = local_model(responder)
+    if model is None or model in answering:
+        return responder
+    return msgspec.structs.replace(responder, available=False)
 
 
 def as_responder(entry: dict[str, Any]) -> Responder:
