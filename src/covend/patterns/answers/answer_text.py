@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, cast
 
 from covend.phylactery.canonical import canonical, parse
 
 MAX_SHOWN = 500
 """Characters of a value that a problem shows."""
-MAX_CANDIDATES = 100
+MAX_CANDIDATES = 200
 """How many brackets of a text are tried as the beginning of a JSON value."""
 MAX_BROKEN = 1024 * 1024
 """Characters that may be read in vain, of what turns out to be no JSON, before the search ends."""
@@ -24,11 +25,9 @@ _LANGUAGE = re.compile(r"[\w-]*\s*")
 _THINKING = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
 
 
-def _refuse(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse)
+_OPENING = re.compile(r"[{\[]")
+_DECODER = json.JSONDecoder(parse_int=float)
+"""Finds where a value ends, whether or not it is JSON in all; it makes no number too long to be."""
 
 
 class InvalidAnswer(Exception):
@@ -56,7 +55,8 @@ def the_choice(choices: Sequence[str], text: str) -> str:
 def the_json(text: str) -> Any:
     """The one JSON value in a text, in a code fence or in prose or alone.
 
-    Raises for none and for two that differ: there is no guessing between them.
+    Raises for none and for two that differ: there is no guessing between them. A list without
+    objects yields to whatever has some, as it may be a mark: ``as in [1]``.
     """
     inner = text.strip()
     if len(inner) >= 2 * len(_FENCE) and inner.startswith(_FENCE) and inner.endswith(_FENCE):
@@ -67,42 +67,56 @@ def the_json(text: str) -> Any:
         return parse(inner)
     except (ValueError, RecursionError):
         pass  # not JSON alone: look for it in the prose
-    scanned = [_embedded(inner, opening) for opening in "{["]
-    broken_off = min(at for _, at in scanned)
-    for whole, _ in scanned:
-        found = {canonical(value): value for at, value in whole if at < broken_off}
-        if len(found) > 1:
-            raise InvalidAnswer(f"there are {len(found)} different JSON values in the answer")
-        if found:
-            return next(iter(found.values()))
-    raise InvalidAnswer(f"there is no JSON in the answer: {shown(text)}")
+    whole = _embedded(inner)
+    marks = [value for value in whole if _is_mark(value)]
+    answers = [value for value in whole if not _is_mark(value)]
+    match list({canonical(value): value for value in answers or marks}.values()):
+        case []:
+            raise InvalidAnswer(f"there is no JSON in the answer: {shown(text)}")
+        case [value]:
+            return value
+        case several:
+            raise InvalidAnswer(f"there are {len(several)} different JSON values in the answer")
 
 
-def _embedded(text: str, opening: str) -> tuple[list[tuple[int, Any]], int]:
-    """The outermost JSON values in a text that begin with ``opening``, each with its place.
+def _embedded(text: str) -> list[Any]:
+    """The objects and lists in a text that lie in no other, in their order.
 
-    The second is the place of a value that the text breaks off in, else the end of the text: what
-    lies within a value that breaks off is no answer.
+    The search ends at one that the text breaks off in, or that is nested too deep to be read:
+    what lies within it is no answer.
     """
-    found: list[tuple[int, Any]] = []
-    at, broken = text.find(opening), 0
+    found: list[Any] = []
+    at, broken = 0, 0
     for _ in range(MAX_CANDIDATES):
-        if at < 0 or broken > MAX_BROKEN:
+        opening = _OPENING.search(text, at)
+        if opening is None or broken > MAX_BROKEN:
             break
-        end = len(text)  # where nothing says how far it was read
+        at = opening.start()
         try:
             _, end = _DECODER.raw_decode(text, at)
-            found.append((at, parse(text[at:end])))
         except json.JSONDecodeError as failed:
             if _breaks_off(failed):
-                return found, at
+                break
             broken += failed.pos - at
-            end = at + 1
-        except (ValueError, RecursionError):
-            broken += end - at
-            end = at + 1
-        at = text.find(opening, end)
-    return found, len(text)
+            at += 1
+            continue
+        except RecursionError:
+            break
+        with suppress(ValueError):  # no JSON for all that, as NaN is none
+            found.append(parse(text[at:end]))
+        at = end
+    return found
+
+
+def _is_mark(value: Any) -> bool:
+    """Whether this may be a mark beside the answer, as ``[1]`` is: a list with no object in it."""
+    parts = [value]
+    for part in parts:  # which grows meanwhile
+        if isinstance(part, dict):
+            return False
+        if isinstance(part, list):
+            parts += cast("list[Any]", part)
+    return True
 
 
 def _breaks_off(failed: json.JSONDecodeError) -> bool:
