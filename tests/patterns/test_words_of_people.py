@@ -143,6 +143,16 @@ ASKED: dict[str, Any] = {"required_fields": ["who", "why"], "schema": STARS}
             {"stars": 9, "why": "; $.a: b"},
             {"$.value.who": "is required", "$.value.stars": "9 is greater than the maximum of 5"},
         ),
+        (
+            {"kind": "json", "schema": {"properties": {"a: b": {"required": ["c: d"]}}}},
+            {"a: b": {}},
+            {"$.value.a: b": '"c: d" is a required property'},
+        ),
+        (
+            {"kind": "json", "required_fields": ["a: b", "c" * 600]},
+            {},
+            {"$.value.a: b": "is required", f"$.value.{'c' * 491}…": "is required"},
+        ),
         ({"kind": "choice", "choices": ["a", "b"]}, 5, {"$.value": "must be one of a, b, not 5"}),
         ({"kind": "json"}, {"_obligations": [5]}, {"$.value": "_obligations: 5 has no id"}),
     ],

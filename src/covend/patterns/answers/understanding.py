@@ -22,7 +22,14 @@ from covend.patterns.answers.answer_text import (
     the_json,
     without_thoughts,
 )
-from covend.patterns.query.shape import MAX_ANSWER_BYTES, MAX_NESTED, nested_deeper, problems_told
+from covend.patterns.query.shape import (
+    MAX_ANSWER_BYTES,
+    MAX_NESTED,
+    Fault,
+    faults_told,
+    nested_deeper,
+    told,
+)
 from covend.patterns.query.spec import AnswerShape
 from covend.patterns.responders.responder import Responder
 from covend.patterns.state import Plan
@@ -139,20 +146,24 @@ def _outcome(plan: Plan, call_body: dict[str, Any], raw: Raw) -> dict[str, Any]:
         return {**body, "status": "invalid", "problem": shown(str(failed_to_read))}
     body |= {"value": value, "hash": hashlib.sha256(text).hexdigest()}
     if wrong:
-        return {**body, "status": "invalid", "problem": "; ".join(wrong)}
+        return {
+            **body,
+            "status": "invalid",
+            "problem": "; ".join(shown(told(one)) for one in wrong),
+        }
     return {**body, "status": "ok", **beside}
 
 
-def faults(shape: AnswerShape, responder: Responder, value: Any) -> list[str]:
-    """What is wrong with an answer, each fault behind its path and a colon.
+def faults(shape: AnswerShape, responder: Responder, value: Any) -> list[Fault]:
+    """What is wrong with an answer, and where.
 
     By the shape that was asked for, and by the schema of its responder, where that declares one.
     """
-    found = problems_told(shape, value)
+    found = faults_told(shape, value)
     if responder.schema is not None:
-        own = problems_told(AnswerShape(kind="json", schema=responder.schema), value)
-        found += [f"{one} (by the schema of {responder.id})" for one in own]
-    return [shown(one) for one in found]
+        own = faults_told(AnswerShape(kind="json", schema=responder.schema), value)
+        found += [(at, f"{problem} (by the schema of {responder.id})") for at, problem in own]
+    return found
 
 
 def _not_too_deep(*values: Any) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import islice
 from typing import Any, NoReturn, cast
 
 import jsonschema_rs
@@ -33,9 +34,27 @@ MAX_SCHEMA_BYTES = 64 * 1024
 MAX_KEPT = 32
 """Schemas that are kept ready for use: one full of patterns takes 13 MB."""
 
+Fault = tuple[str, str]
+"""Where something is in an answer, as ``path`` writes it, and what is wrong with it."""
+
 
 def problems(shape: AnswerShape, value: Any, schemas: Mapping[str, Any] | None = None) -> list[str]:
-    """What is wrong with an answer, each with its path; empty for a valid one.
+    """``faults`` as texts, each behind its path and a colon."""
+    return [told(fault) for fault in faults(shape, value, schemas)]
+
+
+def problems_told(shape: AnswerShape, value: Any) -> list[str]:
+    """``faults_told`` as texts, each behind its path and a colon."""
+    return [told(fault) for fault in faults_told(shape, value)]
+
+
+def told(fault: Fault) -> str:
+    """A fault as a record says it."""
+    return ": ".join(fault)
+
+
+def faults(shape: AnswerShape, value: Any, schemas: Mapping[str, Any] | None = None) -> list[Fault]:
+    """What is wrong with an answer, in the order of its texts; empty for a valid one.
 
     ``schemas`` are the named schemas that ``schema_ref`` may refer to.
     """
@@ -49,15 +68,15 @@ def problems(shape: AnswerShape, value: Any, schemas: Mapping[str, Any] | None =
             return missing + _by_schema(shape, value, schemas or {})
 
 
-def problems_told(shape: AnswerShape, value: Any) -> list[str]:
-    """``problems`` of what a responder sent, in a time that the responder cannot prolong (P11).
+def faults_told(shape: AnswerShape, value: Any) -> list[Fault]:
+    """``faults`` of what a responder sent, in a time that the responder cannot prolong (P11).
 
     To find out whether an answer is valid is quick. To say what is wrong with it may not be: every
     reason shows its part of the answer, every item has reasons, and where alternatives of a schema
     refer back to it, each level of the answer multiplies them.
     """
     if shape.kind != "json" or shape.schema is None:
-        return problems(shape, value)
+        return faults(shape, value)
     schema = canonical(shape.schema)
     if _valid(schema, value):
         return _missing(shape, value)
@@ -66,8 +85,9 @@ def problems_told(shape: AnswerShape, value: Any) -> list[str]:
     elif _larger(value, MAX_TOLD):
         why = "the answer is large"
     else:
-        return problems(shape, value)
-    return [*_missing(shape, value), f"$: does not match its schema; where is not said, as {why}"]
+        return faults(shape, value)
+    unplaced = f"does not match its schema; where is not said, as {why}"
+    return [*_missing(shape, value), ("$", unplaced)]
 
 
 def schema_problem(schema: Any) -> str | None:
@@ -121,45 +141,42 @@ def schema_of(shape: AnswerShape, schemas: Mapping[str, Any]) -> Any:
     return schemas[shape.schema_ref]
 
 
-def _text(value: Any) -> list[str]:
+def _text(value: Any) -> list[Fault]:
     if not isinstance(value, str):
-        return [f"$: must be text, not {_named(value)}"]
-    return [] if value.strip() else ["$: must not be empty"]
+        return [("$", f"must be text, not {_named(value)}")]
+    return [] if value.strip() else [("$", "must not be empty")]
 
 
-def _choice(shape: AnswerShape, value: Any) -> list[str]:
+def _choice(shape: AnswerShape, value: Any) -> list[Fault]:
     if value in shape.choices and isinstance(value, str):
         return []
-    return [f"$: must be one of {', '.join(shape.choices)}, not {_shown(value)}"]
+    return [("$", f"must be one of {', '.join(shape.choices)}, not {_shown(value)}")]
 
 
-def _missing(shape: AnswerShape, value: Any) -> list[str]:
+def _missing(shape: AnswerShape, value: Any) -> list[Fault]:
     if not shape.required_fields:
         return []
     if not isinstance(value, dict):
-        return [f"$: must be an object, not {_named(value)}"]
-    return [f"$.{name}: is required" for name in shape.required_fields if name not in value]
+        return [("$", f"must be an object, not {_named(value)}")]
+    return [(f"$.{name}", "is required") for name in shape.required_fields if name not in value]
 
 
-def _by_schema(shape: AnswerShape, value: Any, schemas: Mapping[str, Any]) -> list[str]:
+def _by_schema(shape: AnswerShape, value: Any, schemas: Mapping[str, Any]) -> list[Fault]:
     try:
         schema = schema_of(shape, schemas)
     except KeyError:
-        return [f"$: there is no schema named {shape.schema_ref}"]
+        return [("$", f"there is no schema named {shape.schema_ref}")]
     if schema is None:
         return []
     try:
         validator = _validator(canonical(schema))
     except _NotValid as failed:
-        return [f"$: the schema is not valid: {failed}"]
+        return [("$", f"the schema is not valid: {failed}")]
     if validator.is_valid(value):  # many times faster than to find no error
         return []
-    found: list[str] = []
-    for error in validator.iter_errors(value):
-        found.append(f"{path(error.instance_path)}: {error.message}")
-        if len(found) == MAX_PROBLEMS:
-            break
-    return sorted(set(found))
+    first = islice(validator.iter_errors(value), MAX_PROBLEMS)
+    found = {(path(error.instance_path), error.message) for error in first}
+    return sorted(found, key=told)
 
 
 class _NotValid(Exception):
