@@ -208,8 +208,12 @@ class ScriptedDesk(Actor):
             if missing:
                 fault = {"path": "$.value.verdict", "problem": "it is needed"}
                 return refused(422, "answer_shape_mismatch", [fault])
+        if message.act == "decline" and set(task.get("promised_by", ())) - {message.did}:
+            return refused(409, "others_asked")
         states = {"accept": "accepted", "decline": "declined", "submit": "submitted"}
         task["state"] = states[message.act]
+        if message.act == "accept":
+            task["promised_by"] = [message.did]
         self.settle()
         return task
 

@@ -41,6 +41,20 @@ def test_a_task_says_what_is_asked(desk):
     assert desk.client.get("/api/inbox/t-9").status_code == 404
 
 
+def test_a_shared_task_is_shown_as_the_one_who_is_named_has_it(desk):
+    """P18: a task and each delegate's share its id."""
+    share = {"did": "did:dee", "in_place_of": "did:ada", "promised_by": ["did:ada"]}
+    desk.tell(NewTask(**{**TASK, **share, "state": "accepted"}))
+    for did, state, own in (("did:ada", "open", None), ("did:dee", "accepted", "did:ada")):
+        task = desk.client.get("/api/inbox/t-1", params={"did": did}).json()
+        assert (task["did"], task["state"], task.get("in_place_of")) == (did, state, own)
+    assert task["promised_by"] == ["did:ada"]
+    assert desk.client.get("/api/inbox/t-1", params={"did": "did:eve"}).status_code == 404
+    bound = {"X-Covend-Did": "did:dee", "X-Covend-Sender": "dee"}
+    answer = desk.client.get("/api/inbox/t-1", params={"did": "did:ada"}, headers=bound)
+    assert (answer.status_code, answer.json()["code"]) == (403, "not_your_did")
+
+
 def test_accepting_says_when(desk):
     """P18: with an eta."""
     response = desk.client.post("/api/inbox/t-1/accept", json={"did": "did:ada", "eta_secs": 60})

@@ -37,8 +37,8 @@ class ListParams(Spec, frozen=True, kw_only=True):
     after: After = 0
 
 
-class FollowParams(Spec, frozen=True, kw_only=True):
-    """Whose tasks; everybody's, or the key's own, if nobody is named."""
+class PersonParams(Spec, frozen=True, kw_only=True):
+    """Whose; everybody's, or the key's own, if nobody is named."""
 
     did: str | None = None
 
@@ -54,11 +54,11 @@ async def listing(call: Call[ListParams, Nothing]) -> Response[Any]:
 
 
 @operation("GET", "/api/inbox/events", "Tasks as they come and change",
-           params=FollowParams, answers={200: Stream(Task)},
+           params=PersonParams, answers={200: Stream(Task)},
            about="Events `task`; once every task that waits has come, one event `told` says how "
            "many they are, and whether there are more than it tells of. What an earlier stream "
            "told of and this one has not by then waits no more.")  # fmt: skip
-async def follow(call: Call[FollowParams, Nothing]) -> Response[Any]:
+async def follow(call: Call[PersonParams, Nothing]) -> Response[Any]:
     """A stream without end: first every task that waits, then each that is new or changes."""
     did = call.speaker(call.params.did)
     await call.desk.ask(ListTasks(did, limit=1))
@@ -66,10 +66,11 @@ async def follow(call: Call[FollowParams, Nothing]) -> Response[Any]:
 
 
 @operation("GET", "/api/inbox/{task}", "One task",
-           answers={200: Task, 404: ProblemDetails})  # fmt: skip
-async def show(call: Call[Nothing, Nothing]) -> Response[Any]:
+           params=PersonParams, answers={200: Task, 404: ProblemDetails},
+           about="A task and each delegate's share its id: `did` says whose is meant.")  # fmt: skip
+async def show(call: Call[PersonParams, Nothing]) -> Response[Any]:
     """One task; for a key that names a did, one of its own."""
-    question = ShowTask(call.part("task"), call.speaker(None))
+    question = ShowTask(call.part("task"), call.speaker(call.params.did))
     return reply(task_of(await call.desk.ask(question)))
 
 

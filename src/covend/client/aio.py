@@ -117,9 +117,9 @@ class AsyncClient:
         """A page of tasks, oldest first: of one person, or of all."""
         return await self._send(requests.inbox(did, state, limit, after))
 
-    async def task(self, id: str) -> Task:
-        """One task."""
-        return await self._send(requests.task(id))
+    async def task(self, id: str, did: str | None = None) -> Task:
+        """One task; of those who share it, this person's where one is named."""
+        return await self._send(requests.task(id, did))
 
     async def accept(self, id: str, did: str, eta_secs: float) -> Task:
         """Take a task on, to be done in so many seconds from now; extends the wait (P18)."""

@@ -119,9 +119,9 @@ class Client:
         """A page of tasks, oldest first: of one person, or of all."""
         return self._send(requests.inbox(did, state, limit, after))
 
-    def task(self, id: str) -> Task:
-        """One task."""
-        return self._send(requests.task(id))
+    def task(self, id: str, did: str | None = None) -> Task:
+        """One task; of those who share it, this person's where one is named."""
+        return self._send(requests.task(id, did))
 
     def accept(self, id: str, did: str, eta_secs: float) -> Task:
         """Take a task on, to be done in so many seconds from now; extends the wait (P18)."""

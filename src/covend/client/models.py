@@ -143,6 +143,8 @@ class Task(Model, frozen=True, kw_only=True):
     ``thread`` is the query that asks.
     ``role`` is why: to answer, to verify, to break a tie, to judge, to audit what ``show`` shows.
     ``due`` is when it expires; accepting it with an eta may move that.
+    ``in_place_of`` is whom a delegate stands in for, who is asked as well; null of anybody else.
+    ``promised_by`` are those who accepted it and are waited for: all who share it see that.
     ``left_out`` names, by path, what was too large to be shown and is null here.
     """
 
@@ -150,6 +152,8 @@ class Task(Model, frozen=True, kw_only=True):
     thread: str = ""
     state: TaskState
     did: str | None = None
+    in_place_of: str | None = None
+    promised_by: tuple[str, ...] = ()
     role: str = "answer"
     question: str = ""
     input: Any = None

@@ -193,9 +193,9 @@ def inbox(did: str | None, state: TaskState | None, limit: int, after: int) -> R
     return Request("GET", "/api/inbox", _reader(TaskPage), params)
 
 
-def task(id: str) -> Request[Task]:
-    """One task."""
-    return Request("GET", f"/api/inbox/{_part(id)}", _reader(Task))
+def task(id: str, did: str | None) -> Request[Task]:
+    """One task; of those who share it, this person's."""
+    return Request("GET", f"/api/inbox/{_part(id)}", _reader(Task), _params(did=did))
 
 
 def accept(id: str, did: str, eta_secs: float) -> Request[Task]:

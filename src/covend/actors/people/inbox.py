@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from covend.patterns.state import call_id_of
@@ -31,16 +32,29 @@ def parse_task(name: str) -> tuple[str, str] | None:
 
 
 def shown(
-    thread: str, body: dict[str, Any], *, state: str, due: int | None, opened: int, seq: int
+    thread: str,
+    body: dict[str, Any],
+    *,
+    did: str | None,
+    state: str,
+    due: int | None,
+    opened: int,
+    seq: int,
+    promised_by: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """A task for its person: what is asked, in which form, until when; from its ``call`` body."""
-    ask = body["ask"]
+    """A task for its person: what is asked, in which form, until when; from its ``call`` body.
+
+    ``did`` may be a delegate's, who is asked in the place of whom the call is to.
+    """
+    ask, own = body["ask"], body["responder"].get("did")
     return {
         "id": task_id(thread, call_id_of(body)),
         "seq": seq,
         "thread": thread,
         "state": state,
-        "did": body["responder"].get("did"),
+        "did": did,
+        "in_place_of": None if did == own else own,
+        "promised_by": list(dict.fromkeys(promised_by)),
         "role": body["role"],
         "question": ask["question"],
         "input": ask.get("input"),

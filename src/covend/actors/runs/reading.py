@@ -129,7 +129,22 @@ class Reader:
         body = self.call_body(row["thread"], row["slot"], row["attempt"])
         if body is None or "ask" not in body:
             return None
-        return views.task(row, body)
+        return self.task_of(row, body)
+
+    def task_of(self, row: Mapping[str, Any], body: dict[str, Any]) -> dict[str, Any]:
+        """The task of a row; who promised is looked up only where somebody did (P18)."""
+        promised_by = self.promised_by(row) if row["state"] == "accepted" else ()
+        return views.task(row, body, promised_by)
+
+    def promised_by(self, row: Mapping[str, Any]) -> list[str]:
+        """Who promised an answer to a task, in order: its row says only that somebody did."""
+        found = self.ask(Query(kind="do", thread=row["thread"], newest_first=False))
+        said = [entry["body"] for entry in found]
+        return [
+            body["by"]
+            for body in said
+            if body.get("status") == "accepted" and call_id_of(body) == call_id_of(row)
+        ]
 
     def task(self, name: str, did: str | None) -> dict[str, Any]:
         place = inbox.parse_task(name)
@@ -137,7 +152,7 @@ class Reader:
             for row in self.ask(Tasks(thread=place[0], did=did)):
                 body = self.call_body(row["thread"], row["slot"], row["attempt"])
                 if body is not None and call_id_of(row) == place[1]:
-                    return fitted(views.task(row, body), fitting.of_task)
+                    return fitted(self.task_of(row, body), fitting.of_task)
         whose = "" if did is None else f" of {did}"
         return refusal(404, "not_found", f"there is no task {name!r}{whose}")
 

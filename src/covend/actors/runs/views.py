@@ -80,14 +80,17 @@ def call(k: K, name: str) -> dict[str, Any]:
     return found
 
 
-def task(row: Mapping[str, Any], body: dict[str, Any]) -> dict[str, Any]:
-    """One task: its row of the store and the body of its ``call``."""
-    found = shown(
+def task(
+    row: Mapping[str, Any], body: dict[str, Any], promised_by: Iterable[str] = ()
+) -> dict[str, Any]:
+    """One task: its row of the store, the body of its ``call``, and who promised an answer."""
+    return shown(
         row["thread"],
         body,
+        did=row["did"],
         state=row["state"],
         due=row["due"],
         opened=row["opened"],
         seq=row["seq"],
+        promised_by=promised_by,
     )
-    return {**found, "did": row["did"]}
