@@ -74,7 +74,6 @@ def test_options_and_a_refused_method_name_the_same_methods(api, path, methods):
         "/api/responders/",
         "/api/responders//",
         "/openapi/openapi.json/",
-        "/inbox/",
         "/api/",
         "/",
     ],
@@ -85,6 +84,14 @@ def test_a_path_outside_the_document_is_not_there(api, path):
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
     assert answer.headers["content-type"] == "application/problem+json"
     assert "/openapi/openapi.json says what there is" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("page", ["/inbox", "/openapi"])
+def test_a_page_typed_with_a_slash_more_leads_to_the_page(api, page):
+    """With whom it is for; what only programs ask for has one path."""
+    moved = api.client.get(f"{page}/?did=did%3Abob")
+    assert (moved.status_code, moved.headers["location"]) == (308, f"{page}?did=did%3Abob")
+    assert api.client.get(f"{page}/", follow_redirects=True).status_code == 200
 
 
 def test_every_operation_is_let_through(api):

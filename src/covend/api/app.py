@@ -39,7 +39,7 @@ def build(desk: Desk, max_body: int) -> ASGIApp:
         logging_config=None,
         request_max_body_size=min(max_body, MAX_BYTES),
     )
-    return Front(cast("ASGIApp", app), routes)
+    return Front(cast("ASGIApp", app), routes, pages.PAGES)
 
 
 def operations() -> list[Operation]:

@@ -16,10 +16,16 @@ HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosnif
 
 
 class Front:
-    """Stands before the routes: they see a path that is exactly one of theirs, and its methods."""
+    """Stands before the routes: they see a path that is exactly one of theirs, and its methods.
 
-    def __init__(self, app: ASGIApp, routes: Iterable[HTTPRouteHandler]) -> None:
+    Of a page of ``pages`` a slash more is forgiven, as people type these.
+    """
+
+    def __init__(
+        self, app: ASGIApp, routes: Iterable[HTTPRouteHandler], pages: Iterable[str] = ()
+    ) -> None:
         self.app = app
+        self.typed = {f"{page}/": page for page in pages}
         self.methods: dict[str, set[str]] = {}
         for route in routes:
             for path in route.paths:
@@ -32,7 +38,10 @@ class Front:
         send = _with_headers(send)
         path, method = str(asked["path"]), str(asked["method"])
         methods = self.methods_of(path)
-        if not methods:
+        if path in self.typed:
+            query = bytes(asked.get("query_string") or b"").decode("latin-1")
+            await _send(send, 308, {"location": self.typed[path] + (f"?{query}" if query else "")})
+        elif not methods:
             text = f"there is no {path[:100]!r}; /openapi/openapi.json says what there is"
             await _say(send, Problem(404, "not_found", text))
         elif method == "OPTIONS":

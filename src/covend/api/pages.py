@@ -44,6 +44,9 @@ def _page(path: str, name: str) -> HTTPRouteHandler:
     return get(path)(serve)
 
 
+PAGES = ("/inbox", "/openapi")
+"""The paths that people type."""
+
 ROUTES: tuple[HTTPRouteHandler, ...] = (
     _page("/inbox", "inbox.html"),
     _page("/inbox/inbox.css", "inbox.css"),
