@@ -160,6 +160,26 @@ BECOMES |= {
         shape({"type": "array", "items": WHOLE}), ["[1, 2]"], {"a": [1, 2]},
     ),
 }  # fmt: skip
+PERHAPS_MARKED = {
+    "type": "object",
+    "properties": {"c": WHOLE, "b": {"type": "boolean"}},
+    "required": ["c"],
+}
+BECOMES |= {
+    "a choice that is not needed can be taken back": (
+        shape({"enum": ["x", "y"]}), [None, None, True], {},
+    ),
+    "also inside an object that is not needed": (
+        shape(PERHAPS_MARKED), ["", None, None, True], {},
+    ),
+    "it is null where it must be there and may be null": (
+        shape({"anyOf": [{"enum": ["x"]}, NULL]}, True), [None, True], {"a": None},
+    ),
+    "what is in JSON more than once, but not in one object, is no fault": (
+        {"kind": "json"}, ['{"a": {"a": "a:"}, "b": ["a", "a", {"a": 1}, {"a": {}}, "\\",\\"a"]}'],
+        {"a": {"a": "a:"}, "b": ["a", "a", {"a": 1}, {"a": {}}, '","a']},
+    ),
+}  # fmt: skip
 LONG = "9007199254740993"
 REFUSED = {
     "a whole number that would be rounded": (shape(WHOLE), [LONG], "rounds"),
@@ -167,6 +187,12 @@ REFUSED = {
     "one inside JSON": (whole({"type": "array"}), [f"[{LONG}]"], "rounds"),
     "one in a field of any type": (shape({}), [LONG, *AS_JSON], "rounds"),
     "one beyond all bounds, which JSON would make null": ({"kind": "json"}, ["1e999"], "bounds"),
+    "a member that is there twice": ({"kind": "json"}, ['{"a":1,"a":2}'], "$.a is there more than"),
+    "one that is, deep inside and written otherwise": (
+        {"kind": "json"},
+        ['[1, {"b": {"a": "b", "c": [], "\\u0061": [{}]}}]'],
+        "$[1].b.a is there more than once",
+    ),
     "what is no number": (shape({"type": "number"}), ["0x10"], "a number is right"),
     "a fraction of a whole number": (shape(WHOLE), ["1.5"], "whole number is right"),
     "text that is needed and may have been forgotten": (shape(TEXT, True), [""], "needed"),

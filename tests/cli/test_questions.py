@@ -501,6 +501,16 @@ def test_a_person_answers_with_confidence_and_reason(box, desk, covend):
     assert asked == [said]
 
 
+def test_who_promised_an_answer_is_said_to_those_who_share_the_task():
+    """P18: nobody is told that they took on what their delegate did."""
+    for did, says in (("did:web:ann", "did:bob promised an answer, due "), ("did:bob", "accepted")):
+        shown = TASK | {"state": "accepted", "did": did, "promised_by": ["did:bob"]}
+        for view in (inbox_view.listing([shown]), inbox_view.page(shown)):
+            with (console := Console(width=200, file=StringIO())).capture() as drawn:
+                console.print(view)
+            assert says in drawn.get()
+
+
 def test_an_eta_is_a_time_a_person_would_write(box, desk, covend):
     asked = desk()
     told = covend(

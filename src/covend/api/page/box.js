@@ -54,9 +54,14 @@ export function speak(id, act, body) {
   return ask(`/api/inbox/${encodeURIComponent(id)}/${act}`, { ...sent, body: JSON.stringify(body) }, UNKNOWN);
 }
 
-/** A task as the box has it now. */
-export function look(id) {
-  return ask(`/api/inbox/${encodeURIComponent(id)}`, { headers: headers() }, "the box cannot be reached");
+function ofPerson(did) {
+  return did ? `?did=${encodeURIComponent(did)}` : "";
+}
+
+/** A task as the box has it now; of those who share it, this person's where one is named. */
+export function look(id, did) {
+  const path = `/api/inbox/${encodeURIComponent(id)}${ofPerson(did)}`;
+  return ask(path, { headers: headers() }, "the box cannot be reached");
 }
 
 /**
@@ -64,8 +69,7 @@ export function look(id) {
  * called once it runs. EventSource cannot send an API key, so it is read by hand.
  */
 export async function* events(did, signal, connected) {
-  const path = `/api/inbox/events${did ? `?did=${encodeURIComponent(did)}` : ""}`;
-  const response = await fetch(path, { headers: headers(), signal });
+  const response = await fetch(`/api/inbox/events${ofPerson(did)}`, { headers: headers(), signal });
   if (!response.ok) throw await fault(response);
   connected();
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();

@@ -1,5 +1,7 @@
 // What was typed and not sent, by task: kept as long as the tab lives, so that a reload loses nothing.
 
+import { held, isTick } from "./fields.js";
+
 const PREFIX = "covend-draft ";
 const drafts = new Map();    // by the task's key: { task, controls, doubtful }
 const unstored = new Set();  // the keys of those that the browser would not store
@@ -26,19 +28,15 @@ function controlsOf(form) {
   return [...form.elements].filter((one) => one.matches("input, textarea"));
 }
 
-function isTick(control) {
-  return control.type === "radio" || control.type === "checkbox";
-}
-
 /** Keep what the form of a task holds; a form that holds nothing is no draft. */
 export function keep(key, task, form) {
-  const controls = controlsOf(form).map((one) => (isTick(one) ? one.checked : one.value));
-  if (controls.every((one) => one === "" || one === false)) {
+  const controls = controlsOf(form).map(held);
+  if (!controls.some(Boolean)) {
     drop(key);
     return;
   }
-  const { id, did, thread, question, answer_shape, opened } = task;
-  const about = { id, did, thread, question, answer_shape, opened, state: "open" };
+  const { id, did, in_place_of, thread, question, answer_shape, opened } = task;
+  const about = { id, did, in_place_of, thread, question, answer_shape, opened, state: "open" };
   store(key, { task: about, controls, doubtful: isDoubtful(key) });
 }
 

@@ -60,7 +60,7 @@ function framed(name, rows, control, read, options) {
 }
 
 /** A box to tick, with its label. */
-function tick(text, attributes = { type: "checkbox" }) {
+function tick(text, attributes = { type: "checkbox", value: "on" }) {
   const id = fresh("tick");
   const input = element("input", { ...attributes, id });
   return { input, row: element("div", { class: "choice" }, input, element("label", { for: id }, text)) };
@@ -115,6 +115,27 @@ export function numberField(name, whole, options) {
   }, options);
 }
 
+/** The path of a member that an object of this JSON has more than once; undefined if there is none. */
+function twice(text) {
+  const around = [];  // the objects and lists in which what is read stands, outermost first
+  const path = () => around.map(({ at }) => (typeof at === "number" ? `[${at}]` : `.${at}`)).join("");
+  for (const [, string, mark] of text.matchAll(/("(?:[^"\\]|\\.)*")|([{}[\],:])/g)) {
+    const inner = around.at(-1);
+    if (string) {
+      if (inner?.names) inner.string ??= JSON.parse(string);
+    } else if (mark === "{") around.push({ names: new Set() });
+    else if (mark === "[") around.push({ at: 0 });
+    else if (mark === "}" || mark === "]") around.pop();
+    else if (mark === ":") {
+      inner.at = inner.string;
+      if (inner.names.has(inner.at)) return `$${path()}`;
+      inner.names.add(inner.at);
+    } else if (inner.names) inner.string = undefined;
+    else inner.at += 1;
+  }
+  return undefined;
+}
+
 /** The value of JSON that a person typed; throws Faults for what would not arrive as typed. */
 function parsed(text, wrong) {
   const check = (_, value, context) => {
@@ -124,7 +145,10 @@ function parsed(text, wrong) {
     return value;
   };
   try {
-    return JSON.parse(text, check);
+    const value = JSON.parse(text, check);
+    const path = twice(text);
+    if (path) throw new RangeError(`${path} is there more than once`);
+    return value;
   } catch (error) {
     throw wrong(`${error instanceof RangeError ? "" : "this is not JSON: "}${error.message}`);
   }
@@ -148,14 +172,15 @@ export function anyField(name, options) {
   return made;
 }
 
-/** One of some values. */
+/** One of some values, or where none is needed also none: what is chosen can be taken back. */
 export function choiceField(name, choices, options, label = readable) {
   const group = fresh("choice");
   const ticks = choices.map((choice, index) =>
     tick(label(choice), { type: "radio", name: group, value: String(index) }));
+  if (!options.required) ticks.push(tick("no answer", { type: "radio", name: group, value: "" }));
   const read = () => {
     const index = ticks.findIndex(({ input }) => input.checked);
-    return index < 0 ? options.empty : choices[index];
+    return index < 0 || index >= choices.length ? options.empty : choices[index];
   };
   return framed(name, ticks.map(({ row }) => row), ticks[0]?.input, read, options);
 }
@@ -171,10 +196,17 @@ export function severalField(name, choices, options) {
   return made;
 }
 
+export function isTick(control) {
+  return control.type === "radio" || control.type === "checkbox";
+}
+
+/** What a control holds: whether it is ticked, or its text; "no answer" holds as little as none. */
+export function held(control) {
+  return isTick(control) ? control.checked && control.value !== "" : control.value;
+}
+
 function isBlank(box) {
-  const isTick = (control) => control.type === "radio" || control.type === "checkbox";
-  return [...box.querySelectorAll("input, textarea")].every(
-    (control) => (isTick(control) ? !control.checked : control.value === ""));
+  return [...box.querySelectorAll("input, textarea")].every((one) => !held(one));
 }
 
 /** An object, of a field for each member; one that is not needed and left blank is left out. */

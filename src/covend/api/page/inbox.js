@@ -5,7 +5,7 @@ import * as drafts from "./drafts.js";
 import { Faults } from "./fields.js";
 import { answerForm } from "./form.js";
 import { drawRows, rowOf } from "./list.js";
-import { dueText, facts, keyOf, outcome, waits } from "./task.js";
+import { dueText, facts, keyOf, outcome, promise, waits } from "./task.js";
 
 const $ = (id) => document.getElementById(id);
 const tasks = new Map();  // by keyOf
@@ -13,6 +13,7 @@ let chosen = null;     // the key of the task that is shown
 let linked = null;     // the id of the task that the address names, until it has come
 let form = null;       // its answer's form
 let sending = null;    // the key of the task on which a word is under way
+let wished = null;     // what the last eta was to come to: a task's key and a time in microseconds
 let following = null;  // aborts the stream of the person before
 const RETRY = [1000, 2000, 5000];  // milliseconds
 const FORMS = { submit: "answer", accept: "accept", decline: "decline" };  // by the act they are for
@@ -71,31 +72,48 @@ function take(task) {
     return;
   }
   drawList();
-  if (key === chosen && (before?.state !== task.state || before?.due !== task.due)) drawState(task);
+  if (key === chosen && standing(before) !== standing(task)) drawState(task);
 }
 
-/** Forget what is not among what was told, as it ended meanwhile; what is shown or typed stays. */
+/** All of a task that may change while it is shown. */
+function standing(task) {
+  return JSON.stringify([task?.state, task?.due, task?.promised_by]);
+}
+
+/**
+ * Forget what is not among what was told, as it ended meanwhile. What is shown or typed stays as
+ * long as the box shows it to this key: another's drafts are kept, and seen by nobody else.
+ */
 async function forget(told, did) {
-  for (const task of drafts.tasks()) {
-    if ((!did || task.did === did) && !tasks.has(keyOf(task))) tasks.set(keyOf(task), task);
-  }
-  for (const [key, task] of [...tasks]) {
+  const typed = drafts.tasks().filter((task) => !did || task.did === did);
+  const held = new Map([...typed, ...tasks.values()].map((task) => [keyOf(task), task]));
+  for (const [key, task] of held) {
     if (told.has(key)) continue;
     if (key !== chosen && !drafts.has(key)) tasks.delete(key);
-    else if (waits(task)) take(await asItIs(task));
+    else if (waits(task)) await lookAgain(key, task);
+    else tasks.set(key, task);
   }
   drawList();
 }
 
-/** A task as it is now; what the box has no more is withdrawn. */
+async function lookAgain(key, task) {
+  try {
+    take(await asItIs(task));
+  } catch (error) {
+    if (error.status !== 403) throw error;
+    tasks.delete(key);
+    if (key === chosen) close();
+  }
+}
+
+/** A task as it is now; what the box has no more is withdrawn. Throws whatever else the box says. */
 async function asItIs(task) {
   try {
-    const found = await look(task.id);
-    if (keyOf(found) === keyOf(task)) return found;
+    return await look(task.id, task.did);
   } catch (error) {
-    if (error.doubtful) throw error;  // it is looked at again after the next connection
+    if (error.status !== 404) throw error;
+    return { ...task, state: "withdrawn" };
   }
-  return { ...task, state: "withdrawn" };
 }
 
 /** Say what is with the task that the address names, where it is not among those that wait. */
@@ -109,7 +127,10 @@ async function missed(did) {
     return;
   }
   try {
-    const task = await look(id);
+    const task = await look(id, did).catch((error) => {
+      if (error.status !== 404 || !did) throw error;
+      return look(id);  // then whose it is can be said
+    });
     if (waits(task) && did && task.did !== did) {
       say(`The question of this link is asked of ${task.did}.`);
       return;
@@ -192,8 +213,16 @@ function open(key) {
   $("question").focus({ preventScroll: true });
 }
 
+/** Show no task. */
+function close() {
+  chosen = null;
+  $("task").hidden = true;
+  shows("list");
+}
+
 function drawTask(task) {
   say("");
+  wished = null;
   $("task").hidden = false;
   $("question").textContent = task.question || "(no question)";
   $("facts").replaceChildren(...facts(task));
@@ -211,11 +240,9 @@ function drawTask(task) {
 function drawState(task) {
   const over = !waits(task);
   const left = over && sending !== chosen && drafts.has(chosen);
-  $("state").textContent = task.state;
+  $("state").textContent = promise(task) ? "promised" : task.state;
   $("state").dataset.state = task.state;
-  $("due").textContent = over ? "" : dueText(task);
-  $("due").className = task.due && task.due / 1000 < Date.now() ? "late" : "";
-  $("outcome").textContent = outcome(task, left, drafts.isDoubtful(chosen));
+  drawTimes(task, left);
   $("outcome").hidden = task.state === "open";
   $("outcome").className = left ? "unsent" : "";
   $("answer").hidden = over && !left;
@@ -228,9 +255,23 @@ function drawState(task) {
   }
   if (over) refuse($("answer"), "");
   $("others").hidden = over;
-  const accepted = task.state === "accepted";
-  $("accept").querySelector("h3").textContent = accepted ? "Ask for more time" : "Take it on";
-  $("accept").querySelector("button").textContent = accepted ? "Extend" : "Accept";
+  const promised = task.state === "accepted" && !promise(task);
+  $("accept").querySelector("h3").textContent = promised ? "Ask for more time" : "Take it on";
+  $("accept").querySelector("button").textContent = promised ? "Extend" : "Accept";
+  const other = task.in_place_of;
+  $("decline").hidden = Boolean(other);
+  $("stays").hidden = !other;
+  $("stays").textContent = other ? `Only ${other} can decline this: leave it, and nothing is lost.` : "";
+}
+
+/** What is said of time, which passes also while nothing else changes. */
+function drawTimes(task, left = false) {
+  const over = !waits(task);
+  $("due").textContent = over ? "" : dueText(task);
+  $("due").className = task.due && task.due / 1000 < Date.now() ? "late" : "";
+  const until = wished?.key === chosen ? wished.clock : undefined;
+  const said = outcome(task, left, drafts.isDoubtful(chosen), until);
+  if ($("outcome").textContent !== said) $("outcome").textContent = said;
 }
 
 // ── a person's word ───────────────────────────────────────────────────────────────────────────
@@ -274,12 +315,14 @@ async function act(name, body) {
   const where = $(FORMS[name]);
   const buttons = [...document.querySelectorAll("#task [type=submit]")];
   const enable = (yes) => buttons.forEach((button) => { button.disabled = !yes; });
+  const spoken = Date.now() * 1000;
   enable(false);
   sending = key;
   try {
     const now = await speak(task.id, name, { did: task.did ?? $("did").value.trim(), ...body });
     if (name === "submit") drafts.drop(key);
     sending = null;
+    wished = body.eta_secs === undefined ? null : { key, clock: spoken + body.eta_secs * 1e6 };
     enable(true);
     take(now);
     if (chosen === key) {
@@ -308,8 +351,9 @@ async function settle(key, after, where) {
       if (where.querySelector(".said").hasAttribute("data-lost")) refuse(where, "");
       take(now);
       return;
-    } catch {
-      after = { doubtful: true };  // the box is still away
+    } catch (error) {
+      if (!error.doubtful) return;  // the box says nothing of it to this key
+      after = error;
     }
   }
 }
@@ -373,9 +417,7 @@ $("who").addEventListener("submit", (event) => {
   event.preventDefault();
   const did = $("did").value.trim();
   history.replaceState(null, "", did ? `?did=${encodeURIComponent(did)}` : location.pathname);
-  chosen = null;
-  $("task").hidden = true;
-  shows("list");
+  close();
   say("");
   follow(did);
 });
@@ -389,7 +431,10 @@ $("key").addEventListener("submit", (event) => {
 });
 
 $("did").value = new URLSearchParams(location.search).get("did") ?? "";
-setInterval(drawList, 30000);  // distances in time grow
+setInterval(() => {
+  drawList();
+  if (waits(tasks.get(chosen) ?? {})) drawTimes(tasks.get(chosen));
+}, 30000);  // distances in time grow
 addEventListener("beforeunload", (event) => {
   if (!drafts.areSafe()) event.preventDefault();
 });

@@ -2,7 +2,7 @@
 
 import { element } from "./dom.js";
 import * as drafts from "./drafts.js";
-import { dueText, keyOf, waits } from "./task.js";
+import { dueText, keyOf, promise, waits } from "./task.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -32,7 +32,7 @@ export function rowOf(key) {
 
 function row(task, isChosen, open) {
   const key = keyOf(task);
-  const about = [task.did, task.state === "open" ? "" : task.state, waits(task) ? dueText(task) : ""];
+  const about = [task.did, task.state === "open" ? "" : promise(task) || task.state, waits(task) ? dueText(task) : ""];
   const unsent = drafts.has(key) ? element("span", { class: "unsent" }, " · not sent yet") : null;
   if (unsent && !waits(task)) unsent.textContent = " · not sent";
   const button = element("button",

@@ -34,14 +34,37 @@ export function facts(task) {
   if (task.show !== null && task.show !== undefined) found.push(["What is to be judged", task.show]);
   if (!empty) found.push(["About", about]);
   if (task.left_out?.length > 0) found.push(["Too large to be shown here", task.left_out.join(", ")]);
-  if (task.did) found.push(["For", task.did]);
+  if (task.did) found.push(["For", task.in_place_of ? `${task.did}, in place of ${task.in_place_of}` : task.did]);
   if (task.thread) found.push(["Query", task.thread]);
   return found.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {},
     typeof value === "string" && value.length < 120 ? value : element("pre", {}, readable(value)))]);
 }
 
+/** That somebody else promised an answer, where its person did not; "" of any other task. */
+export function promise(task) {
+  const all = task.promised_by ?? [];
+  const isOthers = task.state === "accepted" && all.length > 0 && !all.includes(task.did);
+  return isOthers ? `${all.join(" and ")} promised an answer` : "";
+}
+
+const EXTENSIONS = "The time for it can be extended twice in all; an eta that extends it when it is "
+  + "taken on is one of the two.";
+
+/** What an acceptance came to; `wished` is what its eta said, in microseconds, where one was just given. */
+function accepted(task, wished) {
+  return `${promise(task) || "Taken on"}, ${dueText(task)}${unlike(task, wished)}. ${EXTENSIONS}`;
+}
+
+/** Why the due time is not what was wished. */
+function unlike(task, wished) {
+  if (wished === undefined) return "";
+  if (task.due > wished + MINUTE) return `, as before: ${distance(wished)} is sooner, and an eta can only make it later`;
+  if (task.due < wished - MINUTE) return `: the query itself ends then, and does not wait for what is due ${distance(wished)}`;
+  return "";
+}
+
+const MINUTE = 60e6;  // microseconds: people's clocks and ours differ
 const OUTCOMES = {
-  accepted: "Taken on; the time for it can be extended twice in all.",
   submitted: "Submitted. Thank you.",
   declined: "Declined.",
   expired: "Nobody answered in time; this is over.",
@@ -49,8 +72,12 @@ const OUTCOMES = {
 };
 const NOT_SENT = "What you typed was not sent; it is kept below, to be copied.";
 
-/** What became of a task; `left` is whether something typed was not sent, `doubtful` if it may have been. */
-export function outcome(task, left, doubtful) {
+/**
+ * What became of a task; `left` is whether something typed was not sent, `doubtful` if it may have
+ * been, `wished` until when an eta was to extend it.
+ */
+export function outcome(task, left, doubtful, wished) {
+  if (task.state === "accepted") return accepted(task, wished);
   if (!left) return OUTCOMES[task.state] ?? "";
   if (task.state !== "submitted") return `${OUTCOMES[task.state]} ${NOT_SENT}`;
   return doubtful
