@@ -324,6 +324,12 @@ def test_a_delegates_decline_leaves_the_task_to_who_was_asked_first(world):
         passed_on(core, thread)
         assert refusal(core.act(task, "decline", "did:bob")) == (409, "others_asked")
         assert core.act(task, "accept", "did:bob")["state"] == "accepted"
+        for did, own in (("did:ann", None), ("did:bob", "did:ann")):
+            (shown,) = core.ask(ListTasks(did))["tasks"]
+            assert core.ask(ShowTask(task["id"], did)) == shown
+            assert (shown["in_place_of"], shown["promised_by"]) == (own, ["did:bob"])
+        told = core.act(task, "accept", "did:ann", eta_secs=2)
+        assert (told["in_place_of"], told["promised_by"]) == (None, ["did:bob", "did:ann"])
         assert refusal(core.act(task, "decline", "did:ann")) == (409, "others_asked")
         assert core.act(task, "submit", "did:bob", value="yes")["state"] == "submitted"
         assert core.ended(thread)["answer"] == "yes"
