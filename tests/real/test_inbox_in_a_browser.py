@@ -8,7 +8,7 @@ from tests.api.scripted_desk import NewTask
 from tests.api.served import TASK, Served
 from tests.real.browser import CHROMIUM, Browser
 
-from covend.questions import ActOnTask
+from covend.questions import ActOnTask, ShowTask
 from covend.testing import eventually
 
 pytestmark = [
@@ -481,6 +481,97 @@ def test_the_alarm_about_a_lost_answer_ends_with_the_loss(page, browser):
     browser.look("window.fetch = window.real")
     browser.until(f"{SAID}.hidden")
     assert browser.text("#state") == "open" and browser.look(ANSWER) == "An hour of work."
+
+
+# ── what others share ───────────────────────────────────────────────────────────────────────────
+
+
+def test_who_shares_a_task_keeps_it_when_their_decline_is_refused(page, browser):
+    """P18: each share is looked at as its person's; what another promised is not said to be theirs.
+
+    A delegate, whose decline would be refused in any case, is not offered one.
+    """
+    share = {**TASK, "did": "did:dee", "due": 4_000_000_000_000_000}
+    page.tell(NewTask(**{**share, "state": "accepted", "promised_by": ["did:ada"]}))
+    browser.open(f"{page.url}/inbox?did=did:dee")
+    show(browser, "t-1")
+    assert browser.text("#outcome").startswith("did:ada promised an answer, due in ")
+    assert "did:ada promised an answer" in browser.text("[data-task=t-1]")
+    assert browser.text("#accept button") == "Accept"
+    browser.fill("#fields textarea", "An hour of work.")
+    browser.click("#decline button")
+    browser.until("!document.querySelector('#decline .said').hidden")
+    page.heard(ShowTask)
+    page.tell(NewTask(**{**share, "id": "t-2", "in_place_of": "did:ada"}))
+    show(browser, "t-2")
+    assert not seen(browser, "#decline") and "Only did:ada can decline" in browser.text("#stays")
+    show(browser, "t-1")
+    assert browser.text("#state") == "promised" and seen(browser, "#decline")
+    assert seen(browser, "#answer .main") and browser.look(ANSWER) == "An hour of work."
+    browser.complaints.clear()  # the console notes the 409
+
+
+@contextlib.contextmanager
+def every_page(browser, script):
+    """Runs a script in every page before those of the page."""
+    added = browser.call("Page.addScriptToEvaluateOnNewDocument", source=script)
+    try:
+        yield
+    finally:
+        browser.call("Page.removeScriptToEvaluateOnNewDocument", identifier=added["identifier"])
+
+
+AS_THE_GATE = """
+const real = fetch;
+window.fetch = (path, options = {}) => {
+  const did = options.headers?.Authorization?.replace("Bearer ", "did:");
+  const key = did && { "X-Covend-Key": did, "X-Covend-Did": did };
+  return real(path, { ...options, headers: { ...options.headers, ...key } });
+};
+"""
+"""Says whose a key is, as the gate does of a person's."""
+
+
+def test_what_is_typed_is_shown_to_nobody_who_comes_with_another_key(page, browser):
+    """P18, G7: in the same tab, at once and after a reload; it is there again for whose it is."""
+    page.tell(NewTask(**{**TASK, "id": "t-3", "did": "did:bob"}))
+    with every_page(browser, AS_THE_GATE):
+        browser.look("sessionStorage.setItem('covend-key', 'ada')")
+        comes_back(browser)
+        half_answered(page, browser)
+        browser.fill("#secret", "bob")
+        browser.look("document.querySelector('#key').requestSubmit()")
+        for again in (False, True):
+            if again:
+                comes_back(browser)
+            browser.until("document.querySelector('[data-task=t-3]') && "
+                          "document.querySelectorAll('#tasks button').length === 1")  # fmt: skip
+            assert not seen(browser, "#task") and browser.text("#live") == "live"
+        browser.look("sessionStorage.setItem('covend-key', 'ada')")
+        comes_back(browser)
+        show(browser, "t-2")
+        assert browser.look(ANSWER) == "An hour of work."
+    browser.complaints.clear()  # the console notes the 403
+
+
+def test_a_task_that_is_open_says_how_much_time_is_left_as_it_passes(page, browser):
+    """P18: also why an eta that is sooner changed nothing."""
+    with every_page(browser, "window.setInterval = (act) => { window.redraw = act; };"):
+        comes_back(browser)
+        show(browser, "t-1")
+        browser.click("#accept button")
+        browser.until("document.querySelector('#state').textContent === 'accepted'")
+        said = browser.text("#outcome")
+        assert "as before: in 30 minutes is sooner, and an eta can only make it later" in said
+        assert said.startswith("Taken on, due in ") and "is one of the two" in said
+        later = f"{page.actor.tasks['t-1', 'did:ada']['due']} / 1000 - 5 * 60000"
+        browser.look(f"Date.now = () => {later}; redraw()")
+        assert (browser.text("#due"), browser.text("#outcome")[:25]) == (
+            "due in 5 minutes", "Taken on, due in 5 minute",
+        )  # fmt: skip
+        browser.look(f"Date.now = () => {later} + 10 * 60000; redraw()")
+        assert browser.text("#due") == "due 5 minutes ago"
+        assert browser.look("document.querySelector('#due').className") == "late"
 
 
 # ── what is wrong, and what is right ────────────────────────────────────────────────────────────
