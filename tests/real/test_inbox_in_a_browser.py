@@ -506,6 +506,7 @@ def test_who_shares_a_task_keeps_it_when_their_decline_is_refused(page, browser)
     show(browser, "t-2")
     assert not seen(browser, "#decline") and "Only did:ada can decline" in browser.text("#stays")
     show(browser, "t-1")
+    assert rows(browser) == ["t-1", "t-2"]
     assert browser.text("#state") == "promised" and seen(browser, "#decline")
     assert seen(browser, "#answer .main") and browser.look(ANSWER) == "An hour of work."
     browser.complaints.clear()  # the console notes the 409

@@ -22,7 +22,18 @@ HEADERS = {
 }
 _TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
-INBOX_SCRIPTS = ("inbox", "box", "dom", "drafts", "fields", "form", "list", "schema", "task")
+INBOX_SCRIPTS = (
+    "inbox",
+    "box",
+    "dom",
+    "drafts",
+    "fields",
+    "form",
+    "list",
+    "refusal",
+    "schema",
+    "task",
+)
 
 
 def _file(request: Request[Any, Any, Any], name: str) -> Response[bytes]:

@@ -64,6 +64,16 @@ export function look(id, did) {
   return ask(path, { headers: headers() }, "the box cannot be reached");
 }
 
+/** A task as it is now; what the box has no more is withdrawn. Throws whatever else the box says. */
+export async function asItIs(task) {
+  try {
+    return await look(task.id, task.did);
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    return { ...task, state: "withdrawn" };
+  }
+}
+
 /**
  * The stream of a person's tasks, or of everybody's: pairs of a name and its data. `connected` is
  * called once it runs. EventSource cannot send an API key, so it is read by hand.

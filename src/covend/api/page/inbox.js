@@ -1,11 +1,12 @@
 // The inbox: a list of tasks kept live by server-sent events, and one task to read and answer.
 
-import { events, look, speak, useKey } from "./box.js";
+import { asItIs, events, look, speak, useKey } from "./box.js";
 import * as drafts from "./drafts.js";
 import { Faults } from "./fields.js";
 import { answerForm } from "./form.js";
 import { drawRows, rowOf } from "./list.js";
-import { dueText, facts, keyOf, outcome, promise, waits } from "./task.js";
+import { MARKED, explain, focusFault, refuse } from "./refusal.js";
+import { dueText, facts, keyOf, outcome, promise, standing, waits } from "./task.js";
 
 const $ = (id) => document.getElementById(id);
 const tasks = new Map();  // by keyOf
@@ -75,11 +76,6 @@ function take(task) {
   if (key === chosen && standing(before) !== standing(task)) drawState(task);
 }
 
-/** All of a task that may change while it is shown. */
-function standing(task) {
-  return JSON.stringify([task?.state, task?.due, task?.promised_by]);
-}
-
 /**
  * Forget what is not among what was told, as it ended meanwhile. What is shown or typed stays as
  * long as the box shows it to this key: another's drafts are kept, and seen by nobody else.
@@ -103,16 +99,6 @@ async function lookAgain(key, task) {
     if (error.status !== 403) throw error;
     tasks.delete(key);
     if (key === chosen) close();
-  }
-}
-
-/** A task as it is now; what the box has no more is withdrawn. Throws whatever else the box says. */
-async function asItIs(task) {
-  try {
-    return await look(task.id, task.did);
-  } catch (error) {
-    if (error.status !== 404) throw error;
-    return { ...task, state: "withdrawn" };
   }
 }
 
@@ -276,37 +262,10 @@ function drawTimes(task, left = false) {
 
 // ── a person's word ───────────────────────────────────────────────────────────────────────────
 
-/** Say beside a form's button why its word was not taken; "" takes that back. */
-function refuse(where, text, lost = false) {
-  const said = where.querySelector(".said");
-  said.textContent = text;
-  said.hidden = text === "";
-  said.toggleAttribute("data-lost", lost);
-}
-
 function clearFaults() {
   say("");
   for (const name of Object.values(FORMS)) refuse($(name), "");
   form?.clear();
-}
-
-const MARKED = "This was not sent: what is marked above is missing or not right.";
-
-/** Why the box refused a word: what has a field stands there, the rest beside the button. */
-function explain(error, where) {
-  const unplaced = error.errors.filter(({ path, problem }) => !(where.id === "answer" && form.mark(path, problem)));
-  const placed = unplaced.length < error.errors.length;
-  const rest = unplaced.map(({ path, problem }) => (path.startsWith("$.value") ? problem : `${path}: ${problem}`));
-  const lines = [placed ? MARKED : error.message, ...rest];
-  // The box may say the same as a whole and as a fault: it is said once, where it says more.
-  const once = lines.filter((one, at) => !lines.some((other, index) =>
-    index !== at && other.includes(one) && (other !== one || index < at)));
-  refuse(where, once.join("\n"), error.doubtful);
-  focusFault(where);
-}
-
-function focusFault(where) {
-  (where.querySelector("[aria-invalid]") ?? where.querySelector("[type=submit]")).focus();
 }
 
 async function act(name, body) {
@@ -335,7 +294,7 @@ async function act(name, body) {
     if (name === "submit" && error.doubtful) drafts.doubt(key);
     if (chosen === key) {
       drawState(tasks.get(key));
-      explain(error, where);
+      explain(error, where, form);
     } else say(`${task.question}: ${error.message}`);
     if (error.status === 401) askForKey();
     if (error.doubtful || error.status === 404 || error.status === 409) settle(key, error, where);

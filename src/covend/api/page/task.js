@@ -7,6 +7,11 @@ export function keyOf(task) {
   return JSON.stringify([task.id, task.did ?? null]);
 }
 
+/** All of a task that may change while it is shown. */
+export function standing(task) {
+  return JSON.stringify([task?.state, task?.due, task?.promised_by]);
+}
+
 export function waits(task) {
   return task.state === "open" || task.state === "accepted";
 }
