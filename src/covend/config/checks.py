@@ -4,38 +4,22 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
-import msgspec
-
-from covend import functions
-from covend.config.convert import Converter, Report
-from covend.config.errors import Path, answers_no_chat, did_you_mean
+from covend.config.errors import did_you_mean
 from covend.config.folders import MAX_RUN_DIR
-from covend.config.queries import ResponderEntry
+from covend.config.query_checks import QueryChecks
 from covend.config.sections import INERTIA, SLA, WEIGHTS
-from covend.config.structs import Box, Coven
+from covend.config.structs import Coven
 from covend.config.units import show_size
-from covend.phylactery.canonical import NotCanonical
 
 ENDPOINT = re.compile(r"http://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 _LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._*-]*):([0-9]{1,5})")
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
-class Checks:
-    """The checks of one box; `raw` is the document, `converter` knows where its parts stood."""
-
-    def __init__(
-        self, box: Box, raw: Mapping[str, Any], converter: Converter, report: Report
-    ) -> None:
-        self.box = box
-        self.raw = raw
-        self.where = converter.where
-        self.failed = converter.failed
-        self.report = report
-        self.stones = {stone.name: stone for stone in box.soulstone}
+class Checks(QueryChecks):
+    """All checks of one box."""
 
     def run(self) -> None:
         """Every check, in the order of the file format's description."""
@@ -45,34 +29,6 @@ class Checks:
             self.responders, self.schemas, self.whim, self.gate, self.folders,
         ):  # fmt: skip
             check()
-
-    def path(self, part: msgspec.Struct, *more: str | int) -> Path:
-        return (*self.where[id(part)], *more)
-
-    def sound(self, path: Path, *keys: str) -> bool:
-        """Whether these keys mean what the file says: what did not convert has its default."""
-        return not any(
-            failed[: len(path) + 1] == (*path, key) for failed in self.failed for key in keys
-        )
-
-    def declared(self, kind: str) -> list[str]:
-        """Names in the document, also of parts that are wrong otherwise: they are not unknown."""
-        parts: Any = self.raw.get(kind, ())
-        if not isinstance(parts, list):
-            return []
-        tables = [cast(dict[str, Any], p) for p in cast(list[Any], parts) if isinstance(p, dict)]
-        return [table["name"] for table in tables if isinstance(table.get("name"), str)]
-
-    def refer(self, kind: str, names: Iterable[str], path: Callable[[str, int], Path]) -> None:
-        known = self.declared(kind)
-        seen: set[str] = set()
-        for index, name in enumerate(names):
-            if name not in known:
-                hint = did_you_mean(name, known) or f"; this file declares no [[{kind}]]"
-                self.report(path(name, index), f"no {kind} is named {name!r}{hint}")
-            elif name in seen:
-                self.report(path(name, index), f"{name!r} is listed twice")
-            seen.add(name)
 
     def names(self) -> None:
         for kind in ("device", "soulstone", "coven", "role", "key", "responder", "schema"):
@@ -291,72 +247,6 @@ class Checks:
                     "a role needs a name of its own",
                 )
 
-    def chat(self) -> None:
-        """Behind one name all soulstones answer chat requests, or none: else some fail (P8)."""
-        roles = {role.name: role for role in self.box.role}
-        for capability, names in self.box.serving().items():
-            known = [self.stones[name] for name in names if name in self.stones]
-            silent = [s for s in known if not s.chat]
-            chatting = [s for s in known if s.chat and self.sound(self.path(s), "chat")]
-            if not (silent and chatting):
-                continue
-            if capability in roles:
-                place = self.path(roles[capability], "tiers")
-            else:
-                last = [stone for stone in known if capability in stone.serves][-1]
-                place = self.path(last, "serves", last.serves.index(capability))
-            self.report(
-                place,
-                f"{chatting[0].name!r} answers chat requests, {silent[0].name!r} does not (chat = "
-                f"false), and one for {capability!r} may go to either; give each a name of its own",
-            )
-
-    def silent(self, capability: str) -> bool:
-        """Whether nothing that is known to serve this answers chat requests."""
-        known = [self.stones[n] for n in self.box.serving()[capability] if n in self.stones]
-        return bool(known) and not any(stone.chat for stone in known)
-
-    def responders(self) -> None:
-        for entry in self.box.responder:
-            at = self.path(entry)
-            if not self.sound(at, "kind", "model", "function", "command", "url", "did"):
-                continue
-            if lack := _lack(entry):
-                self.report(at, lack)
-            serving = self.box.serving()
-            elsewhere = entry.endpoint is not None or not self.sound(at, "endpoint")
-            local = entry.model if entry.kind == "llm" and not elsewhere else None
-            if local is not None and local not in serving:
-                hint = did_you_mean(local, serving)
-                self.report(
-                    (*at, "model"),
-                    f"no soulstone of this box serves {local!r}{hint}; a model elsewhere "
-                    "needs its 'endpoint'",
-                )
-            elif local is not None and self.silent(local):
-                self.report((*at, "model"), answers_no_chat(local, self.box.answering()))
-            if entry.function is not None and (problem := functions.problem(entry.function)):
-                self.report((*at, "function"), problem)
-            for key in ("endpoint", "url"):
-                address = getattr(entry, key)
-                if address is not None and not address.startswith(("http://", "https://")):
-                    self.report((*at, key), "must begin with http:// or https://")
-
-    def schemas(self) -> None:
-        for entry in self.box.schema:
-            if not self.sound(self.path(entry), "json"):
-                continue
-            from covend.patterns.query.shape import (
-                schema_problem,  # few boxes have any: it takes a while
-            )
-
-            try:
-                problem = schema_problem(msgspec.json.decode(entry.json))
-            except (msgspec.DecodeError, NotCanonical) as error:
-                problem = str(error)
-            if problem is not None:
-                self.report(self.path(entry, "json"), f"is no JSON Schema: {problem}")
-
     def whim(self) -> None:
         whim = self.box.whim
         for key, table, known in (
@@ -407,20 +297,6 @@ class Checks:
                 f"{self.box.run_dir!r} has {size} bytes; sockets below it need it to have at most "
                 f"{MAX_RUN_DIR}",
             )
-
-
-def _lack(entry: ResponderEntry) -> str | None:
-    """What a responder of this kind cannot do without (P8)."""
-    has, lack = {
-        "llm": (bool(entry.model), "an llm needs its 'model'"),
-        "pattern": (bool(entry.function), "a pattern needs its 'function'"),
-        "system": (
-            bool(entry.command) != bool(entry.url),
-            "a system needs either a 'command' or a 'url'",
-        ),
-        "actor": (bool(entry.did), "an actor needs its 'did'"),
-    }[entry.kind]
-    return None if has else lack
 
 
 def _same_host(host: str) -> str:
