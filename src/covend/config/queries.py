@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta, Struct
 
 from covend.config.types import Capability, Count, Did, Dollars, Interval, Patience, Share
+
+if TYPE_CHECKING:
+    from covend.patterns.responders.responder import Responder
 
 
 class Price(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -135,3 +138,27 @@ class Queries(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     inbox_url: Annotated[
         str | None, Meta(description="The address of the inbox page, for notifications.")
     ] = None
+
+
+def lack(one: ResponderEntry | Responder) -> str | None:
+    """What a responder of its kind cannot do without and has not, or None (P8)."""
+    has, needs = {
+        "llm": (bool(one.model), "an llm needs its 'model'"),
+        "pattern": (bool(one.function), "a pattern needs its 'function'"),
+        "system": (
+            bool(one.command) != bool(one.url),
+            "a system needs either a 'command' or a 'url'",
+        ),
+        "actor": (bool(one.did), "an actor needs its 'did'"),
+    }[one.kind]
+    return None if has else needs
+
+
+def address_problems(one: ResponderEntry | Responder) -> list[tuple[str, str]]:
+    """The members that must be addresses and are none, each with what would be right."""
+    members = (("endpoint", one.endpoint), ("url", one.url))
+    return [
+        (name, "must begin with http:// or https://")
+        for name, address in members
+        if address is not None and not address.startswith(("http://", "https://"))
+    ]

@@ -7,7 +7,7 @@ import msgspec
 from covend import functions
 from covend.config.checker import Checker
 from covend.config.errors import answers_no_chat, did_you_mean
-from covend.config.queries import ResponderEntry
+from covend.config.queries import address_problems, lack
 from covend.phylactery.canonical import NotCanonical
 
 
@@ -44,8 +44,8 @@ class QueryChecks(Checker):
             at = self.path(entry)
             if not self.sound(at, "kind", "model", "function", "command", "url", "did"):
                 continue
-            if lack := _lack(entry):
-                self.report(at, lack)
+            if problem := lack(entry):
+                self.report(at, problem)
             serving = self.box.serving()
             elsewhere = entry.endpoint is not None or not self.sound(at, "endpoint")
             local = entry.model if entry.kind == "llm" and not elsewhere else None
@@ -60,10 +60,8 @@ class QueryChecks(Checker):
                 self.report((*at, "model"), answers_no_chat(local, self.box.answering()))
             if entry.function is not None and (problem := functions.problem(entry.function)):
                 self.report((*at, "function"), problem)
-            for key in ("endpoint", "url"):
-                address = getattr(entry, key)
-                if address is not None and not address.startswith(("http://", "https://")):
-                    self.report((*at, key), "must begin with http:// or https://")
+            for key, problem in address_problems(entry):
+                self.report((*at, key), problem)
 
     def schemas(self) -> None:
         for entry in self.box.schema:
@@ -79,17 +77,3 @@ class QueryChecks(Checker):
                 problem = str(error)
             if problem is not None:
                 self.report(self.path(entry, "json"), f"is no JSON Schema: {problem}")
-
-
-def _lack(entry: ResponderEntry) -> str | None:
-    """What a responder of this kind cannot do without (P8)."""
-    has, lack = {
-        "llm": (bool(entry.model), "an llm needs its 'model'"),
-        "pattern": (bool(entry.function), "a pattern needs its 'function'"),
-        "system": (
-            bool(entry.command) != bool(entry.url),
-            "a system needs either a 'command' or a 'url'",
-        ),
-        "actor": (bool(entry.did), "an actor needs its 'did'"),
-    }[entry.kind]
-    return None if has else lack

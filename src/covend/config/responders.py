@@ -9,7 +9,7 @@ import msgspec
 from covend import functions
 from covend.config.convert import problems_of
 from covend.config.errors import Path, answers_no_chat
-from covend.config.queries import ResponderEntry
+from covend.config.queries import ResponderEntry, address_problems, lack
 from covend.config.structs import Box
 from covend.patterns.query.shape import schema_problem
 from covend.patterns.responders.responder import Cost, Hours, Responder, to_data
@@ -51,20 +51,8 @@ def local_model(responder: Responder) -> str | None:
 def problems(responder: Responder, box: Box) -> list[str]:
     """What keeps a responder from being asked in this box (P8)."""
     found = out_of_bounds(responder)
-    needs = {
-        "llm": bool(responder.model),
-        "pattern": bool(responder.function),
-        "system": bool(responder.command) != bool(responder.url),
-        "actor": bool(responder.did),
-    }
-    lacks = {
-        "llm": "an llm needs its 'model'",
-        "pattern": "a pattern needs its 'function'",
-        "system": "a system needs either a 'command' or a 'url'",
-        "actor": "an actor needs its 'did'",
-    }
-    if not needs[responder.kind]:
-        found.append(lacks[responder.kind])
+    if wrong := lack(responder):
+        found.append(wrong)
     model, serving, answering = local_model(responder), box.serving(), box.answering()
     if model and model not in serving:
         there = ", ".join(sorted(serving)) or "nothing"
@@ -76,10 +64,7 @@ def problems(responder: Responder, box: Box) -> list[str]:
         found.append(answers_no_chat(model, answering))
     if responder.function is not None and (wrong := functions.problem(responder.function)):
         found.append(wrong)
-    for name in ("endpoint", "url"):
-        address = getattr(responder, name)
-        if address is not None and not address.startswith(("http://", "https://")):
-            found.append(f"'{name}' must begin with http:// or https://")
+    found += [f"'{name}' {wrong}" for name, wrong in address_problems(responder)]
     if responder.schema is not None and (wrong := schema_problem(responder.schema)):
         found.append(f"'schema' is no valid JSON Schema: {wrong}")
     if responder.seen < 0:

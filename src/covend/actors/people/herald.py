@@ -88,9 +88,8 @@ class Herald(Actor):
         self.messengers = Messengers(self.through)
         self.account = Account(self.ctx, partial(ask_store, self.ctx))
         self.account.recall()
-        self.ctx.timer(
-            "look", delivery_log.SOON_SECONDS, Look(whole=True)
-        )  # pages come back meanwhile
+        # Pages come back meanwhile.
+        self.ctx.timer("look", delivery_log.SOON_SECONDS, Look(whole=True))
 
     def on_stop(self, reason: Exit) -> None:
         self.messengers.close()

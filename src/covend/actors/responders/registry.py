@@ -65,6 +65,7 @@ class Registry(Actor):
         self.box = box
         self.clock = clock
         self.given = from_config(box)
+        self.answering = frozenset(box.answering())
         self.put: dict[str, Responder] = {}
         self.standings: dict[str, Standing] = {}
         self.counted: set[str] = set()
@@ -103,6 +104,7 @@ class Registry(Actor):
             case NewConfig():
                 self.box = message.box
                 self.given = from_config(message.box)
+                self.answering = frozenset(message.box.answering())
             case _:
                 pass
         return None
@@ -112,9 +114,9 @@ class Registry(Actor):
 
     def known(self) -> tuple[Responder, ...]:
         """Everybody, with trust, delay and availability as of now."""
-        now, answering = self.clock(), frozenset(self.box.answering())
+        now = self.clock()
         shown = [self.as_learned(one, now) for _, one in sorted(self.merged().items())]
-        return tuple(if_answering(one, answering) for one in shown)
+        return tuple(if_answering(one, self.answering) for one in shown)
 
     def merged(self) -> dict[str, Responder]:
         """Registered responders override configured ones of the same id (P8).

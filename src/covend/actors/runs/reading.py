@@ -138,12 +138,12 @@ class Reader:
 
     def promised_by(self, row: Mapping[str, Any]) -> list[str]:
         """Who promised an answer to a task, in order: its row says only that somebody did."""
-        found = self.ask(Query(kind="do", thread=row["thread"], newest_first=False))
-        said = [entry["body"] for entry in found]
+        wanted = call_id_of(row)
+        said = self.ask(Query(kind="do", thread=row["thread"], newest_first=False))
         return [
             body["by"]
-            for body in said
-            if body.get("status") == "accepted" and call_id_of(body) == call_id_of(row)
+            for body in (entry["body"] for entry in said)
+            if body.get("status") == "accepted" and call_id_of(body) == wanted
         ]
 
     def task(self, name: str, did: str | None) -> dict[str, Any]:
