@@ -11,6 +11,8 @@ from typing import Any
 
 from covend.runtime import CONTROL, Message, message
 
+CONSOLE = "console@core"
+"""Who answers the command line, agents and the demo about the box itself."""
 CLASSES = ("reflex", "ritual", "ingest", "swarm")
 """The priority classes, highest first for ties (W7)."""
 

@@ -12,6 +12,8 @@ from rich.table import Column, Table
 from rich.text import Text
 from rich.tree import Tree
 
+from covend.patterns.state import call_id_of
+
 Record = Mapping[str, Any]
 
 GOOD = {"fulfilled", "ok"}
@@ -37,11 +39,13 @@ def tree(story: Mapping[str, Any], records: Sequence[Record]) -> RenderableType:
         root.add(Text(PURGED, "dim"))
         records = [record for record in records if not record.get("purged")]
     answers = {
-        call_of(record["body"]): record
+        call_id_of(record["body"]): record
         for record in records
         if record["kind"] == "do" and not promises(record)
     }
-    accepted = {call_of(record["body"]): record["body"] for record in records if promises(record)}
+    accepted = {
+        call_id_of(record["body"]): record["body"] for record in records if promises(record)
+    }
     due = {call["call"]: call["deadline"] for call in story.get("calls", ())}
     rounds: dict[str, Tree] = {}
     for record in records:
@@ -50,7 +54,7 @@ def tree(story: Mapping[str, Any], records: Sequence[Record]) -> RenderableType:
             case "call":
                 name = body["slot"].rpartition("/")[0]
                 branch = rounds.get(name) or rounds.setdefault(name, root.add(Text(name, "bold")))
-                call = call_of(body)
+                call = call_id_of(body)
                 text = Text.assemble((since(record, opened), "dim"), _who(body))
                 if call in answers:
                     text.append(came(record, answers[call]))
@@ -149,11 +153,6 @@ def awaited(call: Mapping[str, Any], due: int, accepted: Mapping[str, Any] | Non
     return f"accepted{by}, due {when(due)}"
 
 
-def call_of(body: Mapping[str, Any]) -> str:
-    """The call that a ``call`` or ``do`` body is about."""
-    return f"{body['slot']}#{body['attempt']}"
-
-
 def promises(record: Record) -> bool:
     """Whether it says that somebody will answer, and is no answer yet."""
     return record["kind"] == "do" and record["body"]["status"] == "accepted"
@@ -211,7 +210,7 @@ def shown(value: object) -> str:
 
 def _who(body: Mapping[str, Any]) -> Text:
     responder = body["responder"]
-    return Text.assemble(f"{call_of(body)} ", (responder["id"], "bold"))
+    return Text.assemble(f"{call_id_of(body)} ", (responder["id"], "bold"))
 
 
 def _outcome(body: Mapping[str, Any]) -> Text:
@@ -251,7 +250,7 @@ REASONS: dict[str, Callable[[Mapping[str, Any]], str]] = {
 
 LINES: dict[str, Callable[[Mapping[str, Any]], Text]] = {
     "call": lambda body: Text.assemble("asks ", _who(body)),
-    "do": lambda body: Text.assemble(f"{call_of(body)} ", _outcome(body)),
+    "do": lambda body: Text.assemble(f"{call_id_of(body)} ", _outcome(body)),
     "learn": learned,
     "cancel": lambda body: Text(cancelled(body), "yellow"),
     "trigger": lambda body: Text(f"then {body['trigger']}: {triggered(body)}"),

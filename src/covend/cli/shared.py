@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from covend.config import Box
 
 T = TypeVar("T")
-CORE = "console@core"
 ENV_CONFIG = "COVEND_CONFIG"
 ENV_RUN_DIR = "COVEND_RUN_DIR"
 
@@ -112,8 +111,10 @@ def report_errors(errors: Any) -> NoReturn:
 
 def ask_core(config: Path | None, run_dir: Path | None, message: object, timeout: float) -> Any:
     """The answer of the running box's core; without one the command ends with its status."""
+    from covend.protocol import CONSOLE
+
     with connected(config, run_dir) as box:
-        return box.ask(CORE, message, timeout)
+        return box.ask(CONSOLE, message, timeout)
 
 
 def show(answer: T, as_json: bool, view: Callable[[T], RenderableType]) -> None:

@@ -13,7 +13,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from covend.protocol import EventsQuery, JobQuery, PsQuery, StatusQuery, SubmitJob, SwapRequest
+from covend.protocol import (
+    CONSOLE,
+    EventsQuery,
+    JobQuery,
+    PsQuery,
+    StatusQuery,
+    SubmitJob,
+    SwapRequest,
+)
 from covend.runtime import ActorError
 from covend.runtime.wire import Node
 
@@ -86,19 +94,19 @@ class DemoBox:
             return client.ask(address, message, timeout=timeout)
 
     def status(self) -> dict[str, Any]:
-        return self.ask("console@core", StatusQuery())
+        return self.ask(CONSOLE, StatusQuery())
 
     def events(self, after: int) -> dict[str, Any]:
-        return self.ask("console@core", EventsQuery(after=after))
+        return self.ask(CONSOLE, EventsQuery(after=after))
 
     def swap(self, coven: str) -> dict[str, Any]:
-        return self.ask("console@core", SwapRequest(coven=coven), timeout=120.0)
+        return self.ask(CONSOLE, SwapRequest(coven=coven), timeout=120.0)
 
     def submit(self, job: SubmitJob) -> str:
-        return self.ask("console@core", job, timeout=20.0)
+        return self.ask(CONSOLE, job, timeout=20.0)
 
     def job(self, name: str) -> dict[str, Any]:
-        return self.ask("console@core", JobQuery(id=name))
+        return self.ask(CONSOLE, JobQuery(id=name))
 
     def pid_of(self, process: str) -> int:
         """The pid of one of the box's own processes, as the root knows it."""

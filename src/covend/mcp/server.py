@@ -20,7 +20,7 @@ from pydantic import Field
 from covend.patterns.query.draft import drafted
 from covend.patterns.query.names import DeclineReason, Pattern
 from covend.patterns.responders.availability import shown
-from covend.protocol import StatusQuery
+from covend.protocol import CONSOLE, StatusQuery
 from covend.questions import (
     ASK_SECONDS,
     DESK,
@@ -89,7 +89,6 @@ Rationale: TypeAlias = Annotated[
     ),
 ]
 
-CONSOLE = "console@core"
 SUBMIT_SECONDS = 30.0
 """How long a core that is away is waited for with a new query."""
 PAGE_TASKS = 200
