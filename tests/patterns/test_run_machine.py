@@ -410,6 +410,7 @@ class Run(RuleBasedStateMachine):
         if not hasattr(self, "store"):
             return
         k = self.recover()
+        assert step.advance(k) == (k, []), "what follows is written: who has just begun waits"
         kinds = [entry.kind for entry in self.store.entries]
         assert kinds.count("know") <= 1, "one KNOW at most"
         if "know" in kinds:

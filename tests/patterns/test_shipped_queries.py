@@ -101,5 +101,6 @@ def test_everybody_named_for_an_ensemble_is_asked():
 def test_each_of_the_six_patterns_has_a_file_and_a_draft():
     """And the names that are listed are those that a query is read by."""
     assert tuple(kind.__struct_config__.tag for kind in get_args(Orchestration)) == PATTERNS
-    assert SELECTS[CURRENT].keys() == DRAFTS.keys() == set(PATTERNS)
+    assert SELECTS[CURRENT].keys() == set(get_args(Orchestration))
+    assert DRAFTS.keys() == set(PATTERNS)
     assert set(PATTERNS) <= QUERIES.keys()

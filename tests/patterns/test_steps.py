@@ -8,6 +8,8 @@ from tools.golden.stories import STORIES
 
 from covend.patterns import step
 from covend.patterns.decision import Decision, Done
+from covend.patterns.query.spec import SingleShot
+from covend.patterns.reducers import CURRENT
 from covend.patterns.state import K, fold
 
 
@@ -101,7 +103,7 @@ def test_a_second_end_is_refused() -> None:
 
 def doubtful(k: K) -> Decision:
     """Another reducer: whatever it is told, it is not sure."""
-    decision = step.SELECTS[1]["single_shot"](k)
+    decision = step.SELECTS[1][SingleShot](k)
     return Done("unresolved", code="disagreement") if isinstance(decision, Done) else decision
 
 
@@ -186,3 +188,28 @@ def test_the_chosen_are_asked_in_the_order_of_their_relevance() -> None:
 def test_two_wants_of_the_same_responder_ask_it_once() -> None:
     body = query("a", responders=[*ids("a"), {"kind": "llm"}])
     assert Play(intend(body, llm("a"))).asked == ["primary/0#1"]
+
+
+def test_a_round_that_has_no_time_is_over_as_it_begins() -> None:
+    """P2, P10: who has just been asked is waited for, but not where the time is over already."""
+    stages = [
+        {"name": "hasty", "responders": ids("a"), "timeout_secs": 1e-7},
+        {"name": "patient", "responders": ids("b")},
+    ]
+    pattern = {"pattern": "waterfall", "stages": stages}
+    play = Play(intend(query("a", pattern=pattern), llm("a"), llm("b")))
+    assert play.asked == ["stage:0/0#1", "stage:1/0#1"]
+    assert play.open == ["stage:1/0"]
+    assert [body["stage"] for body in play.bodies("learn")] == ["hasty"]
+
+
+def test_what_two_lost_at_once_is_all_asked_again() -> None:
+    """P4: one call that is sent again is not a round that begins."""
+    pattern = {"pattern": "verify", "verifier": ids("b")}
+    play = Play(intend(query("a", pattern=pattern), llm("a"), llm("b"), reducer=CURRENT))
+    k = play.k
+    for slot in ("primary/0", "verifier/0"):
+        lost = {"slot": slot, "attempt": 1, "status": "error", "problem": "?", "transport": True}
+        k = fold(k, "do", lost, play.now)
+    _, drafts = step.advance(k)
+    assert [draft.body["slot"] for draft in drafts] == ["primary/0", "verifier/0"]

@@ -5,6 +5,7 @@ Queries are independent of each other, so each process reads its own share of th
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
@@ -120,6 +121,7 @@ _stores: list[Store] = []
 
 
 def _open(where: str | Path) -> None:
+    gc.freeze()  # what is imported stays: the collector need not walk over it again and again
     _stores.append(open_store(where, read_only=True, checked=True))
 
 

@@ -9,14 +9,22 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
 from covend.patterns.decision import Batch, Decision, Done, Wait
 from covend.patterns.ending import cancelled, conclude
 from covend.patterns.nesting import triggers
-from covend.patterns.query.names import Pattern
+from covend.patterns.query.spec import (
+    Ensemble,
+    Escalate,
+    Orchestration,
+    Retry,
+    SingleShot,
+    Verify,
+    Waterfall,
+)
 from covend.patterns.reducers import CURRENT
 from covend.patterns.rounds import notices, overdue
 from covend.patterns.six import ensemble, escalate, retry, single_shot, verify, waterfall
@@ -27,17 +35,19 @@ Select: TypeAlias = Callable[[K], Decision]
 
 encoded = msgspec.json.Encoder(order="deterministic").encode
 
-PATTERNS: dict[Pattern, Select] = {
-    "single_shot": single_shot.select,
-    "verify": verify.select,
-    "waterfall": waterfall.select,
-    "retry_on_low_confidence": retry.select,
-    "escalate": escalate.select,
-    "ensemble_with_audit": ensemble.select,
+PATTERNS: dict[type[Orchestration], Select] = {
+    SingleShot: single_shot.select,
+    Verify: verify.select,
+    Waterfall: waterfall.select,
+    Retry: retry.select,
+    Escalate: escalate.select,
+    Ensemble: ensemble.select,
 }
 """The six, and only six."""
 
-SELECTS: dict[int, dict[Pattern, Select]] = dict.fromkeys(range(1, CURRENT + 1), PATTERNS)
+SELECTS: dict[int, dict[type[Orchestration], Select]] = dict.fromkeys(
+    range(1, CURRENT + 1), PATTERNS
+)
 """By reducer, then by pattern; ``reducers`` says how they differ. None is ever removed (P5)."""
 
 
@@ -95,10 +105,11 @@ class Replayed:
     missing: list[Draft] = field(default_factory=list[Draft])
 
 
-def select(k: K) -> Decision:
+def select(k: K, *, begun: bool = False) -> Decision:
     """What follows from K: a cancelled run's end, else notices to people, else the pattern's word.
 
-    Where the pattern waits, calls past their deadline are closed meanwhile.
+    Where the pattern waits, calls past their deadline are closed meanwhile. ``begun`` says that K's
+    last records are the calls of a round that has just begun: every pattern waits for them.
     """
     if k.ended is not None:
         return Wait()
@@ -106,8 +117,7 @@ def select(k: K) -> Decision:
         return cancelled(k)
     decision = notices(k)
     if decision is None:
-        pattern = cast("Pattern", k.query.orchestration.__struct_config__.tag)
-        decision = SELECTS[k.plan.reducer][pattern](k)
+        decision = Wait() if begun else SELECTS[k.plan.reducer][type(k.query.orchestration)](k)
     return overdue(k) or decision if isinstance(decision, Wait) else decision
 
 
@@ -117,15 +127,20 @@ def advance(k: K) -> tuple[K, list[Draft]]:
     Raises ``KeyError`` where the run's reducer is not known here (a run of a newer covend).
     """
     drafts: list[Draft] = []
+    begun = False
     while k.ended is None:
-        match select(k):
+        match select(k, begun=begun):
             case Wait():
                 break
             case Batch() as batch:
-                for kind, bodies in (("learn", batch.learn), ("call", batch.calls)):
-                    for body in bodies:
-                        drafts.append(Draft(kind, body))
-                        k = fold(k, kind, body, k.now)
+                begun = bool(batch.calls)
+                for body in batch.learn:
+                    drafts.append(Draft("learn", body))
+                    k = fold(k, "learn", body, k.now)
+                for body in batch.calls:
+                    drafts.append(Draft("call", body))
+                    k = fold(k, "call", body, k.now)
+                    begun = begun and body["attempt"] == 1 and body["deadline"] > k.now
             case Done() as done:
                 know = conclude(k, done)
                 drafts.append(Draft("know", know))

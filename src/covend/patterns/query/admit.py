@@ -28,7 +28,7 @@ from covend.patterns.query.spec import (
     Want,
     Waterfall,
 )
-from covend.patterns.responders.choosing import lacking
+from covend.patterns.responders.choosing import suits
 from covend.patterns.responders.responder import Responder
 from covend.patterns.state import SECOND
 from covend.patterns.step import CURRENT
@@ -221,7 +221,7 @@ def _snapshot(query: Query, responders: Sequence[Responder]) -> list[Responder]:
     """
     wanted = [want for wants in every_wants(query) for want in wants]
     active = [one for one in responders if one.status == "active"]
-    found = {one.id: one for one in active if any(lacking(one, want) is None for want in wanted)}
+    found = {one.id: one for one in active if any(suits(one, want) for want in wanted)}
     delegates = {did for one in found.values() for did in one.delegates}
     found |= {one.id: one for one in active if one.did is not None and one.did in delegates}
     chosen = [found[name] for name in sorted(found)]
@@ -256,7 +256,7 @@ def max_latency_secs(query: Query, responders: Sequence[Responder]) -> float:
         """The default of the slowest kind that may be asked in rounds at the same time."""
         wanted = [want for wants in rounds for want in wants]
         kinds: set[Kind] = {
-            one.kind for one in responders if any(not lacking(one, want) for want in wanted)
+            one.kind for one in responders if any(suits(one, want) for want in wanted)
         }
         kinds |= {want.kind for want in wanted if want.kind is not None}
         return max(MAX_LATENCY[kind] for kind in kinds or {UNKNOWN_KIND})

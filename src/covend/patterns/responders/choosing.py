@@ -10,7 +10,7 @@ Relevance = .35·trust + .25·capability match + .15·recency + .25·input match
   share of one of its domains' words that the question and the input contain; ½ for a responder
   without domains.
 
-Filters come in this order: predicates, those excluded, too slow (hard), threshold, availability.
+Filters come in this order: those excluded, predicates, too slow (hard), threshold, availability.
 Whoever is left is ranked by relevance, then trust, then typical delay, then id.
 """
 
@@ -37,12 +37,11 @@ UNKNOWN = 0.5
 _WORD = re.compile(r"\w{2,}")
 
 
-class Screened(msgspec.Struct, frozen=True):
-    """One responder of the plan: its relevance, and what keeps it out, whoever else there is."""
+class Candidate(msgspec.Struct, frozen=True):
+    """One responder that may be asked, and how relevant it is."""
 
     responder: Responder
-    relevance: float | None = None
-    problem: str | None = None
+    relevance: float
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -51,13 +50,13 @@ class Choice(msgspec.Struct, frozen=True):
     Where nobody is, ``code`` is one of P19's errors.
     """
 
-    ranked: tuple[Screened, ...]
+    ranked: tuple[Candidate, ...]
     top_k: int
     code: str = ""
     reason: str = ""
 
     @property
-    def chosen(self) -> tuple[Screened, ...]:
+    def chosen(self) -> tuple[Candidate, ...]:
         """Who is asked, best first."""
         return self.ranked[: self.top_k]
 
@@ -75,42 +74,47 @@ def choose(
     The availability filter never empties a final human tier: where it would leave nobody and
     nobody is asked after this round, the people it would drop are asked all the same.
     """
-    last = final if k.rules.place_decides else looks_final(k.query, wants)
-    screened = [screen(k, wants, exclude, responder) for responder in k.plan.responders]
-    relevant = [one for one in screened if one.problem is None]
+    matched = [
+        responder
+        for responder in k.plan.responders
+        if not has_part(k, responder, exclude) and is_wanted(responder, wants, k.plan.input, k.now)
+    ]
+    relevant = relevant_of(k, wants, matched)
     present = [one for one in relevant if is_available(one.responder, k.now)]
+    last = final if k.rules.place_decides else looks_final(k.query, wants)
     if not present and last:
         present = [one for one in relevant if one.responder.kind == "actor"]
     ranked = tuple(sorted(present, key=_rank))
     if ranked[:top_k]:
         return Choice(ranked, top_k)
-    matched = sum(one.relevance is not None for one in screened)
-    return Choice(ranked, top_k, *_nobody(k, matched, len(relevant)))
+    return Choice(ranked, top_k, *_nobody(k, len(matched), len(relevant)))
 
 
-def screen(k: K, wants: Sequence[Want], exclude: frozenset[str], responder: Responder) -> Screened:
-    """The filters that each responder meets alone: predicates, excluded, too slow, threshold."""
-    problem = unmet(responder, wants, k.plan.input, k.now)
-    same_person = k.rules.one_part_each and responder.did in exclude
-    if problem is None and (same_person or responder.id in exclude):
-        problem = "has a part in this query already"
-    if problem is not None:
-        return Screened(responder, None, problem)
-    score = relevance(k, wants, responder)
-    return Screened(responder, score, _irrelevant(k, responder, score))
+def has_part(k: K, responder: Responder, taken: frozenset[str]) -> bool:
+    """Whether a responder is among those that ``parts`` named."""
+    return responder.id in taken or (k.rules.one_part_each and responder.did in taken)
 
 
-def unmet(responder: Responder, wants: Sequence[Want], given: Any, now: int) -> str | None:
-    """None where the responder meets any of ``wants``, else what the nearest one misses (P8)."""
-    if responder.status != "active":
-        return f"is {responder.status}"
-    problems: list[str] = []
-    for want in wants:
-        problem = lacking(responder, want) or lacking_now(responder, want, given, now)
-        if problem is None:
-            return None
-        problems.append(problem)
-    return "; or ".join(dict.fromkeys(problems)) or "nobody is wanted"
+def is_wanted(responder: Responder, wants: Iterable[Want], given: Any, now: int) -> bool:
+    """Whether an active responder meets any of ``wants``: all that one of them says (P8)."""
+    return responder.status == "active" and any(
+        suits(responder, want) and suits_now(responder, want, given, now) for want in wants
+    )
+
+
+def relevant_of(k: K, wants: Sequence[Want], matched: Iterable[Responder]) -> list[Candidate]:
+    """Those who are fast enough and relevant enough to be asked (P9).
+
+    Too slow is who typically takes more than half of the time there is.
+    """
+    half = (k.plan.ends - k.opened) / SECOND / 2
+    threshold = k.query.relevance.threshold
+    return [
+        Candidate(responder, score)
+        for responder in matched
+        if (responder.typical_delay_secs or 0.0) <= half
+        and (score := relevance(k, wants, responder)) >= threshold
+    ]
 
 
 def parts(k: K, calls: Iterable[Call]) -> frozenset[str]:
@@ -127,47 +131,44 @@ def parts(k: K, calls: Iterable[Call]) -> frozenset[str]:
     return frozenset(name for name in names if name is not None)
 
 
-def lacking(responder: Responder, want: Want) -> str | None:
-    """The first predicate, of those that do not depend on the moment, that does not hold (P8)."""
+def suits(responder: Responder, want: Want) -> bool:
+    """Whether every predicate holds that does not depend on the moment (P8)."""
     if want.kind is not None and want.kind != responder.kind:
-        return f"kind is not {want.kind}"
+        return False
     if want.id is not None and want.id != responder.id:
-        return f"id is not {want.id}"
+        return False
     if want.model is not None and want.model != responder.model:
-        return f"model is not {want.model}"
+        return False
     if want.did is not None and want.did != responder.did:
-        return f"did is not {want.did}"
+        return False
     if want.domain is not None and want.domain not in responder.domains:
-        return f"domain {want.domain} is missing"
+        return False
     if want.capability is not None and want.capability not in capabilities(responder):
-        return f"capability {want.capability} is missing"
+        return False
     if want.trust_gte is not None and responder.trust < want.trust_gte:
-        return f"trust {responder.trust:g} is below {want.trust_gte:g}"
+        return False
     if want.trust_lt is not None and responder.trust >= want.trust_lt:
-        return f"trust {responder.trust:g} is not below {want.trust_lt:g}"
+        return False
     if want.latency_secs is not None and (responder.typical_delay_secs or 0.0) > want.latency_secs:
-        return f"typically takes more than {want.latency_secs:g} s"
-    if want.budget_usd is not None and responder.cost.typical > want.budget_usd:
-        return f"typically costs more than {want.budget_usd:g} dollars"
-    return None
+        return False
+    return want.budget_usd is None or responder.cost.typical <= want.budget_usd
 
 
-def lacking_now(responder: Responder, want: Want, given: Any, now: int) -> str | None:
-    """The first predicate that depends on the moment or the input, and does not hold (P8)."""
-    if want.age_days_lt is not None:
-        if responder.seen <= 0:
-            return "was never seen"
-        if now - responder.seen >= want.age_days_lt * DAY:
-            return f"was last seen {want.age_days_lt:g} days ago or earlier"
+def suits_now(responder: Responder, want: Want, given: Any, now: int) -> bool:
+    """Whether every predicate holds that depends on the moment or the input (P8).
+
+    An expression that ends in an error does not hold (P15).
+    """
+    if want.age_days_lt is not None and (
+        responder.seen <= 0 or now - responder.seen >= want.age_days_lt * DAY
+    ):
+        return False
     if want.available is not None and is_available(responder, now) != want.available:
-        return "is not available" if want.available else "is available"
-    if want.expression is not None:
-        held = cel.holds(want.expression, {"responder": as_data(responder), "input": given})
-        if isinstance(held, cel.CelError):
-            return f"expression: {held.message}"
-        if not held:
-            return f"expression does not hold: {want.expression}"
-    return None
+        return False
+    if want.expression is None:
+        return True
+    held = cel.holds(want.expression, {"responder": as_data(responder), "input": given})
+    return held is True
 
 
 def capabilities(responder: Responder) -> frozenset[str]:
@@ -190,17 +191,12 @@ def relevance(k: K, wants: Sequence[Want], responder: Responder) -> float:
 
 def capability_match(wants: Sequence[Want], responder: Responder) -> float:
     """The share of what the wants name by capability or domain that the responder has."""
-    asked: set[tuple[str, str]] = set()
-    for want in wants:
-        if want.capability:
-            asked.add(("capability", want.capability))
-        if want.domain:
-            asked.add(("domain", want.domain))
-    if not asked:
+    able = {want.capability for want in wants if want.capability}
+    versed = {want.domain for want in wants if want.domain}
+    if not (able or versed):
         return 1.0
-    has = {("capability", name) for name in capabilities(responder)}
-    has |= {("domain", name) for name in responder.domains}
-    return len(asked & has) / len(asked)
+    met = len(able & capabilities(responder)) + len(versed & set(responder.domains))
+    return met / (len(able) + len(versed))
 
 
 def recency(responder: Responder, now: int) -> float:
@@ -259,22 +255,10 @@ def looks_final(query: Query, wants: Sequence[Want]) -> bool:
     return tuple(wants) == rounds[-1] or tuple(wants) not in rounds
 
 
-def _irrelevant(k: K, responder: Responder, score: float) -> str | None:
-    delay = responder.typical_delay_secs
-    if delay is not None:
-        limit = (k.plan.ends - k.opened) / SECOND
-        if delay > limit / 2:
-            return f"typically takes {delay:g} s, more than half of the {limit:g} s there are"
-    threshold = k.query.relevance.threshold
-    if score < threshold:
-        return f"relevance {score:.3f} is below {threshold:g}"
-    return None
-
-
-def _rank(one: Screened) -> tuple[float, float, float, str]:
-    score, who = one.relevance or 0.0, one.responder
+def _rank(one: Candidate) -> tuple[float, float, float, str]:
+    who = one.responder
     delay = math.inf if who.typical_delay_secs is None else who.typical_delay_secs
-    return (-score, -who.trust, delay, who.id)
+    return (-one.relevance, -who.trust, delay, who.id)
 
 
 def _nobody(k: K, matched: int, relevant: int) -> tuple[str, str]:
