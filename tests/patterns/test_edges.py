@@ -47,6 +47,9 @@ TABLE: dict[str, Ends] = {
     ),
     "single_shot_quorum_out_of_reach": failed("quorum_not_met", "primary/0 primary/1"),
     "single_shot_quorum_cannot_be_asked": failed("quorum_not_met"),
+    "single_shot_person_of_two_names_is_asked_once": Ends(
+        "fulfilled", None, "yes", "primary/0 primary/1", "primary/0 primary/1"
+    ),
     "single_shot_one_silent": Ends("fulfilled", None, "yes", "primary/0 primary/1", "primary/0"),
     "single_shot_all_silent": failed("latency_timeout", "primary/0 primary/1"),
     "single_shot_one_overdue_while_another_is_waited_for": Ends(

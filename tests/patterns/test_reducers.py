@@ -1,4 +1,4 @@
-"""What the third and fourth reducer changed, beside what runs of the ones before do (P5)."""
+"""What the third to fifth reducer changed, beside what runs of the ones before do (P5)."""
 
 from __future__ import annotations
 
@@ -316,3 +316,24 @@ def test_what_is_wrong_with_what_a_fold_made_is_told_in_a_few_words_where_it_cou
     play.reply("primary/0", {"x": 1})
     assert play.end["code"] == "answer_shape_mismatch"
     assert "where is not said, as the schema leads back to itself" in play.end["reason"]
+
+
+@pytest.mark.parametrize(("reducer", "asked"), [(4, ["eve-law", "eve-tax"]), (5, ["eve-law"])])
+def test_a_person_of_two_names_is_asked_once(reducer: int, asked: list[str]) -> None:
+    """P9: one person's word does not count twice, and the third is asked instead."""
+    who = [person(name, did="did:eve") for name in ("eve-law", "eve-tax")]
+    body = query(*asked, "eve-tax", relevance={"top_k": 3})
+    play = Play(intend(body, *who, reducer=reducer))
+    assert [each["responder"]["id"] for each in play.bodies("call")] == asked
+    others = [*who, person("bob", trust=0.1)]
+    wider = query("eve-law", "eve-tax", "bob", relevance={"top_k": 2})
+    play = Play(intend(wider, *others, reducer=reducer))
+    second = "bob" if reducer == 5 else "eve-tax"
+    assert [each["responder"]["id"] for each in play.bodies("call")] == ["eve-law", second]
+
+
+def test_two_models_are_not_one_person() -> None:
+    """P9: several samples of one model are several answers."""
+    who = [llm("one", model="chat"), llm("two", model="chat")]
+    play = Play(intend(query("one", "two", relevance={"top_k": 2}), *who, reducer=5))
+    assert play.open == ["primary/0", "primary/1"]

@@ -39,6 +39,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """A free round looks beyond the best for those that are free (P13)."""
     made_like_given: bool = False
     """An answer that a fold makes has the bounds of one that is given (P17)."""
+    asked_once: bool = False
+    """A person has one task in a round, whatever names he is registered under (P9)."""
 
 
 REDUCER_1 = Rules()
@@ -62,7 +64,8 @@ REDUCER_4 = msgspec.structs.replace(
     free_are_found=True,
     made_like_given=True,
 )
+REDUCER_5 = msgspec.structs.replace(REDUCER_4, asked_once=True)
 
-RULES = {1: REDUCER_1, 2: REDUCER_2, 3: REDUCER_3, 4: REDUCER_4}
+RULES = {1: REDUCER_1, 2: REDUCER_2, 3: REDUCER_3, 4: REDUCER_4, 5: REDUCER_5}
 CURRENT = max(RULES)
 """The reducer that new runs are pinned to."""

@@ -165,3 +165,11 @@ def single_shot_answer_that_a_fold_made_is_too_deep() -> Play:
     for _ in range(60):
         value = [value]
     return Play(intend(query("a", fold=fold), llm("a"), reducer=4)).reply("primary/0", value)
+
+
+@story
+def single_shot_person_of_two_names_is_asked_once() -> Play:
+    who = [person("eve-law", did="did:eve"), person("eve-tax", did="did:eve"), person("bob")]
+    body = query("eve-law", "eve-tax", "bob", relevance={"top_k": 3})
+    play = Play(intend(body, *who, reducer=5))
+    return play.reply("primary/0", "yes").reply("primary/1", "yes")

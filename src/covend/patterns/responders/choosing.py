@@ -11,7 +11,8 @@ Relevance = .35·trust + .25·capability match + .15·recency + .25·input match
   without domains.
 
 Filters come in this order: those excluded, predicates, too slow (hard), threshold, availability.
-Whoever is left is ranked by relevance, then trust, then typical delay, then id.
+Whoever is left is ranked by relevance, then trust, then typical delay, then id; a person who is
+registered under several names is asked under the first of them.
 """
 
 from __future__ import annotations
@@ -85,6 +86,8 @@ def choose(
     if not present and last:
         present = [one for one in relevant if one.responder.kind == "actor"]
     ranked = tuple(sorted(present, key=_rank))
+    if k.rules.asked_once:
+        ranked = once_each(ranked)
     if ranked[:top_k]:
         return Choice(ranked, top_k)
     return Choice(ranked, top_k, *_nobody(k, len(matched), len(relevant)))
@@ -115,6 +118,16 @@ def relevant_of(k: K, wants: Sequence[Want], matched: Iterable[Responder]) -> li
         if (responder.typical_delay_secs or 0.0) <= half
         and (score := relevance(k, wants, responder)) >= threshold
     ]
+
+
+def once_each(ranked: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    """Those ranked, each person under the first of his names alone."""
+    first: dict[str | None, Candidate] = {}
+    return tuple(
+        one
+        for one in ranked
+        if one.responder.kind != "actor" or first.setdefault(one.responder.did, one) is one
+    )
 
 
 def parts(k: K, calls: Iterable[Call]) -> frozenset[str]:
