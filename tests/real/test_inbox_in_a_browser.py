@@ -1,14 +1,22 @@
-"""The inbox's page in a real browser (P18)."""
-
-import contextlib
-import json
+"""The inbox's page in a real browser: the list, a task, what changes meanwhile (P18)."""
 
 import pytest
 from tests.api.scripted_desk import NewTask
-from tests.api.served import TASK, Served
-from tests.real.browser import CHROMIUM, Browser
+from tests.api.served import TASK
+from tests.real.browser import CHROMIUM
+from tests.real.inbox_page import (
+    ANSWER,
+    comes_back,
+    every_page,
+    half_answered,
+    refuse,
+    rows,
+    screen,
+    seen,
+    show,
+    words,
+)
 
-from covend.questions import ActOnTask, ShowTask
 from covend.testing import eventually
 
 pytestmark = [
@@ -18,57 +26,6 @@ pytestmark = [
 ]
 
 HOSTILE = "<img src=x onerror=window.hit=1><script>window.hit=1</script>"
-VERDICT = {
-    "kind": "json",
-    "required_fields": ["verdict"],
-    "schema": {
-        "type": "object",
-        "properties": {
-            "verdict": {"enum": ["right", "wrong", "unclear"]},
-            "score": {"type": "number", "description": "from 0 to 10"},
-            "lines": {"type": "array"},
-            "blocking": {"type": "boolean"},
-            "comment": {"type": "string"},
-        },
-    },
-}
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    browser = Browser(tmp_path_factory.mktemp("profile"))
-    yield browser
-    browser.close()
-
-
-@pytest.fixture(scope="module")
-def server():
-    served = Served()
-    yield served
-    served.close()
-
-
-@pytest.fixture
-def page(server, browser):
-    with server.connected():
-        server.tell(NewTask(**{**TASK, "due": 4_000_000_000_000_000}))
-        browser.complaints.clear()
-        browser.open(f"{server.url}/inbox")
-        browser.until("document.querySelectorAll('#tasks button').length === 1")
-        yield server
-        browser.look("sessionStorage.clear()")
-        browser.open("about:blank")
-        assert browser.complaints == []
-
-
-def words(page):
-    return [message for message in page.actor.heard if isinstance(message, ActOnTask)]
-
-
-def show(browser, id):
-    browser.until(f"document.querySelector('[data-task=\"{id}\"]')")
-    browser.click(f'[data-task="{id}"]')
-    browser.until(f"document.querySelector('[data-task=\"{id}\"][aria-current=true]')")
 
 
 def test_a_text_is_answered_with_the_keyboard_alone(page, browser):
@@ -108,62 +65,6 @@ def test_what_was_too_large_to_come_is_named(page, browser):
     page.tell(NewTask(**{**TASK, "id": "t-2", "input": None, "left_out": ["$.input"]}))
     show(browser, "t-2")
     assert "$.input" in browser.text("#facts")
-
-
-def test_a_choice_is_made_with_radios(page, browser):
-    page.tell(
-        NewTask(**{**TASK, "id": "t-2", "answer_shape": {"kind": "choice", "choices": ["a", "b"]}})
-    )
-    show(browser, "t-2")
-    browser.click("#answer .main")
-    browser.until("document.querySelector('.fault:not([hidden])')")
-    assert words(page) == []
-    browser.click("#fields .choice:nth-of-type(2) input")
-    browser.click("#answer .main")
-    browser.until("!document.querySelector('#outcome').hidden")
-    assert words(page)[-1].value == "b"
-
-
-def test_a_form_is_made_of_a_schema(page, browser, tmp_path):
-    """Fields by type; what is missing or wrong is said at its field; confidence and rationale."""
-    page.tell(NewTask(**{**TASK, "id": "t-2", "answer_shape": VERDICT}))
-    show(browser, "t-2")
-    kinds = browser.look("[...document.querySelectorAll('#fields > *')].map((f) => f.tagName)")
-    assert kinds == ["FIELDSET", "DIV", "DIV", "FIELDSET", "DIV"]
-    browser.fill("#fields > :nth-child(2) input", "many")
-    browser.click("#fields input[type=radio]")
-    browser.click("#answer .main")
-    browser.until("document.querySelector('.fault:not([hidden])')")
-    assert "a number is right" in browser.text(".fault:not([hidden])")
-    browser.fill("#fields > :nth-child(2) input", "7.5")
-    browser.fill("#fields > :nth-child(3) textarea", "[1, 2]")
-    browser.click("#fields > :nth-child(4) .choice:nth-of-type(2) input")
-    browser.fill("#fields > :nth-child(5) textarea", "fine")
-    browser.click("#answer summary")
-    browser.fill("#confidence", "0.8")
-    browser.fill("#rationale", "read twice")
-    browser.screenshot(tmp_path / "form.png")
-    browser.click("#answer .main")
-    browser.until("!document.querySelector('#outcome').hidden")
-    said = words(page)[-1]
-    assert said.value == {"verdict": "right", "score": 7.5, "lines": [1, 2],
-                          "blocking": False, "comment": "fine"}  # fmt: skip
-    assert (said.confidence, said.rationale) == (0.8, "read twice")
-
-
-def test_what_the_box_finds_wrong_stands_at_its_field(page, browser):
-    """The box judges; its faults are shown where they belong, and nothing typed is lost."""
-    members = {"other": {"type": "string"}, "verdict": {"type": "string"}}
-    shape = {"kind": "json", "schema": {"type": "object", "properties": members}}
-    page.tell(NewTask(**{**TASK, "id": "t-2", "answer_shape": shape}))
-    show(browser, "t-2")
-    browser.fill("#fields textarea", "x")
-    browser.complaints.clear()
-    browser.click("#answer .main")
-    browser.until("document.activeElement.closest('.field')?.innerText.includes('it is needed')")
-    assert "what is marked" in browser.text("#answer .said")
-    assert browser.look("document.querySelector('#fields textarea').value") == "x"
-    browser.complaints.clear()  # the console notes the 422
 
 
 def test_a_task_is_accepted_and_then_declined(page, browser):
@@ -211,12 +112,6 @@ def test_the_operations_are_listed(server, browser):
         assert "POST /api/queries" in browser.text("#operations")
         browser.open("about:blank")
         assert browser.complaints == []
-
-
-def rows(browser):
-    return browser.look(
-        "[...document.querySelectorAll('#tasks button')].map((b) => b.dataset.task)"
-    )
 
 
 def end_while_cut_off(page, browser, how):
@@ -310,251 +205,6 @@ def test_a_lost_answer_is_not_said_to_be_unsent(page, browser):
     assert browser.look("document.querySelector('#fields textarea').value") == "yes"
 
 
-def test_the_fields_of_a_schema_can_be_seen(page, browser, tmp_path):
-    """P18: optional text, a reference, text that may be empty, a field of any type."""
-    schema = {
-        "type": "object",
-        "properties": {
-            "zip": {"anyOf": [{"type": "string"}, {"type": "null"}], "description": "if known"},
-            "grade": {"$ref": "#/$defs/Grade"},
-            "comment": {"type": "string"},
-            "extra": {},
-        },
-        "required": ["grade", "comment"],
-        "$defs": {"Grade": {"enum": ["1", "2"]}},
-    }
-    shape = {"kind": "json", "schema": schema}
-    page.tell(NewTask(**{**TASK, "id": "t-2", "answer_shape": shape}))
-    show(browser, "t-2")
-    kinds = browser.look("[...document.querySelectorAll('#fields > *')].map((f) => f.tagName)")
-    assert kinds == ["FIELDSET", "DIV", "DIV", "DIV"]
-    browser.click("#fields > :nth-child(1) .choice:nth-of-type(2) input")
-    browser.click("#fields > :nth-child(2) input[type=checkbox]")
-    browser.fill("#fields > :nth-child(3) textarea", "10115")
-    browser.screenshot(tmp_path / "fields.png")
-    browser.click("#answer .main")
-    browser.until("document.querySelector('#state').textContent !== 'open' "
-                  "|| !document.querySelector('#answer .said').hidden")  # fmt: skip
-    assert words(page)[-1].value == {"grade": "2", "comment": "", "zip": "10115"}
-    browser.complaints.clear()  # the desk of these tests wants a verdict, and the console notes it
-
-
-# ── what is typed is not lost ───────────────────────────────────────────────────────────────────
-
-
-ANSWER = "document.querySelector('#fields textarea').value"
-SAID = "document.querySelector('#answer .said')"
-
-
-def comes_back(browser):
-    """The page is left and opened again in its tab, as by a reload."""
-    url = browser.look("location.href")
-    browser.open("about:blank")
-    browser.open(url)
-    browser.until("document.querySelector('#live').dataset.state === 'on'")
-
-
-def half_answered(page, browser, id="t-2"):
-    page.tell(NewTask(**{**TASK, "id": id, "question": f"And {id}?"}))
-    show(browser, id)
-    browser.fill("#fields textarea", "An hour of work.")
-
-
-def test_what_is_typed_outlives_other_tasks(page, browser):
-    """P18: its row says that it is not sent; the row that is chosen already changes nothing."""
-    half_answered(page, browser)
-    show(browser, "t-1")
-    assert browser.look(ANSWER) == ""
-    assert "not sent yet" in browser.text("[data-task=t-2]")
-    show(browser, "t-2")
-    assert browser.look(ANSWER) == "An hour of work."
-    browser.fill("#note", "a note")
-    browser.click("[data-task=t-2]")
-    assert browser.look(ANSWER) == "An hour of work."
-    assert browser.look("document.querySelector('#note').value") == "a note"
-
-
-def test_what_is_typed_outlives_a_look_at_another_person(page, browser):
-    half_answered(page, browser)
-    browser.fill("#did", "did:bob")
-    browser.click("#who button")
-    browser.until("document.querySelectorAll('#tasks button').length === 0")
-    browser.fill("#did", "did:ada")
-    browser.click("#who button")
-    show(browser, "t-2")
-    assert browser.look(ANSWER) == "An hour of work."
-
-
-def test_what_is_typed_outlives_a_reload(page, browser):
-    """P18: in every field, with its task in front again."""
-    page.tell(NewTask(**{**TASK, "id": "t-2", "answer_shape": VERDICT}))
-    show(browser, "t-2")
-    browser.click("#fields .choice:nth-of-type(2) input")
-    browser.fill("#fields > :nth-child(2) input", "7.5")
-    browser.fill("#rationale", "read twice")
-    comes_back(browser)
-    browser.until("!document.querySelector('#task').hidden")
-    controls = "[...document.querySelectorAll('#answer input, #answer textarea')]"
-    assert browser.look(f"{controls}.filter((one) => one.checked).map((one) => one.value)") == ["1"]
-    texts = f"{controls}.filter((one) => one.type !== 'radio').map((one) => one.value)"
-    assert browser.look(texts) == ["7.5", "", "", "", "read twice"]
-    assert browser.look("document.querySelector('#sure').open")
-
-
-def test_who_leaves_what_cannot_be_kept_is_asked_first(page, browser):
-    """P18: where the browser's storage is full or forbidden."""
-    leave = "dispatchEvent(new Event('beforeunload', {cancelable: true}))"
-    half_answered(page, browser)
-    assert browser.look(leave)
-    browser.look("Storage.prototype.setItem = () => { throw new Error('full'); }")
-    browser.fill("#fields textarea", "An hour more.")
-    assert not browser.look(leave)
-    browser.fill("#fields textarea", "")
-    assert browser.look(leave)
-
-
-@pytest.mark.parametrize(
-    ("how", "told"), [("submitted", "from elsewhere"), ("withdrawn", "no longer asked")]
-)
-def test_what_was_not_sent_when_its_task_ended_can_be_copied(page, browser, how, told):
-    """P18: nobody is thanked for what they did not send; it goes when they say so."""
-    half_answered(page, browser)
-    page.actor.tasks["t-2", "did:ada"]["state"] = how
-    page.tell(NewTask(**page.actor.tasks["t-2", "did:ada"]))
-    browser.until(f"document.querySelector('#state').textContent === '{how}'")
-    outcome = browser.text("#outcome")
-    assert told in outcome and "was not sent" in outcome and "Thank" not in outcome
-    assert browser.text("#heading") == "Not sent"
-    text = "document.querySelector('#fields textarea')"
-    assert browser.look(f"{text}.checkVisibility() && {text}.readOnly && !{text}.disabled")
-    assert browser.look(ANSWER) == "An hour of work."
-    assert not browser.look("document.querySelector('#answer .main').checkVisibility()")
-    browser.click("#discard")
-    browser.until("document.querySelector('#answer').hidden")
-    assert rows(browser) == ["t-1"]
-
-
-def test_what_was_not_sent_is_found_again_after_a_reload(page, browser):
-    """P18: also of a task that ended out of sight; the list says so."""
-    half_answered(page, browser)
-    show(browser, "t-1")
-    comes_back(browser)
-    page.client.post("/api/inbox/t-2/submit", json={"did": "did:ada", "value": "another"})
-    browser.until("document.querySelector('[data-task=t-2]')?.innerText.includes('submitted')")
-    comes_back(browser)
-    browser.until("document.querySelector('[data-task=t-2]')?.innerText.includes('submitted')")
-    show(browser, "t-2")
-    assert browser.look(ANSWER) == "An hour of work."
-    assert "was not sent" in browser.text("#outcome")
-
-
-def test_what_was_sent_is_no_draft(page, browser):
-    """P18: and the focus stands at what became of it, not at the top of the page."""
-    half_answered(page, browser)
-    browser.click("#answer .main")
-    browser.until("document.activeElement.id === 'outcome'")
-    assert browser.text("#outcome") == "Submitted. Thank you."
-    assert browser.look("document.querySelector('#answer').hidden")
-    assert rows(browser) == ["t-1"]
-    assert browser.look("Object.keys(sessionStorage)") == []
-
-
-def test_a_lost_answer_that_arrived_is_not_said_to_be_unsent(page, browser):
-    """P18: when the box is back the page asks it, and the alarm is over."""
-    half_answered(page, browser)
-    browser.look("window.real = fetch; window.fetch = () => Promise.reject(new TypeError('cut'))")
-    browser.click("#answer .main")
-    browser.until(f"!{SAID}.hidden")
-    page.actor.tasks["t-2", "did:ada"]["state"] = "submitted"
-    browser.look("window.fetch = window.real")
-    browser.until("document.querySelector('#state').textContent === 'submitted'")
-    assert browser.look(f"{SAID}.hidden")
-    assert "when the connection was lost" in browser.text("#outcome")
-    assert "was not sent" not in browser.text("#outcome")
-
-
-def test_the_alarm_about_a_lost_answer_ends_with_the_loss(page, browser):
-    half_answered(page, browser)
-    browser.look("window.real = fetch; window.fetch = () => Promise.reject(new TypeError('cut'))")
-    browser.click("#answer .main")
-    browser.until(f"!{SAID}.hidden")
-    browser.look("window.fetch = window.real")
-    browser.until(f"{SAID}.hidden")
-    assert browser.text("#state") == "open" and browser.look(ANSWER) == "An hour of work."
-
-
-# ── what others share ───────────────────────────────────────────────────────────────────────────
-
-
-def test_who_shares_a_task_keeps_it_when_their_decline_is_refused(page, browser):
-    """P18: each share is looked at as its person's; what another promised is not said to be theirs.
-
-    A delegate, whose decline would be refused in any case, is not offered one.
-    """
-    share = {**TASK, "did": "did:dee", "due": 4_000_000_000_000_000}
-    page.tell(NewTask(**{**share, "state": "accepted", "promised_by": ["did:ada"]}))
-    browser.open(f"{page.url}/inbox?did=did:dee")
-    show(browser, "t-1")
-    assert browser.text("#outcome").startswith("did:ada promised an answer, due in ")
-    assert "did:ada promised an answer" in browser.text("[data-task=t-1]")
-    assert browser.text("#accept button") == "Accept"
-    browser.fill("#fields textarea", "An hour of work.")
-    browser.click("#decline button")
-    browser.until("!document.querySelector('#decline .said').hidden")
-    page.heard(ShowTask)
-    page.tell(NewTask(**{**share, "id": "t-2", "in_place_of": "did:ada"}))
-    show(browser, "t-2")
-    assert not seen(browser, "#decline") and "Only did:ada can decline" in browser.text("#stays")
-    show(browser, "t-1")
-    assert rows(browser) == ["t-1", "t-2"]
-    assert browser.text("#state") == "promised" and seen(browser, "#decline")
-    assert seen(browser, "#answer .main") and browser.look(ANSWER) == "An hour of work."
-    browser.complaints.clear()  # the console notes the 409
-
-
-@contextlib.contextmanager
-def every_page(browser, script):
-    """Runs a script in every page before those of the page."""
-    added = browser.call("Page.addScriptToEvaluateOnNewDocument", source=script)
-    try:
-        yield
-    finally:
-        browser.call("Page.removeScriptToEvaluateOnNewDocument", identifier=added["identifier"])
-
-
-AS_THE_GATE = """
-const real = fetch;
-window.fetch = (path, options = {}) => {
-  const did = options.headers?.Authorization?.replace("Bearer ", "did:");
-  const key = did && { "X-Covend-Key": did, "X-Covend-Did": did };
-  return real(path, { ...options, headers: { ...options.headers, ...key } });
-};
-"""
-"""Says whose a key is, as the gate does of a person's."""
-
-
-def test_what_is_typed_is_shown_to_nobody_who_comes_with_another_key(page, browser):
-    """P18, G7: in the same tab, at once and after a reload; it is there again for whose it is."""
-    page.tell(NewTask(**{**TASK, "id": "t-3", "did": "did:bob"}))
-    with every_page(browser, AS_THE_GATE):
-        browser.look("sessionStorage.setItem('covend-key', 'ada')")
-        comes_back(browser)
-        half_answered(page, browser)
-        browser.fill("#secret", "bob")
-        browser.look("document.querySelector('#key').requestSubmit()")
-        for again in (False, True):
-            if again:
-                comes_back(browser)
-            browser.until("document.querySelector('[data-task=t-3]') && "
-                          "document.querySelectorAll('#tasks button').length === 1")  # fmt: skip
-            assert not seen(browser, "#task") and browser.text("#live") == "live"
-        browser.look("sessionStorage.setItem('covend-key', 'ada')")
-        comes_back(browser)
-        show(browser, "t-2")
-        assert browser.look(ANSWER) == "An hour of work."
-    browser.complaints.clear()  # the console notes the 403
-
-
 def test_a_task_that_is_open_says_how_much_time_is_left_as_it_passes(page, browser):
     """P18: also why an eta that is sooner changed nothing."""
     with every_page(browser, "window.setInterval = (act) => { window.redraw = act; };"):
@@ -573,163 +223,6 @@ def test_a_task_that_is_open_says_how_much_time_is_left_as_it_passes(page, brows
         browser.look(f"Date.now = () => {later} + 10 * 60000; redraw()")
         assert browser.text("#due") == "due 5 minutes ago"
         assert browser.look("document.querySelector('#due').className") == "late"
-
-
-# ── what is wrong, and what is right ────────────────────────────────────────────────────────────
-
-
-TEXT = {"type": "string"}
-PERSON = {"type": "object", "properties": {"first": TEXT, "age": {"type": "integer"}}}
-RICH = {
-    "type": "object",
-    "properties": {
-        "verdict": TEXT,
-        "score": {"type": "integer", "minimum": 1, "maximum": 10, "title": "Of the whole",
-                  "description": "How good it is"},
-        "name": {"type": "string", "minLength": 3, "pattern": "^[a-z]+$"},
-        "tags": {"type": "array", "items": TEXT},
-        "colours": {"type": "array", "items": {"enum": ["red", "green"]}},
-        "person": PERSON,
-        "points": {"type": "array", "items": {"type": "object"}, "maxItems": 3,
-                   "description": "Where"},
-    },
-    "required": ["verdict"],
-}  # fmt: skip
-
-
-def show_rich(page, browser):
-    shape = {"kind": "json", "schema": RICH}
-    page.tell(NewTask(**{**TASK, "id": "t-2", "answer_shape": shape}))
-    show(browser, "t-2")
-
-
-def refuse(browser, detail, *faults):
-    """The box refuses the next answer."""
-    errors = [{"path": path, "problem": problem} for path, problem in faults]
-    body = json.dumps(json.dumps({"detail": detail, "errors": errors}))
-    browser.look(f"window.fetch = () => Promise.resolve(new Response({body}, {{status: 422}}))")
-    browser.fill("#fields textarea", "x")
-    browser.click("#answer .main")
-    browser.until(f"{SAID}.textContent.includes({json.dumps(detail)}) || "
-                  "document.querySelector('[aria-invalid]')")  # fmt: skip
-
-
-def test_every_fault_stands_at_its_control(page, browser):
-    """P18: also of a member's member and of an item; the focus goes to the first."""
-    show_rich(page, browser)
-    refuse(browser, "score: too much; age: no number; tags: too short",
-           ("$.value.score", "too much"), ("$.value.person.age", "no number"),
-           ("$.value.tags[0]", "too short"))  # fmt: skip
-    marked = "[...document.querySelectorAll('[aria-invalid=true]')]"
-    beside = f"{marked}.map((one) => one.closest('.field').innerText.split('\\n'))"
-    found = [(lines[0], lines[-1]) for lines in browser.look(beside)]
-    assert found == [("score", "too much"), ("tags", "too short"), ("age", "no number")]
-    described = (
-        f"{marked}.map((one) => document.getElementById("
-        "one.getAttribute('aria-describedby').split(' ').pop()).textContent)"
-    )
-    assert browser.look(described) == ["too much", "too short", "no number"]
-    assert browser.look(f"document.activeElement === {marked}[0]")
-    assert "too much" not in browser.text("#answer .said")
-    assert browser.text("#error") == ""
-    browser.look("window.fetch = () => new Promise(() => {})")
-    browser.click("#answer .main")
-    assert browser.look(f"{marked}.length") == 0
-
-
-def test_a_fault_that_has_no_control_is_said_once(page, browser):
-    """P18: beside the button, which is where the person is."""
-    show_rich(page, browser)
-    refuse(browser, "$.score: too much", ("$.value", "$.score: too much"))
-    assert browser.text("#answer .said") == "$.score: too much"
-    assert browser.text("#error") == ""
-    assert browser.look("document.activeElement.textContent") == "Submit"
-    refuse(browser, "must be from 0 to 1", ("$.confidence", "must be from 0 to 1"))
-    assert browser.text("#answer .said") == "$.confidence: must be from 0 to 1"
-
-
-def test_who_types_on_while_the_page_asks_for_a_key_loses_nothing(page, browser):
-    """P18, G7: the list is empty until the key is there, what is shown stays."""
-    half_answered(page, browser)
-    refused = "Promise.resolve(new Response('{}', {status: 401}))"
-    browser.look(f"window.real = fetch; window.fetch = () => {refused}")
-    browser.click("#answer .main")
-    browser.until("document.activeElement.id === 'secret'")
-    browser.fill("#secret", "a-key")
-    browser.click("#key button")
-    browser.until(
-        "document.activeElement.id === 'secret' && !document.querySelector('#key').hidden"
-    )
-    browser.fill("#fields textarea", "An hour of work, and more.")
-    browser.look("window.fetch = window.real")
-    browser.fill("#secret", "a-key")
-    browser.click("#key button")
-    browser.until("document.querySelector('#live').dataset.state === 'on'")
-    browser.click("#answer .main")
-    browser.until("document.activeElement.id === 'outcome'")
-    assert words(page)[-1].value == "An hour of work, and more."
-
-
-def test_everything_that_is_missing_is_marked_at_once(page, browser):
-    schema = {**RICH, "required": ["verdict", "score", "colours"]}
-    shape = {"kind": "json", "schema": schema}
-    page.tell(NewTask(**{**TASK, "id": "t-2", "answer_shape": shape}))
-    show(browser, "t-2")
-    browser.click("#answer .main")
-    browser.until(f"!{SAID}.hidden")
-    shown = "[...document.querySelectorAll('.fault:not([hidden])')].map((one) => one.textContent)"
-    assert browser.look(shown) == ["this is needed"] * 3
-    assert words(page) == []
-
-
-def test_a_form_says_what_is_right(page, browser, tmp_path):
-    """P18: beside a description, not instead of it; a schema without a form is shown itself."""
-    show_rich(page, browser)
-    browser.screenshot(tmp_path / "rich.png")
-    by_name = dict(
-        browser.look("[...document.querySelectorAll('#fields > *')].map((box) =>"
-                     "[box.firstChild.textContent.split(' ')[0], box.textContent])")
-    )  # fmt: skip
-    assert "Of the whole: How good it is" in by_name["score"]
-    assert "a whole number, at least 1, at most 10" in by_name["score"]
-    assert "at least 3 characters, matching ^[a-z]+$" in by_name["name"]
-    assert "one item a line" in by_name["tags"]
-    assert "Where" in by_name["points"] and "JSON; text in double quotes" in by_name["points"]
-    assert '"maxItems": 3' in browser.look(
-        "document.querySelector('#fields details pre').textContent"
-    )
-
-
-def test_lists_and_objects_have_fields_of_their_own(page, browser):
-    show_rich(page, browser)
-    browser.fill("#fields > :nth-child(1) textarea", "fine")
-    browser.fill("#fields > :nth-child(4) textarea", "one, two\nthree")
-    browser.click("#fields > :nth-child(5) .choice:nth-of-type(2) input")
-    browser.fill("#fields > :nth-child(6) textarea", "Ada")
-    browser.fill("#fields > :nth-child(6) input", "36")
-    browser.click("#answer .main")
-    browser.until("document.activeElement.id === 'outcome'")
-    assert words(page)[-1].value == {
-        "verdict": "fine", "tags": ["one, two", "three"], "colours": ["green"],
-        "person": {"first": "Ada", "age": 36},
-    }  # fmt: skip
-
-
-# ── many tasks, small screens ───────────────────────────────────────────────────────────────────
-
-
-@contextlib.contextmanager
-def screen(browser, width, height):
-    browser.call("Emulation.setDeviceMetricsOverride", width=width, height=height,
-                 deviceScaleFactor=1, mobile=False)  # fmt: skip
-    try:
-        yield
-    finally:
-        browser.call("Emulation.clearDeviceMetricsOverride")
-
-
-def seen(browser, selector):
-    return browser.look(f"document.querySelector('{selector}').checkVisibility()")
 
 
 def test_a_long_list_scrolls_by_itself(page, browser):
