@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,7 +12,7 @@ import psycopg
 import pytest
 from runs import call, intend
 
-from covend.phylactery import errors
+from covend.phylactery import errors, postgres
 from covend.phylactery.records import record
 from covend.phylactery.store import open_store
 from covend.testing import eventually
@@ -91,6 +93,23 @@ def test_a_broken_connection_is_opened_again(place: Any, postgres_server: Postgr
     eventually(lambda: stored(store), 10.0, "the connection is back")
     assert [row["slot"] for row in store.open_calls()] == ["s"]
     assert store.verify() == []
+    store.close()
+
+
+def test_a_server_that_stands_still_is_left(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """D2: nothing waits without a deadline; when it goes on, so does the store."""
+    monkeypatch.setattr(postgres, "ANSWER_SECONDS", 0.5)
+    store = place.open()
+    store.append([intend()])
+    backend = store._db._db.info.backend_pid
+    os.kill(backend, signal.SIGSTOP)
+    try:
+        with pytest.raises(errors.StoreError, match=r"the server has not answered for 0\.5 s"):
+            store.append([call(slot="other")])
+    finally:
+        os.kill(backend, signal.SIGCONT)
+    eventually(lambda: stored(store), 10.0, "the connection is back")
+    assert [row["slot"] for row in store.open_calls()] == ["s"]
     store.close()
 
 

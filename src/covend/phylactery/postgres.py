@@ -10,7 +10,9 @@ from functools import cache
 from typing import Any, LiteralString, cast
 
 import psycopg
+from psycopg.abc import RV, PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import TransactionStatus
 
 from covend.phylactery.database import Row, Value
 from covend.phylactery.errors import StoreCorrupt, StoreError, StoreFull
@@ -22,6 +24,8 @@ LEAVING_SECONDS = 2.0
 """How long a writer that has closed may take to be gone."""
 STATEMENT_TIMEOUT = "SET statement_timeout = '60s'"
 """Past it the server gives a statement up."""
+ANSWER_SECONDS = 75.0
+"""A server that gives nothing up stands still: it is left, and asked for anew."""
 GONE: dict[str, Any] = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -29,8 +33,7 @@ GONE: dict[str, Any] = {
     "tcp_user_timeout": 30_000,
 }
 """A server whose machine is gone is found out within half a minute, unless the address says
-otherwise. One that is there and stands still is waited for while it takes in what it is sent: what
-it does may yet be done."""
+otherwise."""
 
 # One lock per schema, so that several boxes can share a database: "CovE" and the schema's number.
 _LOCK = (
@@ -38,6 +41,13 @@ _LOCK = (
     " FROM pg_namespace WHERE nspname = current_schema()"
 )
 _DAMAGE = (psycopg.errors.DataCorrupted, psycopg.errors.IndexCorrupted)
+
+
+class _Connection(psycopg.Connection[Row]):
+    """One that waits for the answer to a statement no longer than ``ANSWER_SECONDS``."""
+
+    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
+        return super().wait(gen, interval, timeout or ANSWER_SECONDS)
 
 
 class PostgresDatabase:
@@ -157,6 +167,11 @@ class PostgresDatabase:
         try:
             return self._db.execute(_with_percents(sql), values)
         except psycopg.Error as error:
+            if self._db.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                self._db.close()
+                raise StoreError(
+                    f"{self.where}: the server has not answered for {ANSWER_SECONDS:g} s"
+                ) from error
             raise self._error(error) from error
 
     def _connect(self) -> psycopg.Connection[Row]:
@@ -164,7 +179,7 @@ class PostgresDatabase:
         ours = {"connect_timeout": CONNECT_SECONDS, **GONE}
         lacking = {name: value for name, value in ours.items() if name not in given}
         try:
-            db = psycopg.connect(make_conninfo(self._dsn, **lacking), autocommit=True)
+            db = _Connection.connect(make_conninfo(self._dsn, **lacking), autocommit=True)
         except psycopg.Error as error:
             raise self._error(error) from error
         try:
