@@ -13,8 +13,11 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -28,6 +31,9 @@ from covend.runtime.guard import guarded
 
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 STOP_SECONDS = 5.0
+RETRY_AFTER = frozenset({429, 503})
+"""HTTP statuses with which a server may say when to come again."""
+MAX_RETRY_AFTER = 3600.0
 
 
 class Loop:
@@ -128,7 +134,13 @@ async def post(
                 if len(read) > MAX_ANSWER_BYTES:
                     text = f"the answer has more than {MAX_ANSWER_BYTES} bytes"
                     return Raw(failure=text, transport=False)
-            return Raw(status=response.status_code, body=decoded(bytes(read)))
+            return Raw(
+                status=response.status_code,
+                body=decoded(bytes(read)),
+                retry_after=leave_alone(
+                    response.status_code, response.headers.get("Retry-After", ""), time.time()
+                ),
+            )
     except TimeoutError:
         text = f"no answer within {seconds:.1f} s"
         return Raw(failure=text, transport=False, indeterminate=True)
@@ -138,6 +150,25 @@ async def post(
         return failed(error)
     except httpx.HTTPError as error:
         return failed(error, indeterminate=True)
+
+
+def leave_alone(status: int, header: str, now: float) -> float | None:
+    """For how many seconds a server that is busy or away asks to be left alone (RFC 9110, 10.2.3).
+
+    ``header`` is its ``Retry-After``, a number of seconds or a date; at most ``MAX_RETRY_AFTER``.
+    """
+    if status not in RETRY_AFTER:
+        return None
+    header = header.strip()
+    try:
+        if header.isascii() and header.isdigit():
+            seconds = float(header)
+        else:
+            date = parsedate_to_datetime(header)
+            seconds = date.replace(tzinfo=date.tzinfo or UTC).timestamp() - now
+    except (ValueError, OverflowError):
+        return None
+    return min(max(0.0, seconds), MAX_RETRY_AFTER)
 
 
 class Program:

@@ -53,8 +53,9 @@ class Raw(msgspec.Struct, frozen=True, kw_only=True):
     text that is no JSON: a model's chat completion, a program's answer, a person's submission.
     ``failure`` says that nothing came back and why; ``transport`` whether that was on the way
     (so that asking again may help) or at the responder. ``indeterminate`` says that the work may
-    have been done nevertheless. ``confidence`` and ``rationale`` are what a person stated beside
-    the answer. ``delay_secs`` is how long it took.
+    have been done nevertheless. ``retry_after`` is for how many seconds the responder asked to be
+    left alone. ``confidence`` and ``rationale`` are what a person stated beside the answer.
+    ``delay_secs`` is how long it took.
     """
 
     status: int | None = None
@@ -62,6 +63,7 @@ class Raw(msgspec.Struct, frozen=True, kw_only=True):
     failure: str | None = None
     transport: bool = True
     indeterminate: bool = False
+    retry_after: float | None = None
     confidence: float | None = None
     rationale: str | None = None
     delay_secs: float = 0.0
