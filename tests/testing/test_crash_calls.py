@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from covend.testing.crash import Fault, Target, crash, survey, traceable
+from covend.testing.crash import Fault, Target, crash, traceable
 from covend.testing.crash.syscalls import TABLE
 
 pytestmark = pytest.mark.skipif(bool(traceable()), reason=traceable() or "-")
@@ -33,7 +33,8 @@ def seen(tmp_path):
 
     def of(code):
         argv = [sys.executable, "-c", BEGIN + code, str(inside), str(outside)]
-        run = survey(Target(argv, folders=[inside]))
+        run = crash(Target(argv, folders=[inside]), Fault("none"))
+        assert run.status == 0, run.output
         of.output = run.output
         return [(call.name, call.what.removeprefix(f"{inside}/")) for call in run.calls]
 

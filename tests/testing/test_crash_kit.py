@@ -1,9 +1,12 @@
 """The crash kit does to a program what it says, at the very call it says, and leaves nobody."""
 
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from covend.testing import eventually
 from covend.testing.crash import Fault, Target, crash, survey, traceable
 
 pytestmark = pytest.mark.skipif(bool(traceable()), reason=traceable() or "-")
@@ -206,10 +209,10 @@ far = socket.socket(type=socket.SOCK_DGRAM)
 far.bind(("127.0.0.1", 0))
 socket.socket(type=socket.SOCK_DGRAM).sendto(b"hello", far.getsockname())
 """
-    run = survey(Target([sys.executable, "-c", talks], folders=[tmp_path]))
+    run = survey(Target([sys.executable, "-c", talks], folders=[]))
     assert [(call.name, call.what) for call in run.calls] == [("sendto", "tcp"), ("sendto", "udp")]
     quiet = Target([sys.executable, "-c", talks], folders=[tmp_path], sockets=False)
-    assert survey(quiet).calls == ()
+    assert crash(quiet, Fault("none")).calls == ()
 
 
 def test_a_program_that_hangs_is_killed_and_told(tmp_path):
@@ -218,9 +221,80 @@ def test_a_program_that_hangs_is_killed_and_told(tmp_path):
         crash(hangs, Fault("none"), seconds=1.0)
 
 
+HANGS = """
+import os, sys, time
+open(sys.argv[1] + "/pid", "w").write(f"{os.getpid()} ")
+time.sleep(600)
+"""
+
+
+def test_whatever_ends_the_wait_for_a_program_ends_the_program(tmp_path, monkeypatch):
+    """As Ctrl-C does, or a test's own time limit."""
+
+    def interrupted(tracer, plan, timeout):
+        tracer.stdin.write(plan)
+        tracer.stdin.close()
+        eventually(lambda: pid.exists() and pid.read_text().endswith(" "), what="the program")
+        raise KeyboardInterrupt
+
+    pid = tmp_path / "pid"
+    monkeypatch.setattr(subprocess.Popen, "communicate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        crash(Target([sys.executable, "-c", HANGS, str(tmp_path)], [tmp_path]), Fault("none"))
+    eventually(lambda: not runs(int(pid.read_text())), what="the program's end")
+
+
+def runs(pid):
+    """Whether a process is there and is more than what its parent has not yet waited for."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
 def test_a_program_that_fails_undisturbed_is_no_base_for_a_survey(tmp_path):
     with pytest.raises(RuntimeError, match="undisturbed it ended with 3"):
         survey(Target([sys.executable, "-c", "raise SystemExit(3)"], folders=[tmp_path]))
+
+
+@pytest.mark.parametrize("find", [survey, lambda target: crash(target, Fault("kill", 1))])
+def test_a_program_that_is_not_there_is_named(tmp_path, find):
+    with pytest.raises(FileNotFoundError, match="nosuchprog: no program of that name"):
+        find(Target(["nosuchprog"], folders=[tmp_path]))
+
+
+def test_a_program_is_looked_for_on_the_path_that_it_is_given(tmp_path):
+    (tmp_path / "nosuchprog").symlink_to("/bin/true")
+    found = Target(["nosuchprog"], folders=[], env={"PATH": str(tmp_path)})
+    assert survey(found).status == 0
+
+
+def test_a_program_that_the_kernel_does_not_take_is_told_without_a_traceback(tmp_path):
+    script = tmp_path / "script"
+    script.write_text("no interpreter is named here")
+    script.chmod(0o755)
+    with pytest.raises(RuntimeError, match="script cannot be run: Exec format error") as told:
+        survey(Target([str(script)], folders=[tmp_path]))
+    assert "Traceback" not in str(told.value)
+
+
+def test_a_survey_that_saw_nothing_in_the_folders_is_refused(target, tmp_path):
+    """A loop over its gaps would kill nothing, and pass."""
+    other = tmp_path / "other"
+    other.mkdir()
+    with pytest.raises(RuntimeError, match=r"nothing in .*/other was changed"):
+        survey(Target(target.argv, folders=[other]))
+
+
+def test_of_several_folders_one_that_is_not_there_is_named(target, tmp_path):
+    """One of them that is there and was left alone is none of that."""
+    (tmp_path / "quiet").mkdir()
+    folders = [tmp_path, tmp_path / "quiet"]
+    with pytest.raises(RuntimeError, match=r"nothing in [^,]*/mistyped was changed"):
+        survey(Target(target.argv, folders=[*folders, tmp_path / "mistyped"]))
+    (tmp_path / "log.done").unlink()
+    assert len(survey(Target(target.argv, folders=folders)).calls) == LAST
 
 
 @pytest.mark.parametrize("fault", [("kill", 0), ("torn", -1), ("melt", 1)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -77,6 +78,11 @@ class Run(msgspec.Struct, frozen=True):
     struck: bool
     output: str = ""
 
+    def changed(self, folder: Path | str) -> bool:
+        """Whether one of its calls changed the folder or what is below it."""
+        path = os.path.realpath(folder)
+        return any(Path(call.what).is_relative_to(path) for call in self.calls)
+
     def gaps(self) -> Iterator[Fault]:
         """A kill before and a kill after every call: together they are a kill in every gap.
 
@@ -89,18 +95,33 @@ class Run(msgspec.Struct, frozen=True):
 
 
 def survey(target: Target, seconds: float = 60.0) -> Run:
-    """Run it undisturbed and see its calls; raises ``RuntimeError`` if it does not end well."""
+    """Run it undisturbed and see its calls.
+
+    Raises ``RuntimeError`` if it does not end well, or changes nothing in the folders that count:
+    there would be no gap in which to kill it, and a test of all gaps would test nothing. Otherwise
+    as ``crash``.
+    """
     run = crash(target, Fault("none"), seconds)
     if run.status != 0:
         raise RuntimeError(f"{target.argv}: undisturbed it ended with {run.status}:\n{run.output}")
+    idle = [folder for folder in target.folders if not run.changed(folder)]
+    if len(idle) < len(target.folders):  # so it may be right that the others were left alone
+        idle = [folder for folder in idle if not os.path.exists(folder)]
+    if idle:
+        named = ", ".join(str(folder) for folder in idle)
+        raise RuntimeError(f"{target.argv}: nothing in {named} was changed: does it write there?")
     return run
 
 
 def crash(target: Target, fault: Fault, seconds: float = 60.0) -> Run:
     """Run it with one fault; blocks until everything it started has ended.
 
-    Raises ``TimeoutError`` when it has not after ``seconds``: then all of it is killed.
+    Raises ``FileNotFoundError`` when there is no such program, and ``TimeoutError`` when it has not
+    ended after ``seconds``. Whatever is raised, all of it is killed.
     """
+    env = {**os.environ, **target.env}
+    if shutil.which(target.argv[0], path=env.get("PATH")) is None:
+        raise FileNotFoundError(f"{target.argv[0]}: no program of that name can be executed")
     with tempfile.TemporaryDirectory(prefix="covend-crash-") as folder:
         report = Path(folder, "report.json")
         plan = {
@@ -113,19 +134,19 @@ def crash(target: Target, fault: Fault, seconds: float = 60.0) -> Run:
             "report": str(report),
         }
         with tempfile.TemporaryFile() as output:
-            tracer = subprocess.Popen(
+            with subprocess.Popen(
                 [sys.executable, "-m", "covend.testing.crash.tracer"],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
-                env={**os.environ, **target.env},
-            )
-            try:
-                tracer.communicate(msgspec.json.encode(plan), timeout=seconds)
-            except subprocess.TimeoutExpired:
-                tracer.kill()  # and the kernel kills all that it traced (PTRACE_O_EXITKILL)
-                tracer.wait()
-                raise TimeoutError(f"{target.argv} did not end within {seconds:g} s") from None
+                env=env,
+            ) as tracer:
+                try:
+                    tracer.communicate(msgspec.json.encode(plan), timeout=seconds)
+                except subprocess.TimeoutExpired:
+                    raise TimeoutError(f"{target.argv} did not end within {seconds:g} s") from None
+                finally:
+                    tracer.kill()  # and the kernel kills all that it traced (PTRACE_O_EXITKILL)
             output.seek(0)
             text = output.read().decode(errors="replace")
         if not report.exists():

@@ -7,14 +7,13 @@ Everything it traced dies with it.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import signal
 import sys
 import time
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import msgspec
 
@@ -23,6 +22,8 @@ from covend.testing.crash import ptrace, syscalls
 
 WALL = 0x40000000
 SYSCALL_STOP = signal.SIGTRAP | 0x80
+CANNOT_BE_RUN = 126
+"""The exit status that shells give to it."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -67,10 +68,7 @@ class Tracer:
         """Start the program and follow it until nothing of it is left."""
         self.root = os.fork()
         if self.root == 0:
-            ptrace.trace_me()
-            os.kill(os.getpid(), signal.SIGSTOP)
-            ptrace.stop_at(syscalls.watched(), syscalls.MISSING)
-            os.execvp(self.plan.argv[0], self.plan.argv)
+            self.become()
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # it is waited for instead
         os.waitpid(self.root, 0)
         ptrace.ptrace(ptrace.SETOPTIONS, self.root, 0, ptrace.OPTIONS)
@@ -82,6 +80,17 @@ class Tracer:
             except ChildProcessError:
                 break
             self.stopped(pid, status)
+
+    def become(self) -> NoReturn:
+        """In the child: become the program, stopped until it is watched."""
+        ptrace.trace_me()
+        os.kill(os.getpid(), signal.SIGSTOP)
+        ptrace.stop_at(syscalls.watched(), syscalls.MISSING)
+        try:
+            os.execvp(self.plan.argv[0], self.plan.argv)
+        except OSError as error:
+            os.write(2, f"{self.plan.argv[0]} cannot be run: {error.strerror}\n".encode())
+            os._exit(CANNOT_BE_RUN)
 
     def next_stop(self) -> tuple[int, int]:
         """Wait until a thread stops or ends; those that were held long enough go on meanwhile."""
@@ -218,5 +227,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    ctypes.CDLL(None)  # resolved before the fork
     sys.exit(main())
