@@ -12,7 +12,7 @@ import json
 from typing import Any, Self, cast
 
 from covend.patterns import step
-from covend.patterns.state import SECOND, K, call_id_of
+from covend.patterns.state import INPUTS, SECOND, K, call_id_of
 from covend.phylactery.canonical import canonical, parse
 
 Data = dict[str, Any]
@@ -175,6 +175,16 @@ def read(lines: list[str]) -> list[step.Entry]:
     """The thread that was written as lines."""
     records = [json.loads(line) for line in lines]
     return [step.Entry(record["kind"], record["body"], record["clock"]) for record in records]
+
+
+def retold(play: Play, reducer: int) -> Play:
+    """A run of that reducer to which the same happened at the same times."""
+    begun, *inputs = [entry for entry in play.records if entry.kind in INPUTS]
+    again = Play({**begun.body, "reducer": reducer}, thread=play.thread)
+    for entry in inputs:
+        again.now = entry.clock
+        again.take(entry.kind, entry.body)
+    return again
 
 
 def state(play: Play) -> K:
