@@ -41,14 +41,6 @@ def same(fold: Fold, one: Any, other: Any) -> bool:
     return agreement(fold, one, other) == 1.0
 
 
-def key(fold: Fold, value: Any) -> bytes:
-    """What an answer is identified by: two answers with one key are the same answer."""
-    if fold.key and isinstance(value, dict):
-        found = {name: field(value, name) for name in fold.key}
-        return canonical({name: part for name, part in found.items() if part is not MISSING})
-    return canonical(comparable(value))
-
-
 def comparable(value: Any) -> Any:
     """An answer without the notes in it, at any depth."""
     match value:
