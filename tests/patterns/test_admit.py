@@ -14,9 +14,10 @@ from covend.patterns.query.admit import InvalidQuery, admit
 from covend.patterns.query.reading import members
 from covend.patterns.query.shape import MAX_INPUT_BYTES
 from covend.patterns.query.spec import Query
+from covend.patterns.reducers import CURRENT
 from covend.patterns.responders.responder import Hours, Responder
 from covend.patterns.state import SECOND, Plan, begin
-from covend.patterns.step import CURRENT, start
+from covend.patterns.step import start
 from covend.phylactery.canonical import canonical, parse
 
 PRICE = {

@@ -12,8 +12,9 @@ from covend.patterns.query.admit import admit
 from covend.patterns.query.draft import DRAFTS, drafted, want
 from covend.patterns.query.names import PATTERNS
 from covend.patterns.query.spec import Orchestration
+from covend.patterns.reducers import CURRENT
 from covend.patterns.responders.responder import to_data
-from covend.patterns.step import CURRENT, SELECTS, start
+from covend.patterns.step import SELECTS, start
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 QUERIES = {path.stem: json.loads(path.read_text()) for path in (CONFIGS / "queries").glob("*.json")}

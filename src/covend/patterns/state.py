@@ -74,7 +74,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     ``responders`` are copies from the registry, ``plan`` is the hash of query and responders,
     ``budget`` what the run may spend, ``ends`` the clock at which it must have ended. ``chain``
-    names what caused it (``nesting.cause``), oldest first, and ``depth`` how deep it is nested.
+    names what caused it (``nesting.chain``), oldest first, and ``depth`` how deep it is nested.
     """
 
     query: Query

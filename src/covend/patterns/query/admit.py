@@ -28,10 +28,10 @@ from covend.patterns.query.spec import (
     Want,
     Waterfall,
 )
+from covend.patterns.reducers import CURRENT
 from covend.patterns.responders.choosing import suits
 from covend.patterns.responders.responder import Responder
 from covend.patterns.state import SECOND
-from covend.patterns.step import CURRENT
 from covend.phylactery.canonical import NotCanonical, canonical, parse
 from covend.resolving import resolved
 
