@@ -20,9 +20,9 @@ def responders(
 ) -> None:
     """List who can be asked: models, functions, programs, people."""
     from covend.cli.responders_view import table
-    from covend.patterns.responders.availability import shown
+    from covend.patterns.responders.view import responder_view
 
     with connected(config, run_dir) as box:
         found = known(box)
     now = time.time_ns() // 1000
-    show([shown(one, now) for one in found], as_json, table)
+    show([responder_view(one, now) for one in found], as_json, table)

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from covend.patterns.query.draft import drafted
 from covend.patterns.query.names import DeclineReason, Pattern
-from covend.patterns.responders.availability import shown
+from covend.patterns.responders.view import responder_view
 from covend.protocol import CONSOLE, StatusQuery
 from covend.questions import (
     ASK_SECONDS,
@@ -166,7 +166,7 @@ class Tools:
     async def responders(self) -> list[dict[str, Any]]:
         """Who can be asked: models, functions, programs, people; how trusted, how slow, if now."""
         now = time.time_ns() // 1000
-        return [shown(one, now) for one in await self._known()]
+        return [responder_view(one, now) for one in await self._known()]
 
     async def inbox(self, did: str | None = None) -> list[dict[str, Any]]:
         """What people are asked and have not answered yet: all of it, or one person's.

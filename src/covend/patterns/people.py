@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from covend.patterns.answers.answer_text import shown
+from covend.patterns.answers.answer_text import excerpt
 from covend.patterns.answers.understanding import Raw, faults, understood
 from covend.patterns.query.names import DECLINE_REASONS
 from covend.patterns.query.spec import MAX_LATENCY_SECS, AnswerShape, Ensemble, Verify
@@ -172,7 +172,9 @@ def _faults(k: K, body: dict[str, Any], made: dict[str, Any]) -> list[dict[str, 
         return [{"path": "$.value", "problem": made["problem"]}]
     shape = msgspec.convert(body["ask"]["shape"], resolved(AnswerShape))
     found = faults(shape, k.responder(body["responder"]["id"]), made["value"])
-    return [{"path": shown(f"$.value{at[1:]}"), "problem": shown(problem)} for at, problem in found]
+    return [
+        {"path": excerpt(f"$.value{at[1:]}"), "problem": excerpt(problem)} for at, problem in found
+    ]
 
 
 def _made(k: K, body: dict[str, Any], said: Said, now: int) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def parse_task(name: str) -> tuple[str, str] | None:
     return thread, f"{round_name}/{index}#{attempt}"
 
 
-def shown(
+def task_view(
     thread: str,
     body: dict[str, Any],
     *,

@@ -312,7 +312,7 @@ class Execution(Actor):
         call, body = self.k.calls[name], self.effects.asked[name]
         state = people.task_state(call)
         promises = self.effects.promises.get(name, ()) if call.status == "open" else ()
-        task = inbox.shown(
+        task = inbox.task_view(
             self.ctx.name,
             body,
             did=did,

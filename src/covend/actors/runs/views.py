@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from covend.actors.people.inbox import shown
+from covend.actors.people.inbox import task_view
 from covend.patterns.state import K, begin, fold, usd
 from covend.patterns.step import Entry
 
@@ -84,7 +84,7 @@ def task(
     row: Mapping[str, Any], body: dict[str, Any], promised_by: Iterable[str] = ()
 ) -> dict[str, Any]:
     """One task: its row of the store, the body of its ``call``, and who promised an answer."""
-    return shown(
+    return task_view(
         row["thread"],
         body,
         did=row["did"],

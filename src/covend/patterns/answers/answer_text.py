@@ -48,7 +48,7 @@ def the_choice(choices: Sequence[str], text: str) -> str:
         return said
     meant = [choice for choice in choices if choice.casefold() == said.casefold()]
     if len(meant) != 1:
-        raise InvalidAnswer(f"{shown(text)} is not one of {', '.join(choices)}")
+        raise InvalidAnswer(f"{excerpt(text)} is not one of {', '.join(choices)}")
     return meant[0]
 
 
@@ -72,7 +72,7 @@ def the_json(text: str) -> Any:
     answers = [value for value in whole if not _is_mark(value)]
     match list({canonical(value): value for value in answers or marks}.values()):
         case []:
-            raise InvalidAnswer(f"there is no JSON in the answer: {shown(text)}")
+            raise InvalidAnswer(f"there is no JSON in the answer: {excerpt(text)}")
         case [value]:
             return value
         case several:
@@ -124,7 +124,7 @@ def _breaks_off(failed: json.JSONDecodeError) -> bool:
     return failed.pos >= len(failed.doc) or failed.msg.startswith("Unterminated string")
 
 
-def shown(value: Any) -> str:
+def excerpt(value: Any) -> str:
     """A value as a problem shows it: its beginning, whatever it is."""
     try:
         text = (

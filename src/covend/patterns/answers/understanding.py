@@ -16,8 +16,8 @@ import msgspec
 from covend.patterns.answers.agreement import is_number
 from covend.patterns.answers.answer_text import (
     InvalidAnswer,
+    excerpt,
     recordable,
-    shown,
     the_choice,
     the_json,
     without_thoughts,
@@ -107,7 +107,7 @@ def understood(plan: Plan, call_body: dict[str, Any], raw: Raw) -> dict[str, Any
         canonical(found)
     except (ValueError, OverflowError, RecursionError) as failed:
         # Asking again would cost again, and this reply is not going to become readable.
-        problem = shown(f"the reply cannot be recorded: {failed}")
+        problem = excerpt(f"the reply cannot be recorded: {failed}")
         return {
             **body,
             "status": "invalid",
@@ -120,7 +120,7 @@ def understood(plan: Plan, call_body: dict[str, Any], raw: Raw) -> dict[str, Any
 def declined(call_body: dict[str, Any], why: str) -> dict[str, Any]:
     """The body of the ``do`` record for a call that a function has no answer to."""
     place = {"slot": call_body["slot"], "attempt": call_body["attempt"]}
-    return {**place, "status": "declined", "problem": shown(why), "cost": 0.0}
+    return {**place, "status": "declined", "problem": excerpt(why), "cost": 0.0}
 
 
 def _outcome(plan: Plan, call_body: dict[str, Any], raw: Raw) -> dict[str, Any]:
@@ -145,13 +145,13 @@ def _outcome(plan: Plan, call_body: dict[str, Any], raw: Raw) -> dict[str, Any]:
         _not_too_deep(value, beside)
         wrong = faults(shape, responder, value)
     except (InvalidAnswer, NotCanonical) as failed_to_read:
-        return {**body, "status": "invalid", "problem": shown(str(failed_to_read))}
+        return {**body, "status": "invalid", "problem": excerpt(str(failed_to_read))}
     body |= {"value": value, "hash": hashlib.sha256(text).hexdigest()}
     if wrong:
         return {
             **body,
             "status": "invalid",
-            "problem": "; ".join(shown(told(one)) for one in wrong),
+            "problem": "; ".join(excerpt(told(one)) for one in wrong),
         }
     return {**body, "status": "ok", **beside}
 
@@ -192,7 +192,7 @@ def _failure(raw: Raw) -> tuple[str, bool] | None:
         return recordable(raw.failure), raw.passing
     if raw.status is None or 200 <= raw.status < 300:
         return None
-    return f"HTTP status {raw.status}: {shown(raw.body)}", raw.passing
+    return f"HTTP status {raw.status}: {excerpt(raw.body)}", raw.passing
 
 
 def _completion(shape: AnswerShape, raw: Raw) -> _Answer:
@@ -200,7 +200,7 @@ def _completion(shape: AnswerShape, raw: Raw) -> _Answer:
     body = _object(raw.body, "the reply")
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices:
-        raise InvalidAnswer(f"the reply has no choices: {shown(raw.body)}")
+        raise InvalidAnswer(f"the reply has no choices: {excerpt(raw.body)}")
     choice = _object(cast("list[Any]", choices)[0], "choices[0]")
     content = _object(choice.get("message"), "choices[0].message").get("content")
     if not isinstance(content, str):
@@ -262,7 +262,7 @@ def _obligations(value: Any) -> list[dict[str, Any]]:
         if not isinstance(item, dict) or not isinstance(
             cast("dict[str, Any]", item).get("id"), str
         ):
-            raise InvalidAnswer(f"_obligations: {shown(item)} has no id")
+            raise InvalidAnswer(f"_obligations: {excerpt(item)} has no id")
     return items
 
 
@@ -316,5 +316,5 @@ def _count(usage: Any, name: str) -> int | None:
 
 def _object(value: Any, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise InvalidAnswer(f"{what} is not an object: {shown(value)}")
+        raise InvalidAnswer(f"{what} is not an object: {excerpt(value)}")
     return cast("dict[str, Any]", value)

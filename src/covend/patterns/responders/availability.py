@@ -1,34 +1,26 @@
-"""How a responder stands at one moment, for whoever looks for somebody to ask (P8)."""
+"""Whether a responder can be asked at one moment, and why not: its status and its hours (P9)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-import msgspec
-
-from covend.patterns.responders.choosing import is_available
 from covend.patterns.responders.responder import Responder
-from covend.resolving import resolved
+from covend.patterns.state import SECOND
 
 
-def shown(responder: Mapping[str, Any], now: int) -> dict[str, Any]:
-    """What there is to know of a responder before it is asked; ``now`` is a clock (µs).
-
-    ``why`` says why it would not be asked, None where it would. Addresses and commands are left
-    out: they are nobody's business but the box's.
-    """
-    one = msgspec.convert(responder, resolved(Responder))
-    return {
-        "id": one.id,
-        "kind": one.kind,
-        "is": one.model or one.did or one.function,
-        "trust": one.trust,
-        "delay_secs": one.typical_delay_secs,
-        "domains": list(one.domains),
-        "available": is_available(one, now),
-        "why": absence(one, now),
-    }
+def is_available(responder: Responder, now: int) -> bool:
+    """Whether it can be asked at ``now`` (µs): by its status, and by its hours if it has any."""
+    if responder.status != "active" or not responder.available:
+        return False
+    hours = responder.hours
+    if hours is None:
+        return True
+    local = now / SECOND + hours.utc_offset * 3600
+    day, seconds = divmod(local, 86_400)
+    weekday, hour = (int(day) + 3) % 7, seconds / 3600  # 1970 began on a Thursday
+    if hours.start <= hours.end:
+        return weekday in hours.days and hours.start <= hour < hours.end
+    # A night shift belongs to the day on which it began.
+    began = weekday if hour >= hours.start else (weekday - 1) % 7
+    return began in hours.days and (hour >= hours.start or hour < hours.end)
 
 
 def absence(responder: Responder, now: int) -> str | None:

@@ -26,6 +26,7 @@ import msgspec
 
 from covend.patterns.expressions import cel
 from covend.patterns.query.spec import Ensemble, Escalate, Query, Want, Waterfall
+from covend.patterns.responders.availability import is_available
 from covend.patterns.responders.responder import Responder, as_data
 from covend.patterns.state import SECOND, Call, K
 from covend.phylactery.canonical import canonical
@@ -234,23 +235,6 @@ def input_match(k: K, wants: Sequence[Want], responder: Responder) -> float:
 def words(text: str) -> frozenset[str]:
     """The words of a text, whatever their case; ``tax_law`` and ``tax-law`` are two each."""
     return frozenset(_WORD.findall(text.casefold().replace("_", " ")))
-
-
-def is_available(responder: Responder, now: int) -> bool:
-    """Whether it can be asked at ``now`` (µs): by its status, and by its hours if it has any."""
-    if responder.status != "active" or not responder.available:
-        return False
-    hours = responder.hours
-    if hours is None:
-        return True
-    local = now / SECOND + hours.utc_offset * 3600
-    day, seconds = divmod(local, 86_400)
-    weekday, hour = (int(day) + 3) % 7, seconds / 3600  # 1970 began on a Thursday
-    if hours.start <= hours.end:
-        return weekday in hours.days and hours.start <= hour < hours.end
-    # A night shift belongs to the day on which it began.
-    began = weekday if hour >= hours.start else (weekday - 1) % 7
-    return began in hours.days and (hour >= hours.start or hour < hours.end)
 
 
 def looks_final(query: Query, wants: Sequence[Want]) -> bool:
