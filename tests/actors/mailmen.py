@@ -63,6 +63,62 @@ def webhook():
         server.server_close()
 
 
+class Offender:
+    """A webhook that answers as its path says: ``endless``, ``dripping``, ``moved``, or well."""
+
+    def __init__(self):
+        self.asked = []
+        self.written = 0
+        self.ended = threading.Event()
+
+    def answer(self, handler):
+        name = handler.path.strip("/")
+        self.asked.append(name)
+        if name == "moved":
+            handler.send_response(302)
+            handler.send_header("Location", "/login")
+        else:
+            handler.send_response(200)
+        handler.end_headers()
+        part, pause = {"endless": (bytes(2**20), 0), "dripping": (b" ", 0.1)}.get(name, (b"", 0))
+        while part and not self.ended.wait(pause):
+            handler.wfile.write(part)
+            self.written += len(part)
+
+
+@contextmanager
+def offender():
+    """A server that is badly meant; ``address(name)`` is an apprise address of one webhook."""
+    bad = Offender()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.do_GET()
+
+        def do_GET(self):
+            try:
+                bad.answer(self)
+            except ConnectionError:
+                self.close_connection = True  # whoever asked was stopped, as is tested
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = False  # they are waited for at the end
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    bad.address = lambda name: f"json://127.0.0.1:{server.server_port}/{name}"
+    try:
+        yield bad
+    finally:
+        bad.ended.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
 class Mailbox:
     """Every mail that came, as (to, subject, text)."""
 

@@ -124,9 +124,9 @@ class World:
     def box(self, **limits):
         return small_box(responder=tuple(self.entries), queries=Queries(**limits))
 
-    def tell(self, channel, title, text):
-        self.told.append((channel, title, text))
-        return True
+    def tell(self, messages):
+        self.told += [(one.channel, one.title, one.text) for one in messages]
+        return [True] * len(messages)
 
     @contextmanager
     def core(self, **limits):

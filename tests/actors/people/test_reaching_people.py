@@ -1,11 +1,11 @@
 """People reached through apprise on real channels, over crashes and failures (P18, P4, P14)."""
 
 import pytest
-from tests.actors.mailmen import mail_server, webhook
+from tests.actors.mailmen import mail_server, offender, webhook
 from tests.actors.running import World, query
 from tests.actors.runs.test_crashes_of_runs import again, lay_down
 
-from covend.actors.people import channels, delivery_log, herald, outbox
+from covend.actors.people import channels, delivery_log, herald, outbox, sender
 from covend.actors.runs import waiting
 from covend.actors.runs.messages import OpenPages
 from covend.phylactery.messages import Append, Latest, Query, Tasks
@@ -25,7 +25,7 @@ BOB = "bob@example.org"
 @pytest.fixture
 def world(tmp_path, monkeypatch):
     world = World(tmp_path / "store.db", monkeypatch)
-    world.through = channels.send
+    world.through = in_this_process
     monkeypatch.setattr(delivery_log, "SOON_SECONDS", 0.05)
     monkeypatch.setattr(outbox, "FIRST_PAUSE_SECONDS", 0.05)
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
@@ -45,8 +45,13 @@ def mail():
         yield mail
 
 
+def in_this_process(messages):
+    """Faster than a process for each; that is told apart in ``test_channels``."""
+    return [sender.deliver(one.channel, one.title, one.text) for one in messages]
+
+
 def until(condition, what):
-    return eventually(condition, 5, what)
+    return eventually(condition, 10, what)
 
 
 def marked(core):
@@ -407,6 +412,21 @@ def test_a_channel_that_fails_is_tried_again_and_the_operator_hears_of_it_once(w
         assert str(hook.address) not in alert.text
 
 
+def test_a_channel_that_never_ends_its_answer_is_one_that_fails(world, mail, monkeypatch):
+    """P18, W27: in the processes that send; the other channel is used once."""
+    monkeypatch.setattr(channels, "SECONDS", 1)
+    monkeypatch.setattr(outbox, "FIRST_PAUSE_SECONDS", HOUR)
+    world.through = channels.send
+    with offender() as bad:
+        world.person("ann", channels=[bad.address("dripping"), mail.address("ann@example.org")])
+        with world.core() as core:
+            core.submit(query("ann", **SOON))
+            (alert,) = until(core.alerts, "an alert")
+            assert alert.text.startswith("did:ann cannot be told of tasks through json:…")
+            until(lambda: marked(core), "that ann is told is stored")
+    assert len(mail.mails) == 1
+
+
 def test_a_channel_that_fails_is_given_up_when_the_task_waits_no_more(world, hook, monkeypatch):
     monkeypatch.setattr(outbox, "LONGEST_PAUSE_SECONDS", 0.05)
     hook.failing = 10**9
@@ -447,21 +467,6 @@ def test_the_boxs_variables_are_put_into_the_files_channels_alone(world, monkeyp
         core.submit(query("ann", "bob", **SOON))
         until(lambda: len(world.told) == 2, "both are told")
     assert {channel for channel, _, _ in world.told} == {"json://hunter2@ann", spied}
-
-
-def test_a_messenger_goes_on_where_nobody_hears_what_became_of_a_message():
-    """P18: the actor that asked may be gone."""
-    sent, messengers = [], channels.Messengers(lambda *message: bool(sent.append(message)) or True)
-
-    def gone(took):
-        raise RuntimeError("nobody is there")
-
-    try:
-        for number in range(2 * channels.THREADS):
-            assert messengers.send("json://h", "title", str(number), gone)
-        until(lambda: len(sent) == 2 * channels.THREADS, "every message is sent")
-    finally:
-        messengers.close()
 
 
 @pytest.mark.parametrize("address", ["nonsense", "json://{env:NO_SUCH_SECRET}@127.0.0.1/"])

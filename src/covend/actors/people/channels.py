@@ -1,57 +1,110 @@
-"""Telling people through their channels: apprise, in a few threads of its own (P18)."""
+"""Telling people through their channels: in processes of their own, a few at once (P18)."""
 
 from __future__ import annotations
 
+import json
 import logging
 import queue
+import subprocess
+import sys
 import threading
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
+from covend.actors.calls.outside import kill_session
+from covend.actors.calls.pipes import talk
+from covend.actors.people import sender
+from covend.actors.people.sender import named
 from covend.config import expand_env
+from covend.runtime import one_core
+from covend.runtime.guard import guarded
 
 log = logging.getLogger(__name__)
 
 THREADS = 4
+"""So many processes send at once."""
+TOGETHER = 8
+"""So many messages one of them sends at most."""
+LINGER_SECONDS = 0.02
+"""How long one that is due waits for others to be sent along."""
+SECONDS = 30
+"""How long the sending of one message may take."""
+BYTES = 128 * 1024 * 1024
+"""How much memory it may take beyond that of apprise."""
+START_SECONDS = 15.0
+"""How long a process may take beyond the time that each of its messages has."""
 MAX_QUEUED = 10_000
-Send: TypeAlias = Callable[[str, str, str], bool]
-"""Channel, title, text; whether the channel took it."""
+MAX_ANSWER_BYTES = 64 * 1024
+COMPLAINT_CHARACTERS = 2000
 
 
-def send(channel: str, title: str, text: str) -> bool:
-    """Send one message through an apprise address.
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What one channel is to be told."""
 
-    Blocks as long as the channel takes; what it answers is logged, never its address.
+    channel: str
+    title: str
+    text: str
+
+
+Send: TypeAlias = Callable[[Sequence[Message]], Sequence[bool]]
+"""Sends messages, all at once; whether each was taken by its channel."""
+
+
+def send(messages: Sequence[Message]) -> Sequence[bool]:
+    """Send messages in a process of their own, which ends with this one however that ends (S16).
+
+    Blocks until each was taken, or failed, within ``SECONDS``. Raises ``OSError``,
+    ``TimeoutError``, ``TooMuch`` or ``ValueError`` where it is not known what became of them.
     """
-    import apprise  # a tenth of a second and many modules: only where somebody is told
+    listed = [(one.channel, one.title, one.text) for one in messages]
+    told = json.dumps({"seconds": SECONDS, "bytes": BYTES, "messages": listed}).encode()
+    one_core.let_go()
+    with subprocess.Popen(
+        guarded((sys.executable, "-m", sender.__name__)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        try:
+            said = talk(process, told, SECONDS + START_SECONDS, MAX_ANSWER_BYTES)
+        finally:
+            kill_session(process.pid)
+    if complaint := said.complaint.decode(errors="replace").strip():
+        log.warning("sending to people: %s", complaint[-COMPLAINT_CHARACTERS:])
+    took: list[bool] = json.loads(said.output)
+    return took
 
-    # No time limit of its own: that takes threads which a process waits for at its end. What it
-    # speaks to has one on every connection.
-    asset = apprise.AppriseAsset(app_id="covend", app_desc="covend", service_timeout=0)
-    messenger: Any = apprise.Apprise(asset=asset)  # its types are partly unknown
-    if not messenger.add(channel):
-        log.warning("a channel is no apprise address: %s", named(channel))
-        return False
-    return bool(messenger.notify(title=title, body=text, body_format=apprise.NotifyFormat.TEXT))
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A message that waits to be sent, and who hears how that went."""
 
-def named(channel: str) -> str:
-    """A channel for people to read: what follows its scheme is a secret more often than not."""
-    return f"{channel.partition(':')[0]}:…"
+    message: Message
+    configured: bool
+    done: Callable[[bool], None]
+
+    def settle(self, took: bool) -> None:
+        try:
+            self.done(took)
+        except Exception as error:  # whoever asked is gone; the others' messages are not
+            log.warning("nobody heard what became of a message: %s", error)
 
 
 class Messengers:
-    """A few daemon threads that send, in the order they are told to, and say how it went."""
+    """A few daemon threads that have messages sent, in the order they are told to.
+
+    What is due together is sent together: a process takes half a second to start.
+    """
 
     def __init__(self, through: Send = send) -> None:
         self._send = through
-        self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue(MAX_QUEUED)
-        self._threads = [
-            threading.Thread(target=self._run, name=f"messenger-{number}", daemon=True)
-            for number in range(THREADS)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._queue: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
+        self._taking = threading.Lock()
+        for number in range(THREADS):
+            threading.Thread(target=self._run, name=f"messenger-{number}", daemon=True).start()
 
     def send(
         self,
@@ -67,32 +120,51 @@ class Messengers:
         ``{env:VAR}`` is replaced where the configuration file gave the channel, and nowhere else:
         whoever may register a responder must not read the box's variables (P18).
         """
-
-        def work() -> None:
-            try:
-                took = self._send(expand_env(channel) if configured else channel, title, text)
-            except Exception as error:  # an address may make apprise, or a name in it, fail anyhow
-                log.warning("sending through %s failed: %s", named(channel), type(error).__name__)
-                took = False
-            try:
-                done(took)
-            except Exception as error:  # whoever asked is gone; the others' messages are not
-                log.warning("nobody heard what became of a message: %s", error)
-
-        try:
-            self._queue.put_nowait(work)
-        except queue.Full:
+        if self._queue.qsize() >= MAX_QUEUED:
             return False
+        self._queue.put(Order(Message(channel, title, text), configured, done))
         return True
 
     def close(self) -> None:
         """End the threads; what is being sent is left to itself."""
-        for _ in self._threads:
-            try:
-                self._queue.put_nowait(None)
-            except queue.Full:
-                return  # daemons: they end with the process
+        self._queue.put(None)
 
     def _run(self) -> None:
-        while (work := self._queue.get()) is not None:
-            work()
+        while orders := self._take():
+            self._carry_out(orders)
+
+    def _take(self) -> list[Order]:
+        """Wait for what is due, one thread at a time; nothing at the end."""
+        taken: list[Order] = []
+        with self._taking:
+            while len(taken) < TOGETHER:
+                try:
+                    order = self._queue.get(timeout=LINGER_SECONDS if taken else None)
+                except queue.Empty:
+                    break
+                if order is None:
+                    self._queue.put(None)  # for the next thread
+                    break
+                taken.append(order)
+        return taken
+
+    def _carry_out(self, orders: Sequence[Order]) -> None:
+        ready: list[Order] = []
+        messages: list[Message] = []
+        for order in orders:
+            message = order.message
+            try:
+                channel = expand_env(message.channel) if order.configured else message.channel
+            except ValueError as error:
+                log.warning("a channel %s is not complete: %s", named(message.channel), error)
+                order.settle(False)
+                continue
+            ready.append(order)
+            messages.append(Message(channel, message.title, message.text))
+        try:
+            took = self._send(messages) if messages else ()
+        except Exception as error:  # whatever it is, they are tried again
+            log.warning("%d messages were not sent: %s", len(messages), type(error).__name__)
+            took = [False] * len(messages)
+        for order, one in zip(ready, took, strict=True):
+            order.settle(one)
