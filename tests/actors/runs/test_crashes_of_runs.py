@@ -195,7 +195,7 @@ def test_who_asked_a_new_execution_that_dies_before_it_has_begun_is_told(world, 
 
     def on_start(self):
         if not asked:
-            order = Routed(2, Cancelling(self.ctx.name, "enough", object()))
+            order = Routed(2, Cancelling("enough", object()))
             asked.append(core.system.address(self.ctx.name).ask_later(order, timeout=20.0))
         start(self)
 
@@ -224,7 +224,7 @@ def test_who_asked_a_new_execution_that_cannot_read_its_records_is_told(world, m
     asked = []
 
     def on_start(self):
-        order = Routed(2, Cancelling(self.ctx.name, "enough", object()))
+        order = Routed(2, Cancelling("enough", object()))
         asked.append(core.system.address(self.ctx.name).ask_later(order, timeout=20.0))
         start(self)
 

@@ -90,7 +90,7 @@ class Commits:
         begun = [str(body["child"]) for body in alone]
         whole = [*records, *self.children(alone)]
         if joins:
-            order = Joining(self.ctx.name, tuple(whole), joins)
+            order = Joining(tuple(whole), joins)
             return begun + self.ctx.ask("desk", order, timeout=STORE_SECONDS)
         self.store(whole)
         return begun

@@ -242,7 +242,7 @@ class Desk(Actor):
         if sent != news.number:
             # Its last message is under way, or was lost with an execution that failed.
             with contextlib.suppress(MailboxFull):  # then it will say again that it rests
-                self.ctx.tell(news.thread, Routed(sent, Rouse(news.thread)))
+                self.ctx.tell(news.thread, Routed(sent, Rouse()))
             return
         # Whoever starts it again comes behind this in the supervisor's mailbox.
         del self.runs[news.thread]
@@ -274,7 +274,7 @@ class Desk(Actor):
                 break
             thread = self.waking.popleft()
             if thread not in self.runs:
-                self.route(thread, Rouse(thread))
+                self.route(thread, Rouse())
         if self.waking:
             self.ctx.timer("wake", 0.01, WakeMore())
 
@@ -286,7 +286,7 @@ class Desk(Actor):
         if news.due is not None:
             self.ctx.tell("timekeeper", TimerSet(news.due))
         for thread in news.begun:
-            self.route(thread, Rouse(thread))
+            self.route(thread, Rouse())
         self.waiting.wrote(news)
 
     def join(self, order: Joining) -> list[str]:
@@ -324,7 +324,7 @@ class Desk(Actor):
         if row["state"] == "ended":
             return ended(order.id, self.reader.body_of(row["know"]))
         promise = self.ctx.later()
-        self.route(order.id, Cancelling(order.id, order.reason, promise))
+        self.route(order.id, Cancelling(order.reason, promise))
         return promise
 
     def act(self, order: ActOnTask) -> object:
@@ -332,7 +332,7 @@ class Desk(Actor):
         if place is None or ask_store(self.ctx, Thread(place[0])) is None:
             return refusal(404, "not_found", f"there is no task {order.id!r}")
         promise = self.ctx.later()
-        self.route(place[0], Word(place[0], place[1], order, promise))
+        self.route(place[0], Word(place[1], order, promise))
         return promise
 
     def notice(self, news: Notice) -> None:

@@ -34,8 +34,6 @@ class Routed:
 class Rouse:
     """Be there: read the run's records and go on with it."""
 
-    thread: str
-
 
 @dataclass(frozen=True, slots=True)
 class Returned:
@@ -71,7 +69,6 @@ class Ticked:
 class Word:
     """A person's word on a task (P18)."""
 
-    thread: str
     call: str
     order: ActOnTask
     promise: Promise
@@ -81,7 +78,6 @@ class Word:
 class Cancelling:
     """Cancel the run (P14)."""
 
-    thread: str
     reason: str
     promise: Promise
 
@@ -156,7 +152,6 @@ class Joining:
     ``joins`` are trigger bodies with a join. Answered with the threads that were begun.
     """
 
-    thread: str
     records: tuple[Record, ...]
     joins: tuple[dict[str, Any], ...]
 
