@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tools.golden.play import START, Play, ids, intend, llm, person, query
 
+from covend.patterns.rounds import reminder_of
 from covend.patterns.state import SECOND
 
 
@@ -26,6 +27,17 @@ def test_reminders_come_at_half_and_four_fifths_of_the_sla_then_the_delegate() -
         "remind:primary/0#1:80": 800,
         "delegate:primary/0#1": 1000,
     }
+
+
+def test_a_timer_that_reminds_somebody_says_whose_call_it_is() -> None:
+    """P18: and of the others none is a reminder."""
+    pattern = {"pattern": "escalate", "tiers": [{"name": "t", "responders": ids("p")}]}
+    body = query("p", pattern=pattern)
+    [call] = Play(intend(body, person("p", sla_secs=9, delegates=["did:q"]))).bodies("call")
+    names = dues(call)
+    assert {reminder_of(name) for name in names if name.startswith("remind")} == {"tier:0/0#1"}
+    assert {reminder_of(name) for name in names if not name.startswith("remind")} == {""}
+    assert reminder_of("end") == ""
 
 
 def test_without_an_sla_reminders_follow_the_deadline() -> None:

@@ -246,6 +246,16 @@ def reminders(name: str, now: int, deadline: int, responder: Responder) -> list[
     return [{"name": timer, "due": at} for timer, at in due.items() if at < deadline]
 
 
+def reminder_of(timer: str) -> str:
+    """The call whose person a timer of this name reminds; empty for any other timer.
+
+    >>> reminder_of("remind:primary/0#1:50")
+    'primary/0#1'
+    """
+    kind, _, rest = timer.partition(":")
+    return rest.rpartition(":")[0] if kind == "remind" else ""
+
+
 def merged(base: Dial, change: Dial) -> Dial:
     """The dial of a call: what the pattern says wins over what the query says."""
     if change is UNSAID:

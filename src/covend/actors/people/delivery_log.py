@@ -26,6 +26,7 @@ from covend.actors.people.inbox import parse_task, task_id
 from covend.actors.people.outbox import is_new
 from covend.actors.runs.legible import legible
 from covend.actors.runs.messages import Happening, Notice
+from covend.patterns.rounds import reminder_of
 from covend.patterns.state import call_id_of
 from covend.phylactery.messages import Append, Query, Tasks
 from covend.phylactery.records import record
@@ -37,8 +38,6 @@ THREAD = "herald"
 SOON_SECONDS = 1.0
 FEW = 200
 LISTED = 500
-REMIND = "remind:"
-"""What the names of the timers begin with that remind people."""
 MARK_EVERY = 10_000
 """So many records after the last mark, one is stored even if nobody was told of anything since: the
 next core need not look for ticks among all of these."""
@@ -184,7 +183,7 @@ class Account:
 
     def reminded(self, entry: dict[str, Any]) -> list[Missed]:
         """Note whom a tick reminds, if it is one that does; returns those who never heard of it."""
-        call, due = reminder_of(entry["body"])
+        call, due = call_reminded(entry["body"])
         late: list[Missed] = []
         for row in self.ask(Tasks(thread=entry["thread"])) if call else ():
             whom = (reminder(task_of(row), due), row["did"])
@@ -204,7 +203,7 @@ class Account:
         thread, call = parse_task(task) or ("", "")
         ticks = self.ask(Query(kind="tick", thread=thread))
         return any(
-            reminder_of(tick["body"])[0] == call and tick["clock"] >= clock for tick in ticks
+            call_reminded(tick["body"])[0] == call and tick["clock"] >= clock for tick in ticks
         )
 
     def settle_reminders(self) -> None:
@@ -270,16 +269,16 @@ def task_reminded(name: str) -> str:
     return name.rpartition("@")[0]
 
 
-def reminder_of(body: dict[str, Any]) -> tuple[str, int]:
+def call_reminded(body: dict[str, Any]) -> tuple[str, int]:
     """The call whose person a tick reminds, and when it was due; an empty name for any other tick.
 
-    >>> reminder_of({"name": "remind:primary/0#1:50", "due": 7})
+    >>> call_reminded({"name": "remind:primary/0#1:50", "due": 7})
     ('primary/0#1', 7)
     """
     name, due = body.get("name"), body.get("due")
-    if not isinstance(name, str) or not isinstance(due, int) or not name.startswith(REMIND):
+    if not isinstance(name, str) or not isinstance(due, int):
         return "", 0
-    return name.removeprefix(REMIND).rpartition(":")[0], due
+    return reminder_of(name), due
 
 
 def names_of(notice: Notice) -> list[str]:

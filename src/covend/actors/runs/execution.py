@@ -39,7 +39,7 @@ from covend.actors.runs.reading import ended
 from covend.actors.runs.story import Story, wall_clock
 from covend.patterns import people, step
 from covend.patterns.answers.understanding import declined, understood
-from covend.patterns.rounds import is_overtaken
+from covend.patterns.rounds import is_overtaken, reminder_of
 from covend.patterns.state import K, call_id_of
 from covend.patterns.step import Draft, Entry
 from covend.phylactery.messages import Query
@@ -281,12 +281,10 @@ class Execution(Actor):
         k = self.k
         if k is None or k.ended is not None or is_overtaken(k, tick.name, tick.due):
             return
-        if tick.name.startswith("remind:"):
-            name = tick.name.removeprefix("remind:").rpartition(":")[0]
-            call = k.calls.get(name)
-            if call is not None and call.status == "open":
-                dids = tuple(people.may_speak(k, call))
-                self.effects.notify(k, "reminder", name, dids, (tick.due,))
+        call = k.calls.get(reminder_of(tick.name))
+        if call is not None and call.status == "open":
+            dids = tuple(people.may_speak(k, call))
+            self.effects.notify(k, "reminder", call.id, dids, (tick.due,))
         self.take("tick", {"name": tick.name, "due": tick.due}, at_least=tick.due)
 
     def word(self, k: K, word: Word) -> None:
