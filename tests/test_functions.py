@@ -58,9 +58,29 @@ def test_of_a_longer_text_it_is_said_that_only_its_beginning_was_looked_through(
 def test_an_expression_that_cannot_be_run_is_refused_with_the_reason(expression, reason, capfd):
     """P8, X6: before anybody is asked, and nothing is written where a log would be."""
     said = functions.problem(f"regex:{expression}")
-    assert said.startswith(f"{expression[:100]!r} is no regular expression that RE2 can run: ")
+    assert said.startswith(f"{functions.quoted(expression[:100])} is no regular expression that ")
     assert said.endswith(reason)
     assert capfd.readouterr().err == ""
+
+
+def test_an_expression_is_shown_as_it_was_written():
+    """X6: what a box file says is found in what is told of it; it stays one line."""
+    with pytest.raises(Declined) as declined:
+        call(r"regex:\b[A-Z]{2}-\d{4}\b", "none")
+    assert str(declined.value) == r"nothing matches '\b[A-Z]{2}-\d{4}\b'"
+    said = functions.problem("regex:(?=\\d\n\ud800")
+    assert said.startswith(r"'(?=\d\n\ud800' is no regular expression")
+
+
+def test_arithmetic_that_is_too_long_is_called_so():
+    """X6: also where there is some more that fits, and comes to nothing."""
+    longer = "1+" * functions.MAX_EXPRESSION + "1"
+    for text in (longer, f"{longer} or 1 / 0"):
+        with pytest.raises(Declined, match="more than 1024 characters: too long"):
+            call("arithmetic", text)
+    assert call("arithmetic", f"{longer} or 1 + 1") == 2
+    with pytest.raises(Declined, match="no arithmetic was found"):
+        call("arithmetic", "9" * 2000)
 
 
 def test_the_input_is_looked_through_before_the_question():

@@ -13,7 +13,7 @@ import json
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, TypeAlias, cast
@@ -62,7 +62,7 @@ def regex(asked: Asked, argument: str) -> Any:
             return match.groupdict() or (match.group(1) if match.groups() else match.group())
     cut = any(len(text) > MAX_TEXT for text in found)
     where = f" in the first {MAX_TEXT} characters, all that is looked through" if cut else ""
-    raise Declined(f"nothing matches {argument!r}{where}")
+    raise Declined(f"nothing matches {quoted(argument)}{where}")
 
 
 def _expression(argument: str) -> Any:
@@ -83,7 +83,12 @@ def _expression(argument: str) -> Any:
             f"{expression.programsize} instructions and {expression.groups} groups, "
             f"where at most {MAX_PROGRAM} and {MAX_GROUPS} may be"
         )
-    raise Declined(f"{argument[:100]!r} is no regular expression that RE2 can run: {reason}")
+    raise Declined(f"{quoted(argument[:100])} is no regular expression that RE2 can run: {reason}")
+
+
+def quoted(expression: str) -> str:
+    """An expression in quotation marks, its backslashes as it was written with, on one line."""
+    return repr(expression).replace("\\\\", "\\")
 
 
 def lookup(asked: Asked, argument: str) -> Any:
@@ -114,6 +119,8 @@ def arithmetic(asked: Asked, argument: str) -> Any:
         if (value := computed(text)) is not None:
             break
     else:
+        if any(len(part) > MAX_EXPRESSION for text in texts(asked) for part in calculations(text)):
+            raise Declined(f"the arithmetic has more than {MAX_EXPRESSION} characters: too long")
         raise Declined("no arithmetic was found")
     if asked.get("role") in ("audit", "judge"):
         return {"approved": same_number(asked.get("show"), value)}
@@ -176,6 +183,7 @@ def texts(asked: Asked) -> list[str]:
 
 _EXPRESSION = re.compile(r"(?<![-+(])[-+(]*+\d[\d\s.+*/()%^-]*")
 """In linear time: what comes before the first digit is gone through once."""
+_OPERATION = re.compile(r"\d\s*[-+*/%^]")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
@@ -202,10 +210,8 @@ def computed(text: str) -> float | int | None:
     One of more than ``MAX_EXPRESSION`` characters is none, and so is one that comes to more than
     ``MAX_BITS`` anywhere.
     """
-    found = (match.group().strip() for match in _EXPRESSION.finditer(text[:MAX_TEXT]))
-    fitting = (part for part in found if len(part) <= MAX_EXPRESSION)
-    candidates = [part for part in fitting if re.search(r"\d\s*[-+*/%^]", part)]
-    for part in sorted(candidates, key=len, reverse=True)[:MAX_TRIED]:
+    fitting = [part for part in calculations(text) if len(part) <= MAX_EXPRESSION]
+    for part in sorted(fitting, key=len, reverse=True)[:MAX_TRIED]:
         try:
             value = _value(ast.parse(part.rstrip(".").replace("^", "**"), mode="eval").body)
         except (SyntaxError, ValueError, ArithmeticError, RecursionError, MemoryError):
@@ -213,6 +219,12 @@ def computed(text: str) -> float | int | None:
         whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
         return int(value) if whole else value
     return None
+
+
+def calculations(text: str) -> Iterator[str]:
+    """The parts of a text that look like arithmetic, however long."""
+    found = (match.group().strip() for match in _EXPRESSION.finditer(text[:MAX_TEXT]))
+    return (part for part in found if _OPERATION.search(part))
 
 
 def same_number(shown: Any, value: float) -> bool:

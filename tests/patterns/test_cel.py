@@ -31,6 +31,19 @@ def test_an_expression_is_what_the_language_definition_says(source: str, expecte
         assert type(found) is type(expected)
 
 
+@pytest.mark.parametrize(("source", "names", "there_are"), [
+    ("foo > 1 || bar", {"confidence": "double", "answer": "dyn"}, "answer, confidence"),
+    ("foo", {"response": "dyn"}, "response"),
+    ("foo", {}, "none"),
+])  # fmt: skip
+def test_of_a_name_that_is_not_there_it_is_said_which_are(source, names, there_are) -> None:
+    """P15, X6."""
+    problem = cel.check(source, names)
+    assert problem.startswith("1:1: undeclared reference to 'foo'")
+    assert problem.endswith(f"; there are: {there_are}") and problem.count("there are") == 1
+    assert "there are" not in cel.check("1 +", names)
+
+
 def test_an_error_has_no_truth_value() -> None:
     """P15: who forgets to test the type of an error is told, rather than let through."""
     error = cel.evaluate("1 / 0 == 1", {})

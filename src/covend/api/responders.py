@@ -55,7 +55,8 @@ async def show(call: Call[Nothing, Nothing]) -> Response[Any]:
     unread=True,
     answers={200: Responder, 409: ProblemDetails, 422: ProblemDetails},
     about="It goes before one of the same id in the configuration file, which only the file can "
-    "retire: that is refused with 409. A model of this box must be one that it serves. "
+    "retire: that is refused with 409. A model of this box must be one that it serves; ids that "
+    "begin with `model:` are the box's own. "
     f"{OPERATORS}",
 )
 async def put(call: Call[Nothing, Any]) -> Response[Any]:
@@ -80,7 +81,7 @@ async def put(call: Call[Nothing, Any]) -> Response[Any]:
     if wanted.id != name:
         faults.append(Fault(path="$.id", problem=f"it must be {name!r}, as in the path"))
     if faults:
-        raise Problem(422, "responder_invalid", "this responder cannot be registered", faults)
+        raise Problem(422, "invalid_responder", "this responder cannot be registered", faults)
     await call.desk.ask(PutResponder(msgspec.to_builtins(wanted)))
     return reply(await _find(call))
 

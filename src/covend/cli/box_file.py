@@ -52,7 +52,7 @@ def draft(found: Found, *, name: str, limit: int, file: Path) -> Draft:
     if not found.servers:
         raise Nothing(
             "no model server found: install llama.cpp (llama-server), vLLM, or "
-            "pip install 'covend[demo]'"
+            "pip install '.[demo]' in covend's source folder"
         )
     used: list[Used] = []
     left_out: list[str] = []

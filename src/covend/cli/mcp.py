@@ -40,7 +40,8 @@ def mcp(
     except ModuleNotFoundError as error:
         if error.name is None or not error.name.startswith("mcp"):
             raise
-        fail("the MCP server needs an extra: pip install 'covend[mcp]'", Status.WRONG)
+        hint = "pip install '.[mcp]' in covend's source folder"
+        fail(f"the MCP server needs an extra: {hint}", Status.WRONG)
     import covend
 
     host, port = ("", 0) if http is None else place(http)
@@ -52,6 +53,9 @@ def mcp(
                 made.run("stdio")
             else:
                 made.run("streamable-http", host=host, port=port)
+        except SystemExit as error:  # so uvicorn ends where it cannot listen, and has said why
+            if error.code:
+                fail(f"--http {http}: it cannot be served there", Status.FAILED)
         finally:
             asker.close()
 

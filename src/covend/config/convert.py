@@ -184,13 +184,13 @@ class Converter:
         if isinstance(number, bool) or not isinstance(number, int if whole else (int, float)):
             return self._wrong(path, wanted, value)
         if kind.ge is not None and number < kind.ge:
-            return self._wrong(path, f"at least {kind.ge}", value)
+            return self._beyond(path, f"at least {kind.ge}", value)
         if kind.gt is not None and number <= kind.gt:
-            return self._wrong(path, f"more than {kind.gt}", value)
+            return self._beyond(path, f"more than {kind.gt}", value)
         if kind.le is not None and number > kind.le:
-            return self._wrong(path, f"at most {kind.le}", value)
+            return self._beyond(path, f"at most {kind.le}", value)
         if not math.isfinite(number) or abs(number) >= 2**63:
-            return self._wrong(path, f"{wanted}, and finite", value)
+            return self._beyond(path, f"{wanted}, and finite", value)
         return number if whole else float(number)
 
     def _string(self, kind: types.StrType, value: Any, path: Path) -> Any:
@@ -206,6 +206,11 @@ class Converter:
             shown: Any = "something else" if secret else value
             return self._wrong(path, _PATTERNS[kind.pattern], shown)
         return value
+
+    def _beyond(self, path: Path, wanted: str, value: Any) -> object:
+        """A value of the right kind beyond its bounds."""
+        self.report(path, f"must be {wanted}, not {shorten(value)}")
+        return _BAD
 
     def _wrong(self, path: Path, wanted: str, value: Any, hint: str = "") -> object:
         kind = next((words for kind, words in _KINDS if isinstance(value, kind)), "a date or time")

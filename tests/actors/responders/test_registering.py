@@ -103,46 +103,53 @@ def test_a_model_that_answers_no_chat_requests_is_not_asked(world):
 
 
 HOURS = {"days": [9], "start": 30.0, "end": -5.0, "utc_offset": 1e300}
+ANYTHING = {"kind": "pattern", "function": "arithmetic"}
 WRONG = [
-    ({"cost": {"per_call": -100.0}}, "'cost.per_call' must be at least 0"),
-    ({"cost": {"per_1k_output": 1e300}}, "'cost.per_1k_output' must be at most 1000000"),
-    ({"sla_secs": -5.0}, "'sla_secs' must be at least 0"),
-    ({"sla_secs": 1e300}, "'sla_secs' must be at most 31622400"),
-    ({"typical_delay_secs": 1e308}, "'typical_delay_secs' must be at most 31622400"),
-    ({"hours": HOURS}, "'hours.days.0' must be at most 6"),
-    ({"hours": HOURS}, "'hours.start' must be at most 24"),
-    ({"hours": HOURS}, "'hours.end' must be at least 0"),
-    ({"hours": HOURS}, "'hours.utc_offset' must be at most 14"),
-    ({"trust": 1.5}, "'trust' must be at most 1"),
-    ({"did": " "}, "'did' must be 1 to 200 ASCII characters without spaces"),
-    ({"did": "did:\n"}, "'did' must be 1 to 200 ASCII characters without spaces"),
-    ({"did": "did:\0"}, "'did' must be a string without NUL characters"),
-    ({"delegates": ["did:bob", ""]}, "'delegates.1' must be 1 to 200 ASCII characters"),
-    ({"id": "a\nb"}, "'id' must be 1 to 200 characters without spaces"),
-    ({"schema": {"type": 5}}, "'schema' is no valid JSON Schema: 5 is not valid"),
-    ({"schema": {"const": 2**60}}, "'schema.const' 1152921504606846976 is beyond"),
-    ({"seen": 2**53}, "'seen' 9007199254740992 is beyond"),
-    ({"seen": -1}, "'seen' must be a clock"),
-    (
-        {"function": "regex:a{1001}"},
-        "is no regular expression that RE2 can run: invalid repetition",
-    ),
-    ({"function": "regex:" + "(" * 5000}, "is no regular expression that RE2 can run: missing )"),
-    ({"function": "lookup:" + "[" * 100_000}, "the table is not JSON: "),
-    ({"domains": ["\ud800"]}, "'domains[0]' not Unicode text"),
+    ({"cost": {"per_call": -100.0}}, "$.cost.per_call", "must be at least 0, not -100"),
+    ({"cost": {"per_1k_output": 1e300}}, "$.cost.per_1k_output", "must be at most 1000000"),
+    ({"sla_secs": -5.0}, "$.sla_secs", "must be at least 0"),
+    ({"sla_secs": 1e300}, "$.sla_secs", "must be at most 31622400"),
+    ({"typical_delay_secs": 1e308}, "$.typical_delay_secs", "must be at most 31622400"),
+    ({"hours": HOURS}, "$.hours.days[0]", "must be at most 6, not 9"),
+    ({"hours": HOURS}, "$.hours.start", "must be at most 24"),
+    ({"hours": HOURS}, "$.hours.end", "must be at least 0"),
+    ({"hours": HOURS}, "$.hours.utc_offset", "must be at most 14"),
+    ({"trust": 2}, "$.trust", "must be at most 1, not 2"),
+    ({"did": " "}, "$.did", "must be 1 to 200 ASCII characters without spaces"),
+    ({"did": "did:\n"}, "$.did", "must be 1 to 200 ASCII characters without spaces"),
+    ({"did": "did:\0"}, "$.did", "must be a string without NUL characters"),
+    ({"did": None}, "$.did", "an actor needs its 'did'"),
+    ({"delegates": ["did:bob", ""]}, "$.delegates[1]", "must be 1 to 200 ASCII characters"),
+    ({"id": "a\nb"}, "$.id", "must be 1 to 200 characters without spaces"),
+    ({"id": "model:thinker"}, "$.id", "that begin with model: are those of the box's own models"),
+    ({"kind": "seer"}, "$.kind", "Invalid enum value 'seer'"),
+    ({"schema": {"type": 5}}, "$.schema", "is no valid JSON Schema: 5 is not valid"),
+    ({"schema": {"const": 2**60}}, "$.schema.const", "1152921504606846976 is beyond"),
+    ({"seen": 2**53}, "$.seen", "9007199254740992 is beyond"),
+    ({"seen": -1}, "$.seen", "must be a clock"),
+    ({**ANYTHING, "function": "regex:a{1001}"}, "$.function", "run: invalid repetition"),
+    ({**ANYTHING, "function": "regex:" + "(" * 5000}, "$.function", "RE2 can run: missing )"),
+    ({**ANYTHING, "function": "lookup:" + "[" * 100_000}, "$.function", "is not JSON: "),
+    ({**ANYTHING, "function": "nosuch"}, "$.function", "no function is called 'nosuch'"),
+    ({**ANYTHING, "function": None}, "$.function", "a pattern needs its 'function'"),
+    ({"kind": "llm"}, "$.model", "an llm needs its 'model'"),
+    ({"kind": "llm", "model": "nobody"}, "$.model", "no soulstone of this box serves 'nobody'"),
+    ({"kind": "llm", "model": "m", "endpoint": "ftp://m"}, "$.endpoint", "must begin with http"),
+    ({"kind": "system"}, "$.url", "a system needs either a 'command' or a 'url'"),
+    ({"api_key_env": "NO_SUCH_KEY"}, "$.api_key_env", "no variable NO_SUCH_KEY is set"),
+    ({"domains": ["\ud800"]}, "$.domains[0]", "not Unicode text"),
 ]
 
 
 def test_a_responder_keeps_the_bounds_of_the_box_file_and_what_records_can_hold(world):
-    """P8, P13, X6: each is refused with what is wrong, and by the same registry."""
+    """P8, P13, X6: each is refused with what is wrong and where, and by the same registry."""
     with world.core() as core:
         registry = next(info for info in core.system.actors() if info.name == "registry")
-        for members, problem in WRONG:
-            answer = core.system.address("registry").ask(
-                PutResponder({**ANN, **members}), timeout=5
-            )
-            assert answer["refused"]["status"] == 422
-            assert problem in "; ".join(one["problem"] for one in answer["refused"]["errors"])
+        for members, path, problem in WRONG:
+            refusal = core.refuses(PutResponder({**ANN, **members}))
+            assert (refusal["status"], refusal["code"]) == (422, "invalid_responder")
+            told = [one["problem"] for one in refusal["errors"] if one["path"] == path]
+            assert any(problem in one for one in told), (path, problem, refusal["errors"])
         assert shown(core, "ann") is None
         assert registry in core.system.actors()
 

@@ -188,13 +188,14 @@ class Registry(Actor):
             canonical(given)
             responder = msgspec.convert(given, resolved(Responder))
         except NotCanonical as error:
-            return not_taken(422, [f"'{error.path.removeprefix('$.')}' {error.problem}"])
+            return not_valid([(error.path, error.problem)])
         except msgspec.ValidationError as error:
-            return not_taken(422, [str(error)])
+            problem, _, at = str(error).partition(" - at `")
+            return not_valid([(at.rstrip("`") or "$", problem)])
         if found := problems(responder, self.box):
-            return not_taken(422, found)
+            return not_valid(found)
         if responder.status == "retired" and responder.id in self.given:
-            return not_taken(409, [self.configured(responder.id)])
+            return not_taken(409, self.configured(responder.id))
         return self.keep(self.unlearned(responder))
 
     def unlearned(self, responder: Responder) -> Responder:
@@ -225,9 +226,9 @@ class Registry(Actor):
         """Ask a registered one no more; one that the configuration gives can only go from there."""
         known = self.merged()
         if name not in known:
-            return not_taken(404, [f"no responder is called {name!r}"])
+            return not_taken(404, f"no responder is called {name!r}")
         if known[name] is self.given.get(name):
-            return not_taken(409, [self.configured(name)])
+            return not_taken(409, self.configured(name))
         return self.keep(msgspec.structs.replace(known[name], status="retired"))
 
     def configured(self, name: str) -> str:
@@ -249,7 +250,7 @@ class Registry(Actor):
         try:
             self.ask_store(Append([entry]))
         except (ReplyError, ActorError) as error:
-            return not_taken(503, [str(error)])
+            return not_taken(503, str(error))
         self.put[responder.id] = responder
         return {"responder": to_data(responder)}
 
@@ -275,11 +276,13 @@ def as_standings(entry: dict[str, Any]) -> dict[str, Standing]:
     return from_body(entry["body"])
 
 
-def not_taken(status: int, found: list[str]) -> dict[str, Any]:
-    """The refusal of a change in the registry, with everything that was found wrong."""
-    codes = {404: "not_found", 409: "configured", 422: "invalid_responder"}
-    code = codes.get(status, "unavailable")
-    if status != 422:
-        return refusal(status, code, "; ".join(found))
-    errors = [{"path": "$.responder", "problem": text} for text in found]
-    return refusal(status, code, "this responder cannot be registered", errors)
+def not_taken(status: int, why: str) -> dict[str, Any]:
+    """The refusal of a change in the registry."""
+    codes = {404: "not_found", 409: "configured"}
+    return refusal(status, codes.get(status, "unavailable"), why)
+
+
+def not_valid(found: list[tuple[str, str]]) -> dict[str, Any]:
+    """The refusal of a responder, with everything that was found wrong in it by its path."""
+    errors = [{"path": path, "problem": problem} for path, problem in found]
+    return refusal(422, "invalid_responder", "this responder cannot be registered", errors)

@@ -52,6 +52,7 @@ _GIVES: Mapping[str, frozenset[str]] = {
     "number": frozenset({"INT", "UINT", "DOUBLE", "DYN"}),
 }
 
+_UNDECLARED = "undeclared reference to "
 _COMPILE_ERROR = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*)")
 
 
@@ -77,7 +78,7 @@ def check(source: str, names: Mapping[str, str], gives: Gives = "bool") -> str |
     declared = tuple(sorted(names.items()))
     program = _compiled(source, declared)
     if isinstance(program, CelError):
-        return program.message
+        return _with_names(program.message, names)
     result = program.return_type().name().partition("<")[0]
     if gives in _GIVES and result not in _GIVES[gives]:
         return f"gives {result.lower()}; it must give {gives}"
@@ -186,6 +187,13 @@ def _readable(failed: str) -> str:
     return "; ".join(
         what if line == "-1" else f"{line}:{column}: {what}" for line, column, what in found
     )
+
+
+def _with_names(problem: str, names: Mapping[str, str]) -> str:
+    """A complaint about a name that is not there, with those that are."""
+    if _UNDECLARED not in problem:
+        return problem
+    return f"{problem}; there are: {', '.join(sorted(names)) or 'none'}"
 
 
 def _given(name: str, value: Any) -> Any:
