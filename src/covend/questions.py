@@ -10,6 +10,7 @@ without its largest members: they are null, and its member ``left_out`` names th
 
 from __future__ import annotations
 
+import secrets
 from typing import Any, Literal
 
 import msgspec
@@ -24,6 +25,10 @@ POLL_SECONDS = 5.0
 """So long whoever follows a query waits with each question for something new."""
 RETRY_SECONDS = 0.3
 """After so long a core that is away is asked again."""
+SUBMIT_SECONDS = 30.0
+"""So long a core that is away is waited for with a new query."""
+AWAY = 503
+"""The status of a refusal that holds for now alone: whoever may ask twice asks again."""
 MAX_BYTES = 3 * 1024 * 1024
 """Bytes of a query, or of a person's word, as JSON: what is told of it then fits into messages."""
 
@@ -62,6 +67,19 @@ class SubmitQuery(Message, frozen=True):
     query: dict[str, Any]
     key: str | None = None
     by: str | None = None
+
+
+def submission(query: dict[str, Any], key: str | None) -> SubmitQuery:
+    """A query with a key, so that a core that is silent can be asked again, and is asked once."""
+    return SubmitQuery(query=query, key=key or secrets.token_hex(16))
+
+
+def in_doubt(problem: object, key: str) -> str:
+    """What who never heard that his query was admitted does next; ``key`` as he would say it."""
+    return (
+        f"{problem}; it may have heard: asked again with {key} it is the same query, and not a "
+        "second one"
+    )
 
 
 @message("desk.show")

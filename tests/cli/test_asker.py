@@ -1,6 +1,9 @@
 """How `covend mcp` asks the box for many agents at once."""
 
 import asyncio
+import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -78,6 +81,19 @@ def test_an_mcp_server_without_keys_is_for_this_machine_alone(covend, open_to):
     """G7: who reaches it speaks for every did."""
     said = covend("mcp", "--http", open_to, status=2).stderr
     assert "asks nobody for a key" in said and "127.0.0.1:7879 is right" in said
+
+
+def test_a_port_that_another_has_is_a_failure_and_no_missing_box(box):
+    """Status 3 is kept for where no box runs."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        place = f"127.0.0.1:{other.getsockname()[1]}"
+        words = [sys.executable, "-m", "covend.cli", "mcp", "--http", place, "--run-dir"]
+        ended = subprocess.run(
+            [*words, box.run_dir], check=False, capture_output=True, text=True, timeout=60
+        )
+    assert ended.returncode == 1, ended.stderr
+    assert "address already in use" in ended.stderr
+    assert ended.stderr.endswith(f"covend: --http {place}: it cannot be served there\n")
 
 
 @pytest.mark.parametrize("none", ["7879", ":7879", "127.0.0.1:", "127.0.0.1:x", "localhost:65536"])

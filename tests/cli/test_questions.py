@@ -18,6 +18,7 @@ from covend.questions import (
     MAX_BYTES,
     ActOnTask,
     CancelQuery,
+    EndOf,
     ListQueries,
     ListResponders,
     ListTasks,
@@ -63,6 +64,7 @@ class Desk(Actor):
     queries = 1
     more = 0
     page = 200
+    know = True
 
     def __init__(self, records, asked):
         self.records, self.asked = records, asked
@@ -78,14 +80,26 @@ class Desk(Actor):
                 return refusal(422, "invalid_query", "1 error", errors)
             case SubmitQuery():
                 return {"id": "q-1", "state": "open"}
+            case EndOf(id="q-none"):
+                return refused(404, "no query q-none")
+            case EndOf(id=id):
+                return {"id": id, "state": "open", "know": None}
+            case CancelQuery(id="q-aside"):
+                return {"id": "q-aside", "state": "open", "know": None}
             case RecordsOf(after=after):
                 return {"records": [r for r in self.records if r["seq"] > after], "ended": True}
             case ShowQuery(id="q-none"):
                 return refused(404, "no query q-none")
             case ShowQuery() | CancelQuery():
                 intend = self.records[0]
-                return {"id": "q-1", "state": "ended", "query": intend["body"]["query"],
-                        "opened": intend["clock"], "know": know, "calls": []}  # fmt: skip
+                return {
+                    "id": "q-1",
+                    "state": "ended",
+                    "query": intend["body"]["query"],
+                    "opened": intend["clock"],
+                    "know": know if self.know else None,
+                    "calls": [],
+                }
             case SettleCall(id=id, call=call, how=how):
                 return {"id": id, "call": call, "how": how}
             case ListQueries():
@@ -128,9 +142,43 @@ def test_a_question_is_followed_line_by_line_to_its_answer(box, desk, covend):
     )
     query = asked[1].query
     assert query["orchestration"]["verifier"] == [{"id": "model:b"}]
-    assert run.stderr == "q-1\n"
+    assert run.stderr.startswith("q-1\n")
     for text in ("asks primary/0#1 a", "asks verifier/0#1 b", "asks tiebreaker/0#1", "fulfilled"):
-        assert text in run.stdout, run.stdout
+        assert text in run.stderr, run.stderr
+    assert run.stdout == '{"x": 3}\n'
+
+
+def test_a_script_gets_the_answer_and_nothing_else(box, desk, covend, monkeypatch):
+    """However long its lines are, and with its tabs; what steers a terminal is made visible."""
+    answer = f"a:\n\t{'word ' * 100}\x1b[2J"
+    monkeypatch.setitem(globals(), "thread", ending_in(thread, {"answer": answer}))
+    desk()
+    said = answer.replace("\x1b", "␛") + "\n"
+    for words in (("why?",), ("watch", "q-1")):
+        run = covend("query", *words, "--run-dir", box.run_dir)
+        assert run.stdout == said
+        assert "asks primary/0#1 a" in run.stderr and "fulfilled" in run.stderr
+    told = covend("query", "why?", "--json", "--run-dir", box.run_dir)
+    assert json.loads(told.stdout)["know"]["answer"] == answer
+    assert told.stderr == "q-1\n"
+
+
+def ending_in(told, end):
+    """The same stories, their ends changed."""
+
+    def changed(name):
+        return [
+            {**record, "body": record["body"] | end} if record["kind"] == "know" else record
+            for record in told(name)
+        ]
+
+    return changed
+
+
+def test_a_query_without_an_end_to_show_fails_without_a_traceback(box, desk, covend, monkeypatch):
+    monkeypatch.setattr(Desk, "know", False)
+    desk()
+    assert covend("query", "watch", "q-1", "--run-dir", box.run_dir, status=1).stdout == ""
 
 
 def test_a_query_in_a_file_goes_as_it_is(box, desk, covend, tmp_path):
@@ -139,7 +187,21 @@ def test_a_query_in_a_file_goes_as_it_is(box, desk, covend, tmp_path):
     (tmp_path / "q.json").write_text(json.dumps(query))
     told = covend("query", "ask", "-f", "q.json", "--no-wait", "--run-dir", box.run_dir)
     assert told.stdout == "q-1\n"
-    assert asked == [SubmitQuery(query=query)]
+    (order,) = asked
+    assert (type(order), order.query) == (SubmitQuery, query)
+
+
+def test_what_would_count_for_nothing_beside_a_file_is_refused(box, desk, covend, tmp_path):
+    """The file says it all: whom the query asks, how, about what, and for how much."""
+    asked = desk()
+    (tmp_path / "q.json").write_text('{"question": "q", "responders": [{"kind": "llm"}]}')
+    options = ["-p", "single_shot", "--who", "a", "--input", "", "--max-cost", "0"]
+    run = covend("query", "-f", "q.json", *options, "--run-dir", box.run_dir, status=2)
+    said = "covend: -p, -w, --input, --max-cost beside -f: say it in the file\n"
+    assert run.stderr == said
+    run = covend("query", "-f", "q.json", "-w", "a", "--run-dir", box.run_dir, status=2)
+    assert run.stderr == "covend: -w beside -f: say it in the file\n"
+    assert asked == []
 
 
 def test_every_error_of_a_refused_query_is_shown(box, desk, covend):
@@ -176,7 +238,7 @@ def test_a_wrong_command_line_says_what_would_be_right(box, covend, tmp_path, ar
 def test_a_query_that_has_no_answer_fails_the_command(box, desk, covend):
     desk("single_shot_all_silent")
     run = covend("query", "watch", "q-1", "--run-dir", box.run_dir, status=1)
-    assert "latency_timeout" in run.stdout
+    assert "latency_timeout" in run.stderr and run.stdout == ""
 
 
 @pytest.mark.parametrize(
@@ -190,7 +252,7 @@ def test_an_end_without_an_answer_says_why(box, desk, covend, name, why):
     """X6: who rejected what, and whom nobody is."""
     desk(name)
     run = covend("query", "watch", "q-1", "--run-dir", box.run_dir, status=1)
-    assert why in run.stdout, run.stdout
+    assert why in run.stderr, run.stderr
 
 
 def test_a_query_is_drawn_as_a_tree_of_rounds_and_reasons(box, desk, covend):
@@ -260,7 +322,7 @@ def test_what_was_purged_is_said_in_one_line(box, desk, covend, monkeypatch):
     monkeypatch.setitem(globals(), "thread", lambda name: records)
     desk()
     for command in ("show", "watch"):
-        told = covend("query", command, "q-1", "--run-dir", box.run_dir).stdout
+        told = covend("query", command, "q-1", "--run-dir", box.run_dir).output
         assert told.count(PURGED) == 1 and "fulfilled" in told, told
 
 
@@ -284,6 +346,13 @@ def test_queries_are_listed_and_cancelled(box, desk, covend):
     assert asked[-1] == CancelQuery(id="q-1", reason="late")
 
 
+def test_a_query_that_cannot_be_cancelled_is_said_to_stand_as_it_does(box, desk, covend):
+    """P14: as one that was set aside."""
+    desk()
+    told = covend("query", "cancel", "q-aside", "--run-dir", box.run_dir).stdout
+    assert told == "q-aside: open\n"
+
+
 def test_an_operator_settles_an_unclear_call(box, desk, covend):
     """P4, ``on_indeterminate: ask``."""
     asked = desk()
@@ -291,7 +360,27 @@ def test_an_operator_settles_an_unclear_call(box, desk, covend):
     assert told.stdout == "q-1 primary/0#1: again\n"
     covend("query", "settle", "q-1", "primary/0#1", "--failed", "--run-dir", box.run_dir)
     calls = [SettleCall(id="q-1", call="primary/0#1", how=how) for how in ("again", "failed")]
-    assert asked == calls
+    assert [said for said in asked if isinstance(said, SettleCall)] == calls
+
+
+def test_who_settles_a_call_says_how_and_of_which_query(box, desk, covend):
+    """P4."""
+    asked = desk()
+    run = covend("query", "settle", "q-1", "a#1", "--run-dir", box.run_dir, status=2)
+    assert "--again" in run.stderr and "--failed" in run.stderr
+    run = covend("query", "settle", "q-none", "a#1", "--again", "--run-dir", box.run_dir, status=1)
+    assert run.stderr == "covend: no query q-none\n"
+    assert not any(isinstance(said, SettleCall) for said in asked)
+
+
+def test_an_unclear_call_is_drawn_with_the_command_that_settles_it():
+    """P4, ``on_indeterminate: ask``."""
+    story, records = waiting()
+    story["calls"][0]["status"] = "unclear"
+    with (console := Console(width=200, file=StringIO())).capture() as drawn:
+        console.print(tree(story, records))
+    assert "unclear: nobody knows" in drawn.get() and "waiting for" not in drawn.get()
+    assert "`covend query settle q-1 'primary/0#1' --again` or `--failed`" in drawn.get()
 
 
 @pytest.mark.parametrize(

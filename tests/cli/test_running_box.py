@@ -130,6 +130,32 @@ def test_the_trace_of_all_processes_is_shown_and_exported(box, covend, tmp_path)
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (("why", "consle"), "no record speaks of a message to 'consle'; did you mean 'console'?"),
+        (("why", "zero@core"), "a message to 'zero@core'; known here: console@core"),
+        (("why", "99999999999"), "no record has the message id 99999999999; of "),
+        (("tree", "99999999999"), "99999999999: the rings may have forgotten it; of "),
+    ],
+)
+def test_what_the_trace_has_not_is_said_with_what_it_has(box, covend, arguments, said):
+    """X2."""
+    covend("why", "t-1", "--run-dir", box.run_dir)
+    told = covend("trace", *arguments, "--run-dir", box.run_dir, status=1).stderr
+    assert said in told and told.endswith(" (`covend trace tail` shows them)\n"), told
+    if arguments[1].isdecimal():
+        newest = told.partition("the newest is #")[2].partition(" ")[0]
+        assert covend("trace", "tree", newest, "--run-dir", box.run_dir).stdout
+
+
+@pytest.mark.parametrize("command", [("why", "nope"), ("tree", "1")])
+def test_where_nothing_is_recorded_that_is_said(box, covend, monkeypatch, command):
+    monkeypatch.setattr("covend.runtime.export.collect", lambda *_: [])
+    told = covend("trace", *command, "--run-dir", box.run_dir, status=1).stderr
+    assert told.endswith(": nothing is recorded\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
         (("tree", "x"), "'x' is no message number"),
         (("export",), "say what to write: --perfetto FILE"),
         (("tail", "--follow", "--json"), "--follow reads the running box and prints lines"),

@@ -1,6 +1,7 @@
 """The MCP server as an agent meets it: through the official client, against a scripted desk."""
 
 import asyncio
+import sys
 
 import pytest
 
@@ -52,6 +53,8 @@ class Desk:
                 return refusal(422, "invalid_query", "2 errors", errors)
             case SubmitQuery() | RecordsOf() | ShowQuery() if self.silent:
                 self.silent -= 1
+                if isinstance(AWAY, dict):
+                    return AWAY
                 raise AWAY
             case SubmitQuery():
                 return {"id": "q-1", "state": "open"}
@@ -256,6 +259,16 @@ def test_a_core_that_is_silent_is_asked_again_and_asked_once():
     assert first.structured_content["know"] == second.structured_content["know"] == KNOW
     keys = [message.key for message in desk.heard if isinstance(message, SubmitQuery)]
     assert len(keys) == 3 and keys[0] == keys[1] != keys[2] and all(keys)
+
+
+def test_a_refusal_that_holds_for_now_alone_is_no_last_word(monkeypatch):
+    """P7: the store was too slow to say whether it took the query."""
+    monkeypatch.setattr(sys.modules[__name__], "AWAY", refusal(503, "not_stored", "too slow"))
+    desk = Desk(silent=1)
+    (told,) = talk(desk, ("query", {"question": "?"}))
+    assert told.structured_content["know"] == KNOW
+    keys = [message.key for message in desk.heard if isinstance(message, SubmitQuery)]
+    assert len(keys) == 2 and len(set(keys)) == 1
 
 
 def test_an_agent_that_is_told_nothing_knows_with_which_key_to_ask_again(monkeypatch):

@@ -11,18 +11,23 @@ from covend.cli.shared import Status, console, fail
 
 if TYPE_CHECKING:
     from covend.cli.client import BoxClient
+    from covend.questions import SubmitQuery
 
 
 def asked(box: BoxClient, message: object, wait: float = 0.0) -> dict[str, Any]:
     """The desk's answer; a refusal ends the command with every error in it.
 
-    ``wait`` is how many seconds the desk may wait itself before it answers.
+    ``wait`` is how many seconds the desk may wait itself before it answers. Raises ``BoxSilent``
+    also for a refusal that holds for now alone.
     """
-    from covend.questions import ASK_SECONDS, DESK, faults
+    from covend.cli.client import BoxSilent
+    from covend.questions import ASK_SECONDS, AWAY, DESK, faults
 
     answer: dict[str, Any] = box.ask(DESK, message, wait + ASK_SECONDS)
     refused: dict[str, Any] | None = answer.get("refused")
     if refused:
+        if refused["status"] == AWAY:
+            raise BoxSilent(str(refused["message"]))
         errors = faults(refused)
         for error in errors:
             typer.echo(error, err=True)
@@ -30,6 +35,35 @@ def asked(box: BoxClient, message: object, wait: float = 0.0) -> dict[str, Any]:
         count = f"{len(errors)} error{'s' * (len(errors) > 1)}"
         fail(count if errors else refused["message"], Status.WRONG if wrong else Status.FAILED)
     return answer
+
+
+def insisted(box: BoxClient, message: object) -> dict[str, Any]:
+    """The desk's answer to what it may hear twice; a core that is away is asked again."""
+    from covend.cli.client import BoxSilent
+    from covend.questions import RETRY_SECONDS, SUBMIT_SECONDS
+
+    deadline = time.monotonic() + SUBMIT_SECONDS
+    while True:
+        try:
+            return asked(box, message)
+        except BoxSilent:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(RETRY_SECONDS)
+
+
+def submitted(box: BoxClient, order: SubmitQuery) -> dict[str, Any]:
+    """The query's ticket; who hears of none is told how to ask and not to pay twice (P7)."""
+    from covend.cli.client import BoxNotRunning, BoxSilent
+    from covend.questions import in_doubt
+
+    key = f"--key {order.key!r}"
+    try:
+        return insisted(box, order)
+    except (BoxSilent, BoxNotRunning) as error:
+        raise type(error)(in_doubt(error, key)) from error
+    except KeyboardInterrupt:
+        fail(in_doubt("the box has not answered yet", key), Status.INTERRUPTED)
 
 
 def known(box: BoxClient) -> list[dict[str, Any]]:
@@ -43,7 +77,8 @@ def known(box: BoxClient) -> list[dict[str, Any]]:
 def follow(box: BoxClient, id_: str, seconds: float, quiet: bool) -> None:
     """Print each record as it comes, to the query's end; a restarting core is waited for.
 
-    Whoever leaves before is told that the query goes on.
+    On standard error: standard output is the answer's. Whoever leaves before is told that the
+    query goes on.
     """
     try:
         follow_on(box, id_, seconds, quiet)
@@ -56,6 +91,7 @@ def follow_on(box: BoxClient, id_: str, seconds: float, quiet: bool) -> None:
     from covend.cli.query_view import PURGED, line
     from covend.questions import POLL_SECONDS, RETRY_SECONDS, RecordsOf
 
+    progress = console(stderr=True)
     after, deadline = 0, time.monotonic() + seconds
     purged = False
     while (left := deadline - time.monotonic()) > 0:
@@ -69,9 +105,9 @@ def follow_on(box: BoxClient, id_: str, seconds: float, quiet: bool) -> None:
             after = entry["seq"]
             if not quiet and entry.get("purged") and not purged:
                 purged = True
-                console().print(PURGED)
+                progress.print(PURGED)
             elif not quiet and (text := line(entry)):
-                console().print(text)
+                progress.print(text)
         if told["ended"] and not told["records"]:
             return
     fail(f"{id_} has not ended after {seconds:g} s; `covend query watch {id_}`", Status.NO_ANSWER)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 from typer.core import TyperGroup
 
-from covend.cli.desk import asked, bounded, decoded, every_record, follow, known
+from covend.cli.desk import (
+    asked,
+    bounded,
+    decoded,
+    every_record,
+    follow,
+    insisted,
+    known,
+    submitted,
+)
 from covend.cli.shared import (
     ConfigOption,
     JsonOption,
@@ -95,13 +104,14 @@ def ask(
         Path | None, typer.Option("--file", "-f", help="A query in JSON (`-`: standard input).")
     ] = None,
     pattern: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--pattern",
             "-p",
             help=f"{', '.join(PATTERNS[:-1])} or {PATTERNS[-1]}.",
+            show_default="single_shot",
         ),
-    ] = "single_shot",
+    ] = None,
     who: Annotated[
         list[str] | None,
         typer.Option(
@@ -116,18 +126,20 @@ def ask(
     key: Annotated[
         str | None, typer.Option("--key", help="A key of your own: the same one is asked once.")
     ] = None,
-    wait: Annotated[bool, typer.Option(help="Follow it to its end.")] = True,
+    wait: Annotated[bool, typer.Option(help="Follow it to its end; else print its id.")] = True,
     config: ConfigOption = None,
     run_dir: RunDirOption = None,
     timeout: TimeoutOption = 3600.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask a question; prints how it goes, then the answer."""
+    """Ask a question; prints the answer, and on standard error how it goes and how it ended."""
     from covend.patterns.query.draft import drafted
-    from covend.questions import SubmitQuery
+    from covend.questions import submission
 
     if (file is None) == (question is None):
         fail("give a question, or a query in a file with -f", Status.WRONG)
+    if file is not None:
+        said_in_the_file({"-p": pattern, "-w": who, "--input": text, "--max-cost": max_cost})
     if key == "":
         fail("--key: at least one character is right", Status.WRONG)
     given = None if file is None else read_query(file)
@@ -136,11 +148,13 @@ def ask(
             query = given
             if query is None:
                 there = known(box) if who else ()
-                query = drafted(str(question), pattern, who or [], text, max_cost, there)
+                query = drafted(
+                    str(question), pattern or "single_shot", who or [], text, max_cost, there
+                )
         except ValueError as error:
             fail(str(error), Status.WRONG)
         bounded(query, "the query")
-        told = asked(box, SubmitQuery(query=query, key=key))
+        told = submitted(box, submission(query, key))
         if not wait:
             print_json(told) if as_json else typer.echo(told["id"])
             return
@@ -213,7 +227,9 @@ def cancel(
 
     with connected(config, run_dir) as box:
         answer = asked(box, CancelQuery(id=id_, reason=reason))
-    print_json(answer) if as_json else typer.echo(f"{id_}: {answer['know']['status']}")
+    end: dict[str, Any] = answer.get("know") or {}
+    said = end.get("status") or answer.get("state")
+    print_json(answer) if as_json else typer.echo(f"{id_}: {said}")
 
 
 @app.command()
@@ -221,18 +237,25 @@ def settle(
     id_: Annotated[str, typer.Argument(metavar="ID")],
     call: Annotated[str, typer.Argument(help="The call, as `show` names it: SLOT#ATTEMPT.")],
     again: Annotated[
-        bool,
-        typer.Option("--again/--failed", help="Send it once more, or count it as failed."),
-    ],
+        bool | None,
+        typer.Option(
+            "--again/--failed",
+            help="Send it once more, or count it as failed; one of them is needed.",
+            show_default=False,
+        ),
+    ] = None,
     config: ConfigOption = None,
     run_dir: RunDirOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say whether a call goes out again, after a crash, of a query that asks (on_indeterminate)."""
-    from covend.questions import SettleCall
+    from covend.questions import EndOf, SettleCall
 
+    if again is None:
+        fail("say what becomes of it: --again sends it once more, --failed does not", Status.WRONG)
     how = "again" if again else "failed"
     with connected(config, run_dir) as box:
+        asked(box, EndOf(id=id_))  # says that there is no such query, where there is none
         answer = asked(box, SettleCall(id=id_, call=call, how=how))
     print_json(answer) if as_json else typer.echo(f"{id_} {call}: {answer['how']}")
 
@@ -245,10 +268,17 @@ def watch(
     timeout: TimeoutOption = 3600.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Follow a query that was asked before, to its end."""
+    """Follow a query that was asked before, to its end; prints as `ask` does."""
     with connected(config, run_dir) as box:
         follow(box, id_, timeout, quiet=as_json)
         finish(box, id_, as_json)
+
+
+def said_in_the_file(options: Mapping[str, object]) -> None:
+    """Ends the command where any of these was given: beside a file they would count for nothing."""
+    given = [name for name, value in options.items() if value is not None and value != []]
+    if given:
+        fail(f"{', '.join(given)} beside -f: say it in the file", Status.WRONG)
 
 
 def read_query(path: Path) -> dict[str, Any]:
@@ -267,12 +297,30 @@ def finish(box: BoxClient, id_: str, as_json: bool) -> None:
     """Print how a query ended; exit status 1 unless it has an answer."""
     from covend.questions import ShowQuery
 
-    story = asked(box, ShowQuery(id=id_))
+    story = insisted(box, ShowQuery(id=id_))
+    know: dict[str, Any] = story.get("know") or {}
     if as_json:
         print_json(story)
-    else:
-        from covend.cli.query_view import ending
-
-        console().print(ending(story))
-    if story["know"]["status"] not in ("fulfilled", "degraded"):
+    elif know:
+        say_end(story, know)
+    if know.get("status") not in ("fulfilled", "degraded"):
         raise typer.Exit(int(Status.FAILED))
+
+
+def say_end(story: dict[str, Any], know: dict[str, Any]) -> None:
+    """Print the answer alone on standard output, and what is to be said of it beside it."""
+    from rich.text import Text
+
+    from covend.cli.query_view import missing, shown, verdict
+    from covend.cli.visible import visible
+
+    beside = console(stderr=True)
+    beside.print(verdict(story))
+    if know.get("answer") is not None:
+        answer = shown(know["answer"])
+        if sys.stdout.isatty():
+            console().print(Text(answer))
+        else:
+            typer.echo(visible(answer))  # as it is: no line is broken for whoever reads on
+    if know.get("left_out"):
+        beside.print(Text(missing(know["left_out"]), "yellow"))

@@ -46,7 +46,7 @@ def tree(story: Mapping[str, Any], records: Sequence[Record]) -> RenderableType:
     accepted = {
         call_id_of(record["body"]): record["body"] for record in records if promises(record)
     }
-    due = {call["call"]: call["deadline"] for call in story.get("calls", ())}
+    stands = {call["call"]: call for call in story.get("calls", ())}
     rounds: dict[str, Tree] = {}
     for record in records:
         body = record["body"]
@@ -60,8 +60,10 @@ def tree(story: Mapping[str, Any], records: Sequence[Record]) -> RenderableType:
                     text.append(came(record, answers[call]))
                 elif story.get("know"):
                     text.append("  no answer", "yellow")
+                elif stands.get(call, {}).get("status") == "unclear":
+                    text.append(f"  {unclear(story['id'], call)}", "red")
                 else:
-                    until = due.get(call, body["deadline"])
+                    until = stands.get(call, body)["deadline"]
                     text.append(f"  {awaited(body, until, accepted.get(call))}", "yellow")
                 branch.add(text)
             case "learn":
@@ -80,7 +82,18 @@ def tree(story: Mapping[str, Any], records: Sequence[Record]) -> RenderableType:
 
 
 def ending(story: Mapping[str, Any]) -> RenderableType:
-    """How it ended: the status, the answer, and what it cost."""
+    """How it ended: the status, what it cost, and the answer."""
+    know = story["know"]
+    parts: list[RenderableType] = [verdict(story)]
+    if know.get("answer") is not None:
+        parts.append(Text(shown(know["answer"])))
+    if know.get("left_out"):
+        parts.append(Text(missing(know["left_out"]), "yellow"))
+    return Group(*parts)
+
+
+def verdict(story: Mapping[str, Any]) -> Text:
+    """How it ended, without the answer: the status, the reason, and what it cost."""
     know = story["know"]
     style = "green" if know["status"] in GOOD else "yellow" if know["status"] in WAITING else "red"
     head = Text.assemble((know["status"], style))
@@ -95,13 +108,7 @@ def ending(story: Mapping[str, Any]) -> RenderableType:
         why.append(short(story["query"]["responders"]))
     if why:
         head.append("  " + ": ".join(why))
-    head.append(bill(story.get("spent") or know.get("cost") or {}), "dim")
-    parts: list[RenderableType] = [head]
-    if know.get("answer") is not None:
-        parts.append(Text(shown(know["answer"])))
-    if know.get("left_out"):
-        parts.append(Text(missing(know["left_out"]), "yellow"))
-    return Group(*parts)
+    return head.append(bill(story.get("spent") or know.get("cost") or {}), "dim")
 
 
 def missing(left_out: Sequence[str]) -> str:
@@ -151,6 +158,14 @@ def awaited(call: Mapping[str, Any], due: int, accepted: Mapping[str, Any] | Non
         return f"waiting for {responder['id']}, due {when(due)}"
     by = "" if accepted["by"] == responder.get("did") else f" by {accepted['by']}"
     return f"accepted{by}, due {when(due)}"
+
+
+def unclear(id_: str, call: str) -> str:
+    """That an operator must say what becomes of a call, and how (P4, ``on_indeterminate: ask``)."""
+    return (
+        "unclear: nobody knows whether it was carried out; say it with "
+        f"`covend query settle {id_} '{call}' --again` or `--failed`"
+    )
 
 
 def promises(record: Record) -> bool:

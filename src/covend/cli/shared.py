@@ -46,7 +46,7 @@ RunDirOption = Annotated[
         show_default=False,
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value.")]
 TimeoutOption = Annotated[
     float, typer.Option("--timeout", min=0.1, max=86400, help="Seconds to wait for the answer.")
 ]
@@ -65,14 +65,18 @@ def print_json(data: Any) -> None:
     typer.echo(msgspec.json.format(msgspec.json.encode(data), indent=2).decode())
 
 
-def console() -> Console:
-    """Where tables go: standard output, as wide as the terminal, plain when it is none."""
+def console(stderr: bool = False) -> Console:
+    """Where tables go: standard output, as wide as the terminal, plain when it is none.
+
+    With ``stderr`` the same of standard error, where what is said beside an answer goes.
+    """
     from rich.console import Console
 
     from covend.cli.visible import Visible
 
     # A pipe has no width: cutting cells to 80 columns there would lose what a script looks for.
-    found = Console(width=None if sys.stdout.isatty() else 200, highlight=False)
+    stream = sys.stderr if stderr else sys.stdout
+    found = Console(stderr=stderr, width=None if stream.isatty() else 200, highlight=False)
     found.push_render_hook(Visible())
     return found
 

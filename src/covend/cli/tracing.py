@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -74,7 +74,11 @@ def tree(
     number = _number(id_)
     if number is None:
         fail(f"{id_!r} is no message number; `covend trace tail` shows them after #", Status.WRONG)
-    text = export.tree(_records(dump, config, run_dir), number)
+    records = _records(dump, config, run_dir)
+    try:
+        text = export.tree(records, number)
+    except LookupError as error:
+        not_there(error, number, records)
     print_json({"id": number, "tree": text.splitlines()}) if as_json else typer.echo(text)
 
 
@@ -90,7 +94,12 @@ def why(
     from covend.runtime import export
 
     number = _number(id_)
-    chain = export.why(_records(dump, config, run_dir), id_ if number is None else number)
+    about = id_ if number is None else number
+    records = _records(dump, config, run_dir)
+    try:
+        chain = export.why(records, about)
+    except LookupError as error:
+        not_there(error, about, records)
     print_json({"id": id_, "why": chain}) if as_json else [typer.echo(line) for line in chain]
 
 
@@ -120,6 +129,23 @@ def export(
         print_json({"file": str(perfetto), "records": len(records), "bytes": len(data)})
     else:
         typer.echo(f"{perfetto}: {len(records)} records; open it at https://ui.perfetto.dev")
+
+
+def not_there(error: LookupError, about: int | str, records: list[Record]) -> NoReturn:
+    """End the command saying that the records have no such message or actor, and what they have."""
+    from covend.config.errors import did_you_mean
+    from covend.runtime import export
+
+    there = export.messages(records)
+    if not there:
+        fail(f"{error}: nothing is recorded", Status.FAILED)
+    if isinstance(about, str):
+        addresses = {message.receiver for message in there.values()}
+        names = {address.partition("@")[0] for address in addresses}
+        hint = did_you_mean(about, sorted((addresses if "@" in about else names) - {""}))
+    else:
+        hint = f"; of {len(there)} messages that are there the newest is #{next(reversed(there))}"
+    fail(f"{error}{hint} (`covend trace tail` shows them)", Status.FAILED)
 
 
 def _records(dump: list[Path] | None, config: Path | None, run_dir: Path | None) -> list[Record]:

@@ -15,7 +15,10 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 
 class ConfigError(msgspec.Struct, frozen=True):
-    """One error: `line` is 1-based, 0 where there is none; `path` is like `$.key[0].name`."""
+    """One error: `line` is 1-based, 0 where there is none; `path` is like `$.key[0].name`.
+
+    The path `$` is the whole file, and is not shown.
+    """
 
     file: str
     line: int
@@ -24,7 +27,7 @@ class ConfigError(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{place}: {self.path}: {self.message}"
+        return f"{place}: {self.message if self.path == '$' else f'{self.path}: {self.message}'}"
 
 
 class ConfigErrors(Exception):

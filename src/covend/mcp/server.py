@@ -8,7 +8,6 @@ wrong in it.
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal, TypeAlias
@@ -23,9 +22,11 @@ from covend.patterns.responders.view import responder_view
 from covend.protocol import CONSOLE, StatusQuery
 from covend.questions import (
     ASK_SECONDS,
+    AWAY,
     DESK,
     POLL_SECONDS,
     RETRY_SECONDS,
+    SUBMIT_SECONDS,
     WAITING,
     ActOnTask,
     CancelQuery,
@@ -36,6 +37,8 @@ from covend.questions import (
     ShowTask,
     SubmitQuery,
     faults,
+    in_doubt,
+    submission,
     too_large,
 )
 
@@ -89,8 +92,6 @@ Rationale: TypeAlias = Annotated[
     ),
 ]
 
-SUBMIT_SECONDS = 30.0
-"""How long a core that is away is waited for with a new query."""
 PAGE_TASKS = 200
 MAX_TASKS = 500
 """So many tasks of each state are shown at most."""
@@ -102,7 +103,7 @@ takes long is looked at again with `query_result`. `inbox` shows what people are
 
 
 class BoxAway(ToolError):
-    """The box did not answer: nobody knows what it did of what it was asked."""
+    """The box did not answer, or not for now: nobody knows what it did of what it was asked."""
 
 
 def server(ask: Ask, version: str) -> MCPServer[Any]:
@@ -149,8 +150,7 @@ class Tools:
         except ValueError as error:
             raise ToolError(str(error)) from error
         _bounded(body, "the query")
-        # With a key, so that a core that is silent can be asked again, and is asked once.
-        told = await self._submitted(SubmitQuery(query=body, key=key or secrets.token_hex(16)))
+        told = await self._submitted(submission(body, key))
         return await self._outcome(ctx, told["id"], wait_seconds)
 
     async def query_result(
@@ -234,8 +234,7 @@ class Tools:
                 return await self._desk(order)
             except BoxAway as error:
                 if time.monotonic() >= deadline:
-                    text = f"{error}; it may have heard: asked again with key={order.key!r}"
-                    raise ToolError(f"{text} it is the same query, and not a second one") from error
+                    raise ToolError(in_doubt(error, f"key={order.key!r}")) from error
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _known(self) -> list[dict[str, Any]]:
@@ -259,7 +258,8 @@ class Tools:
         refused: dict[str, Any] | None = answer.get("refused")
         if refused is None:
             return answer
-        raise ToolError("; ".join([str(refused["message"]), *faults(refused)]))
+        kind = BoxAway if refused["status"] == AWAY else ToolError
+        raise kind("; ".join([str(refused["message"]), *faults(refused)]))
 
     async def _outcome(self, ctx: Context[Any], id: str, seconds: float) -> dict[str, Any]:
         """Follow a query for so many seconds, telling each record as progress."""
