@@ -5,7 +5,8 @@ from tests.actors.running import World, query
 from tests.actors.runs.test_crashes_of_runs import lay_down
 
 import covend
-from covend.questions import ShowQuery
+from covend.patterns import step
+from covend.questions import ActOnTask, CancelQuery, ShowQuery
 
 LATE = 8 * 86_400
 """Seconds after which a query without a limit of its own has ended."""
@@ -53,3 +54,22 @@ def test_a_run_that_this_build_set_aside_is_not_woken_by_its_timers(world):
         core.forward(LATE)
         assert core.ended(other)["code"] == "latency_timeout"
         assert core.ask(ShowQuery(thread))["state"] == "open"
+
+
+@pytest.mark.parametrize("what", ["cancel", "accept"])
+def test_whose_word_sets_a_run_aside_is_told_so(world, monkeypatch, what):
+    """P2: what was said is durable, but nothing follows from it here."""
+    with world.core() as core:
+        thread = core.submit(query("ann"))["id"]
+        task = core.task("did:ann")
+
+        def failing(k, entry):
+            raise RuntimeError("a mistake of ours")
+
+        monkeypatch.setattr(step, "take", failing)
+        order = CancelQuery(thread) if what == "cancel" else ActOnTask(
+            task["id"], "accept", "did:ann", eta_secs=60.0
+        )  # fmt: skip
+        refused = core.refuses(order)
+        assert (refused["status"], refused["code"]) == (409, "set_aside")
+        assert core.refuses(order)["code"] == "set_aside"

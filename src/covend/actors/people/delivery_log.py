@@ -170,8 +170,8 @@ class Account:
             query = Query(kind="tick", after=self.ticks_read, limit=FEW, newest_first=False)
             ticks = self.ask(query)
             for entry in ticks:
-                self.ticks_read = entry["seq"]
                 late += self.reminded(entry)
+                self.ticks_read = entry["seq"]
             if not whole or len(ticks) < FEW:
                 break
         owed = [seq for whom, seq in self.reminders.items() if whom not in self.told]

@@ -20,14 +20,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
-from covend.actors.asking_store import STORE_SECONDS, ask_store
+from covend.actors.asking_store import ask_known, ask_store
 from covend.actors.messages import Alert, NewConfig
 from covend.actors.people import delivery_log, letters
 from covend.actors.people.channels import Messengers, Send, named, send
 from covend.actors.people.delivery_log import Account, Look, Missed, task_of
 from covend.actors.people.inbox import parse_task
 from covend.actors.people.outbox import Outbox, is_new, merged
-from covend.actors.runs.messages import Known, Notice, OpenPages, PageClosed
+from covend.actors.runs.messages import Notice, OpenPages, PageClosed
 from covend.actors.runs.story import wall_clock
 from covend.config import Box
 from covend.patterns.responders.responder import Responder
@@ -249,7 +249,7 @@ class Herald(Actor):
         self.send(did, channel)
 
     def known(self) -> tuple[Responder, ...]:
-        return self.ctx.ask("registry", Known(), timeout=STORE_SECONDS)
+        return ask_known(self.ctx)
 
     def channels(self, did: str) -> tuple[str, ...]:
         found = [channel for one in self.known() if one.did == did for channel in one.channels]
@@ -268,12 +268,12 @@ class Herald(Actor):
 
     def look(self, whole: bool) -> None:
         """Take it up; pages that are open come first here as well (P4)."""
+        if whole:  # first, should the store not be readable
+            self.ctx.timer("look", LOOK_SECONDS, Look(whole=True))
         missed = self.account.look(whole)
         live = self.open_pages() if missed else ()
         for one in missed:
             self.notify(as_notice(one, live))
-        if whole:
-            self.ctx.timer("look", LOOK_SECONDS, Look(whole=True))
 
     def open_pages(self) -> tuple[str, ...]:
         """Whose page is open; nobody's while the desk is away."""

@@ -18,7 +18,7 @@ import msgspec
 
 from covend.actors.asking_store import SERVING_SECONDS, ask_store
 from covend.actors.messages import NewConfig
-from covend.actors.responders.trust import Outcome, Standing, as_body, from_body
+from covend.actors.responders.trust import Standing, as_body, from_body
 from covend.actors.responders.trust_recovery import outcomes_of, uncounted
 from covend.actors.runs.legible import legible
 from covend.actors.runs.messages import Known, Learned
@@ -38,8 +38,6 @@ log = logging.getLogger(__name__)
 THREAD = "responders"
 SAVE_SECONDS = 30.0
 """What was learned is stored this often; after a crash the rest is read from the runs' ends."""
-AT_ONCE = 20
-"""So many runs are read back before others are listened to again."""
 SAME_TRUST = 0.001
 """Trust this near to what was shown is unchanged: within an hour it fades by less."""
 KEPT_STANDINGS = 3
@@ -144,15 +142,23 @@ class Registry(Actor):
         )
 
     def relearn(self) -> None:
-        """Count some of the runs whose outcomes were lost in a crash (P8)."""
-        for thread in list(self.forgotten)[:AT_ONCE]:
-            read = legible(self.ctx, [self.forgotten.pop(thread)], self.read_again)
-            self.learn(Learned(thread, read[0] if read else ()))
-        if self.forgotten:
-            self.ctx.tell(self.ctx.me, Relearn())
+        """Count a run whose outcomes were lost in a crash, and then the next (P8).
 
-    def read_again(self, end: dict[str, Any]) -> tuple[Outcome, ...]:
-        return outcomes_of(self.ask_store, end)
+        One at a time, so that others are answered in between; later where the store is away.
+        """
+        if not self.forgotten:
+            return
+        thread, end = next(iter(self.forgotten.items()))
+        try:
+            records = self.ask_store(Query(thread=thread, newest_first=False))
+        except (ReplyError, ActorError) as error:
+            log.warning("the outcomes of %s are not learned yet: %s", thread, error)
+            self.ctx.timer("relearn", SAVE_SECONDS, Relearn())
+            return
+        del self.forgotten[thread]
+        read = legible(self.ctx, [end], lambda end: outcomes_of(records, end))
+        self.learn(Learned(thread, read[0] if read else ()))
+        self.ctx.tell(self.ctx.me, Relearn())
 
     def learn(self, news: Learned) -> None:
         """Count what a run says, once."""

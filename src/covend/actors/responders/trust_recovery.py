@@ -44,13 +44,12 @@ def uncounted(
     return found[::-1]
 
 
-def outcomes_of(ask: Callable[[object], Any], end: dict[str, Any]) -> tuple[Outcome, ...]:
+def outcomes_of(records: Sequence[dict[str, Any]], end: dict[str, Any]) -> tuple[Outcome, ...]:
     """What a run's end says of those it asked, as its execution told it then; none of a purged one.
 
-    Raises whatever records lead to that this build cannot read.
+    ``records`` are the run's. Raises whatever records lead to that this build cannot read.
     """
     thread = str(end["thread"])
-    records = ask(Query(thread=thread, newest_first=False))
     if any(entry.get("purged") for entry in records):
         return ()
     entries = Story(thread).read(entry for entry in records if entry["seq"] <= end["seq"])

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from covend.actors.asking_store import STORE_SECONDS, ask_store
+from covend.actors.asking_store import STORE_SECONDS, ask_known, ask_store
 from covend.actors.runs.children import begin_child
 from covend.actors.runs.effects import Effects
-from covend.actors.runs.messages import Joining, Known, Wrote
-from covend.patterns.responders.responder import Responder
+from covend.actors.runs.messages import Joining, Wrote
 from covend.patterns.state import K
 from covend.patterns.step import Draft, Entry
 from covend.phylactery.messages import Append, Find, Thread
@@ -99,7 +98,7 @@ class Commits:
         """The first records of the runs that begin with this one's end."""
         if not fired:
             return []
-        known: tuple[Responder, ...] = self.ctx.ask("registry", Known(), timeout=STORE_SECONDS)
+        known = ask_known(self.ctx)
         by = self.effects.by
         return [begin_child(body, known, self.find, self.clock(), by) for body in fired]
 

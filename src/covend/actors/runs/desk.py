@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 import msgspec
 
 import covend
-from covend.actors.asking_store import STORE_SECONDS, ask_store
+from covend.actors.asking_store import STORE_SECONDS, ask_known, ask_store
 from covend.actors.messages import NewConfig
 from covend.actors.people import inbox
 from covend.actors.runs.children import begin_child, named_records
@@ -29,7 +29,6 @@ from covend.actors.runs.legible import legible
 from covend.actors.runs.messages import (
     Cancelling,
     Joining,
-    Known,
     Notice,
     OpenPages,
     PageClosed,
@@ -79,7 +78,16 @@ from covend.questions import (
     refusal,
 )
 from covend.resolving import resolved
-from covend.runtime import Actor, ActorDead, Answer, MailboxFull, MailboxSpec, Promise
+from covend.runtime import (
+    Actor,
+    ActorDead,
+    Answer,
+    AskTimeout,
+    MailboxFull,
+    MailboxSpec,
+    Promise,
+    ReplyError,
+)
 from covend.supervisors.messages import StartMember, TerminateChild, WhichChildren
 
 log = logging.getLogger(__name__)
@@ -119,14 +127,10 @@ class Desk(Actor):
 
     def on_receive(self, message: object) -> object:
         match message:
-            case SubmitQuery():
-                return self.submit(message)
+            case SubmitQuery() | CancelQuery() | ActOnTask():
+                return self.order(message)
             case ShowQuery() | EndOf() | ListQueries() | RecordsOf() | ListTasks() | ShowTask():
                 return self.read(message)
-            case CancelQuery():
-                return self.cancel(message)
-            case ActOnTask():
-                return self.act(message)
             case ListResponders() | PutResponder() | RemoveResponder():
                 return self.pass_on("registry", message)
             case SettleCall():
@@ -160,6 +164,19 @@ class Desk(Actor):
                 pass
         return None
 
+    def order(self, order: SubmitQuery | CancelQuery | ActOnTask) -> object:
+        """Do what somebody wants of a query; a refusal where the store cannot be read now."""
+        try:
+            match order:
+                case SubmitQuery():
+                    return self.submit(order)
+                case CancelQuery():
+                    return self.cancel(order)
+                case ActOnTask():
+                    return self.act(order)
+        except ReplyError as error:
+            return refusal(503, "not_read", str(error))
+
     # ── queries come in (P7) ────────────────────────────────────────────────────────────────
 
     def submit(self, order: SubmitQuery) -> object:
@@ -168,7 +185,7 @@ class Desk(Actor):
         if len(self.runs) >= self.max_active and thread not in self.runs:
             text = f"{len(self.runs)} queries run already, the most that queries.max_active allows"
             return refusal(429, "too_many_queries", text)
-        known = self.ctx.ask("registry", Known(), timeout=STORE_SECONDS)
+        known = ask_known(self.ctx)
         try:
             intend = admit(
                 order.query,
@@ -296,7 +313,7 @@ class Desk(Actor):
         """
         records = list(order.records)
         begun: list[str] = []
-        known = self.ctx.ask("registry", Known(), timeout=STORE_SECONDS)
+        known = ask_known(self.ctx)
         for body in order.joins:
             child = str(body["child"])
             earlier = ask_store(self.ctx, Query(kind="joined", thread=child, newest_first=False))
@@ -308,7 +325,10 @@ class Desk(Actor):
                 whole = {**body, "answers": answers, "budget": budget}
                 records.append(begin_child(whole, known, self.reader.find, self.clock()))
                 begun.append(child)
-        ask_store(self.ctx, Append(records))
+        try:
+            ask_store(self.ctx, Append(records))
+        except AskTimeout as error:  # its run reads back whether it was stored
+            raise ReplyError(f"not known to be stored: {error}") from error
         return begun
 
     # ── cancel, and people's words (P14, P18) ───────────────────────────────────────────────

@@ -302,6 +302,9 @@ class Execution(Actor):
                 pass  # it was heard before
             case done:
                 self.answer(k, done)
+        if self.aside:
+            self.deaf(word)
+            return
         word.promise.reply(self.task(word.call, word.order.did))
 
     def task(self, name: str, did: str) -> dict[str, Any]:
@@ -326,6 +329,9 @@ class Execution(Actor):
         """Cancel wins only before the end; either way the end is the answer (P14)."""
         if k.ended is None:
             self.take("cancel", {"reason": order.reason or "cancelled"})
+        if self.aside:
+            self.deaf(order)
+            return
         order.promise.reply(ended(self.ctx.name, self.k.ended if self.k is not None else None))
 
     def unclear(self, k: K, name: str) -> None:
