@@ -34,6 +34,17 @@ def test_status_is_given_to_programs_as_it_came(box, covend):
     assert json.loads(covend("status", "--run-dir", box.run_dir, "--json").stdout) == STATUS
 
 
+@pytest.mark.parametrize("command", [("ps",), ("inbox",), ("responders",), ("keys", "list")])
+def test_what_json_promises_is_true_of_lists_too(covend, command):
+    told = " ".join(covend(*command, "--help").stdout.replace("│", " ").split())
+    assert "Print one JSON value." in told and "JSON object" not in told
+
+
+def test_a_box_file_that_cannot_be_read_is_said_in_words(covend, tmp_path):
+    told = covend("status", "--config", tmp_path / "none.toml", status=2).stderr
+    assert told.startswith(f"{tmp_path}/none.toml: cannot be read: No such file or directory; ")
+
+
 def test_ps_shows_every_node_that_answers(box, covend):
     shown = covend("ps", "--run-dir", box.run_dir).stdout
     assert "core (pid 42)" in shown
