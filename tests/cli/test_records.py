@@ -9,7 +9,7 @@ import pytest
 import typer
 from tools.golden.stories import STORIES
 
-from covend.cli import records
+from covend.cli import records, replaying
 from covend.cli.replaying import SHARE
 from covend.phylactery.records import record
 from covend.phylactery.schema import RUN_ACTS
@@ -60,9 +60,10 @@ def test_a_forged_record_is_found_and_named(store, covend):
 def test_a_thread_moves_to_another_box_and_stands_there_where_it_stood(store, covend, tmp_path):
     covend("export", "q-play", "--store", store, "-o", "thread.jsonl")
     other = tmp_path / "b.db"
-    lines = len((tmp_path / "thread.jsonl").read_text().splitlines())
+    *lines, closing = (tmp_path / "thread.jsonl").read_text().splitlines()
+    assert json.loads(closing) == {"records": len(lines)}
     told = covend("import", "thread.jsonl", "--store", other).stdout
-    assert told == f"{lines} records are new in {other}\n"
+    assert told == f"{len(lines)} records are new in {other}\n"
     assert "0 records are new" in covend("import", "thread.jsonl", "--store", other).stdout
     here = covend("replay", "--store", store, "--json").stdout
     assert covend("replay", "--store", other, "--json").stdout == here
@@ -124,6 +125,46 @@ def test_a_tampered_line_is_refused_and_nothing_is_taken_up(store, covend, tmp_p
     stands = covend("replay", "--store", other).stdout
     assert "line" in covend("import", "thread.jsonl", "--store", other, status=1).stderr
     assert covend("replay", "--store", other).stdout == stands
+
+
+def test_a_command_in_the_file_needs_a_word_of_trust(covend, tmp_path):
+    """D5: whoever made the file up gave it its right id."""
+    evil = {"id": "evil", "kind": "system", "command": ["/bin/sh", "-c", "id"]}
+    box = open_store(tmp_path / "theirs.db")
+    box.append([record("q-evil", "intend", {"responders": [evil]}, actor="a", act="INTEND")])
+    box.close()
+    covend("export", "q-evil", "--store", "theirs.db", "-o", "evil.jsonl")
+    told = covend("import", "evil.jsonl", "--store", "b.db", status=1).stderr
+    assert "evil' (command)" in told and "`covend import --trust`" in told
+    assert not list(tmp_path.glob("b.db*"))
+    told = covend("import", "--trust", "evil.jsonl", "--store", "b.db").stdout
+    assert told == "1 records are new in b.db\n"
+
+
+def test_a_run_of_a_newer_covend_is_told_beside_the_others(store, covend):
+    """P5: and so is one whose records cannot be read at all."""
+    box = open_store(store)
+    newer = told_by("single_shot_nobody_to_ask", thread="q-newer")[0]
+    for name, change in (("q-newer", {"reducer": 999}), ("q-odd", {"ends": "soon"})):
+        body = newer.body | change
+        box.append([record(name, "intend", body, actor="execution", act="INTEND")])
+    box.close()
+    told = covend("replay", "--store", store, status=1).stdout.splitlines()
+    assert told[0].endswith("records agree; ended fulfilled")
+    assert told[1].startswith("q-newer: 1 records, wrong: run q-newer is pinned to reducer 999")
+    assert told[2].startswith("q-odd: 1 records, wrong: ")
+    assert told[3] == "3 queries: 1 agree, 2 wrong"
+
+
+def test_whatever_a_replay_stumbles_on_is_told_of_that_query(store, covend, monkeypatch):
+    """P2: as an execution sets such a run aside."""
+
+    def stumbling(name, entries):
+        raise TypeError("no such thing")
+
+    monkeypatch.setattr(replaying, "replay", stumbling)
+    told = covend("replay", "--store", store, status=1).stdout
+    assert "records, wrong: TypeError: no such thing" in told
 
 
 def test_a_replay_says_what_agrees_and_sums_it_up(store, covend):
@@ -237,10 +278,10 @@ def test_the_intact_records_of_a_store_are_salvaged(store, covend, tmp_path):
 def test_text_with_any_line_break_in_it_moves_whole(covend, tmp_path):
     """D5: only a line feed ends a line of an export."""
     box = open_store(tmp_path / "a.db")
-    box.append([record("notes", "note", {"text": "a\u2028b\u2029c\x85d\r\ne"}, actor="test")])
+    box.append([record("q-n", "refused", {"code": "a\u2028b\u2029c\x85d\r\ne"}, actor="test")])
     box.close()
-    covend("export", "notes", "--store", tmp_path / "a.db", "-o", "notes.jsonl")
-    told = covend("import", "notes.jsonl", "--store", tmp_path / "b.db").stdout
+    covend("export", "q-n", "--store", tmp_path / "a.db", "-o", "thread.jsonl")
+    told = covend("import", "thread.jsonl", "--store", tmp_path / "b.db").stdout
     assert told == f"1 records are new in {tmp_path / 'b.db'}\n"
 
 

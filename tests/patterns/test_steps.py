@@ -127,7 +127,7 @@ def test_an_old_run_finishes_alike_beside_a_new_reducer(monkeypatch: pytest.Monk
 
 def test_a_run_of_a_reducer_that_is_not_there_is_no_guess() -> None:
     """P5."""
-    with pytest.raises(KeyError, match="99"):
+    with pytest.raises(ValueError, match="pinned to reducer 99, and this covend knows up to"):
         Play(intend(query("a"), llm("a"), reducer=99))
 
 

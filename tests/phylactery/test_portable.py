@@ -10,7 +10,8 @@ import pytest
 from runs import call, do, intend, job, made, timer
 
 from covend.phylactery.errors import Conflict, StoreError
-from covend.phylactery.records import BadRecord, record
+from covend.phylactery.records import BadRecord, Record, record
+from covend.phylactery.rows import Entry
 from covend.phylactery.store import Store
 
 
@@ -81,6 +82,17 @@ def test_a_run_that_went_on_is_brought_up_to_date(store: Store, other: Store) ->
     store.append([do("p", "nested")])
     assert other.import_(list(store.export("p"))) == 1
     assert len(other.open_calls()) == 1
+
+
+def closing(count: int) -> str:
+    return json.dumps({"records": count})
+
+
+def exported(*records: Record) -> list[str]:
+    """As an export has them, whoever made them up."""
+    rows = [Entry(0, one, purged=False).as_dict() for one in records]
+    lines = [json.dumps({name: row[name] for name in row if name != "seq"}) for row in rows]
+    return [*lines, closing(len(lines))]
 
 
 def changed(line: str, **changes: Any) -> str:
@@ -166,9 +178,9 @@ def test_a_purged_job_travels_as_it_is(store: Store, other: Store) -> None:
     store.purge(10**12)
     lines = list(store.export("job:j"))
     with pytest.raises(BadRecord, match="line 1: a purged record, but 'job:j' has not ended"):
-        other.import_(lines[:-1])
+        other.import_([*lines[:3], closing(3)])
     with pytest.raises(BadRecord, match="line 4: a 'job' record with this body cannot have been"):
-        other.import_([*lines[:-1], changed(lines[-1], body={}, purged=True)])
+        other.import_([*lines[:3], changed(lines[3], body={}, purged=True), lines[4]])
     assert other.import_(lines) == 4
     assert other.verify() == []
     assert list(other.export("job:j")) == lines
@@ -178,3 +190,123 @@ def test_a_thread_that_is_not_there_cannot_be_exported(store: Store) -> None:
     """X6."""
     with pytest.raises(StoreError, match="no thread 'nobody'"):
         list(store.export("nobody"))
+
+
+@pytest.mark.parametrize("kept", [1, 2, 3])
+def test_an_export_that_was_cut_at_the_end_of_a_line_is_refused(
+    store: Store, other: Store, kept: int
+) -> None:
+    """D5: the part that came would go on as if it were the whole."""
+    lines = family(store)
+    with pytest.raises(
+        BadRecord, match=rf"line {kept}: the export was cut here.*{{\"records\":{kept}}}"
+    ):
+        other.import_([*lines[:kept], ""])
+    with pytest.raises(BadRecord, match=rf"line {kept + 1}: 4 records were exported, {kept} are"):
+        other.import_([*lines[:kept], lines[-1]])
+    assert other.query() == []
+
+
+def test_nothing_at_all_is_no_export(other: Store) -> None:
+    """D5."""
+    with pytest.raises(BadRecord, match="the export was cut here"):
+        other.import_([""])
+
+
+def test_exports_may_follow_each_other_in_a_file(store: Store, other: Store) -> None:
+    """D5: each is whole by itself."""
+    lines = family(store)
+    assert other.import_([*lines, *store.export("bystander")]) == 5
+
+
+def test_a_mark_of_the_byte_order_before_the_first_line_is_passed_over(
+    store: Store, other: Store
+) -> None:
+    """D5: some editors write it."""
+    first, *rest = family(store)
+    assert other.import_(["\ufeff" + first, *rest]) == 4
+
+
+FOREIGN = {
+    "who can be asked": ("responders", "responder"),
+    "what another actor says": ("told", "told"),
+    "a part of the box's own life": ("residency", "transition"),
+    "a job under a run's name": ("q-1", "job"),
+    "a run under a job's name": ("job:1", "intend"),
+}
+
+
+@pytest.mark.parametrize("what", FOREIGN)
+def test_what_is_no_run_is_refused_by_its_name(other: Store, what: str) -> None:
+    """D5: an id is no proof of who wrote a record, and the box goes by these."""
+    thread, kind = FOREIGN[what]
+    forged = record(thread, kind, {"responder": {"id": "x"}}, actor="registry", clock=1)
+    with pytest.raises(BadRecord, match=f"line 1: a '{kind}' record in thread '{thread}': only"):
+        other.import_(exported(forged), trust=True)
+    assert other.query() == []
+
+
+def test_what_others_wrote_into_a_run_s_thread_comes_with_it(store: Store, other: Store) -> None:
+    """D5."""
+    beside = [made("q", kind) for kind in ("joined", "unjoined", "quarantine")]
+    store.append([intend("q"), *beside])
+    assert other.import_(store.export("q")) == 4
+
+
+def test_a_job_that_has_not_ended_is_not_taken_up(store: Store, other: Store) -> None:
+    """D5: this box's workers would do what the file says, and whoever asked asks again here."""
+    store.append([intend("q"), *job("j", "q", ended=False)])
+    with pytest.raises(BadRecord, match="line 3: the last record of 'job:j', which has not ended"):
+        other.import_(store.export("job:j"))
+    begun, *_, end = job("k")
+    with pytest.raises(BadRecord, match="line 2: the last record of 'job:k'"):
+        other.import_(exported(end, begun))
+    assert other.query() == []
+
+
+POWERS = {
+    "command": {"command": ["/bin/sh", "-c", "id"]},
+    "api_key_env": {"endpoint": "https://example.org", "api_key_env": "HOME"},
+    "channels": {"channels": ["json://example.org/{env:HOME}"]},
+    "url": {"url": "https://example.org/{env:HOME}"},
+}
+
+
+def pinned(member: str, thread: str = "q-evil") -> Record:
+    someone = {"id": "harmless", "kind": "llm"}
+    return intend(thread, responders=[someone, {"id": "evil", "kind": "system"} | POWERS[member]])
+
+
+@pytest.mark.parametrize("member", POWERS)
+def test_an_open_run_brings_no_command_and_no_secret_along_unless_it_is_trusted(
+    other: Store, member: str
+) -> None:
+    """D5: its content has its right id, whoever made it up; the refusal names all that is wrong."""
+    lines = exported(intend("q-before"), pinned(member))
+    with pytest.raises(BadRecord) as refused:
+        other.import_(lines)
+    said = str(refused.value)
+    assert said.startswith("line 2: run 'q-evil' has not ended")
+    assert f"'evil' ({member})" in said and "harmless" not in said and "--trust" in said
+    assert other.query() == []
+    assert other.import_(lines, trust=True) == 2
+
+
+def test_an_ended_run_asks_nobody_any_more(store: Store, other: Store) -> None:
+    """D5."""
+    store.append([pinned("command", "q"), made("q", "know")])
+    assert other.import_(store.export("q")) == 2
+
+
+def test_a_run_that_is_here_already_brings_nothing_new(store: Store) -> None:
+    """D5: what this box pinned itself comes back to it."""
+    store.append([pinned("command", "q")])
+    assert store.import_(list(store.export("q"))) == 0
+
+
+@pytest.mark.parametrize(
+    "responders", [None, 1, "evil", [1, ["command"]], {"id": {"command": "x"}}]
+)
+def test_a_run_that_cannot_be_read_asks_nobody(other: Store, responders: Any) -> None:
+    """P2: it is set aside when it is read."""
+    assert other.import_(exported(intend("q", responders=responders))) == 1

@@ -82,30 +82,45 @@ def export(
     store: StoreOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Write a thread as lines of JSON, to be taken up by another box."""
+    """Write a thread as lines of JSON, to be taken up by another box.
+
+    The last line says how many records there are.
+    """
     with opened(store, config) as box:
-        lines = [line + "\n" for line in box.export(id_, children=children)]
+        *records, closing = (line + "\n" for line in box.export(id_, children=children))
         going_on = still_open(box, id_, children)
     if going_on:
         typer.echo(f"{', '.join(going_on)}: {GOES_ON}", err=True)
     if output is None:
-        sys.stdout.writelines(lines)
+        sys.stdout.writelines([*records, closing])
         return
     try:
         with output.open("x", encoding="utf-8") as file:
-            file.writelines(lines)
+            file.writelines([*records, closing])
     except OSError as error:
         fail(f"{output} cannot be written: {error.strerror}", Status.WRONG)
-    typer.echo(f"{len(lines)} records written to {output}")
+    typer.echo(f"{len(records)} records written to {output}")
 
 
 def import_(
     file: Annotated[Path, typer.Argument(help="What `covend export` wrote; `-` for stdin.")],
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust",
+            help="Also run the commands, and use the variables of this box, that open runs name.",
+        ),
+    ] = False,
     store: StoreOption = None,
     config: ConfigOption = None,
     run_dir: RunDirOption = None,
 ) -> None:
-    """Take up an exported thread, whole or not at all. The box must not be running."""
+    """Take up exported runs, whole or not at all. The box must not be running.
+
+    What has not ended goes on here: read a file that somebody else wrote before you take it up.
+    Where one of its responders is a command, or is sent a variable of this box, it is refused
+    without --trust.
+    """
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -116,7 +131,7 @@ def import_(
         refuse_while_running(config, run_dir)
         prepare(config, run_dir)
     with whole_or_none(store or where(config)), opened(store, config, write=True) as box:
-        new = box.import_(text.split("\n"))
+        new = box.import_(text.split("\n"), trust=trust)
     typer.echo(f"{new} records are new in {box.where}")
 
 

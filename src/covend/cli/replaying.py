@@ -80,8 +80,12 @@ def replayed(store: Store, name: str) -> Told:
     told["compared"] = True
     try:
         return told | {"stands": standing(replay(name, (entry.record for entry in entries)))}
+    except MemoryError:
+        raise  # nothing is wrong with the records
     except (Quarantined, ValueError) as error:
         return told | {"stands": str(error), "differs": True}
+    except Exception as error:  # as wide as an execution's: such a run is set aside there
+        return told | {"stands": f"{type(error).__name__}: {error}", "differs": True}
 
 
 def line(told: Told) -> str:

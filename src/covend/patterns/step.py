@@ -110,22 +110,26 @@ def select(k: K, *, begun: bool = False) -> Decision:
 
     Where the pattern waits, calls past their deadline are closed meanwhile. ``begun`` says that K's
     last records are the calls of a round that has just begun: every pattern waits for them.
+    Raises ``ValueError`` where the run's reducer is not known here (a run of a newer covend).
     """
     if k.ended is not None:
         return Wait()
+    patterns = SELECTS.get(k.plan.reducer)
+    if patterns is None:
+        raise ValueError(
+            f"run {k.thread} is pinned to reducer {k.plan.reducer}, and this covend knows up to "
+            f"{CURRENT}: it was begun by a newer one"
+        )
     if k.cancelled is not None:
         return cancelled(k)
     decision = notices(k)
     if decision is None:
-        decision = Wait() if begun else SELECTS[k.plan.reducer][type(k.query.orchestration)](k)
+        decision = Wait() if begun else patterns[type(k.query.orchestration)](k)
     return overdue(k) or decision if isinstance(decision, Wait) else decision
 
 
 def advance(k: K) -> tuple[K, list[Draft]]:
-    """Everything that follows from K as it is now, folded in (P2).
-
-    Raises ``KeyError`` where the run's reducer is not known here (a run of a newer covend).
-    """
+    """Everything that follows from K as it is now, folded in (P2); raises as ``select`` does."""
     drafts: list[Draft] = []
     begun = False
     while k.ended is None:
@@ -170,7 +174,8 @@ def replay(thread: str, entries: Iterable[Written]) -> Replayed:
     """Rebuild a run from its records as they were read, comparing every derived one (P2, P4).
 
     What was folded but never written is ``missing``: it is written now, and nothing is asked twice.
-    Raises ``Quarantined`` at the first difference, ``ValueError`` where no ``intend`` comes first.
+    Raises ``Quarantined`` at the first difference, ``ValueError`` where no ``intend`` comes first
+    or the run is of a newer covend.
     """
     k: K | None = None
     expected: deque[Draft] = deque()

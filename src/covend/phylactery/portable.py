@@ -1,10 +1,15 @@
-"""A thread as lines of JSON, to be moved to another box (D5)."""
+"""A thread as lines of JSON, to be moved to another box (D5).
+
+A file may come from anybody, and whoever wrote it can give any content its right id. So it brings
+runs alone, nothing of what the box says of itself, and an open run that would have the box run a
+command or give away a secret is taken up only where somebody trusts the file.
+"""
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -13,11 +18,21 @@ from covend.phylactery.canonical import canonical, parse
 from covend.phylactery.errors import StoreError
 from covend.phylactery.records import Act, BadRecord, Record, is_intact
 from covend.phylactery.rows import PURGED_BODY, Entry
-from covend.phylactery.schema import is_end, is_working
+from covend.phylactery.schema import JOB, RUN_ACTS, is_end, is_working
 from covend.resolving import resolved
 
 if TYPE_CHECKING:
     from covend.phylactery.store import Store
+
+BESIDE = ("joined", "unjoined", "refused", "quarantine")
+"""What others than the run write into its thread."""
+JOB_THREADS = "job:"
+POWERS = ("command", "api_key_env")
+"""The members of a responder that make use of the box: of its user's rights, of its secrets."""
+VARIABLE = "{env:"
+"""And this anywhere in it: a variable of the box."""
+BOM = "\ufeff"
+"""What some editors put before the first line."""
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,44 +49,64 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     purged: bool = False
 
 
+class Closing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The last line: how many records are before it, so that a cut is found."""
+
+    records: int
+
+
 def export(store: Store, thread: str, *, children: bool) -> Iterator[str]:
-    """The records of a thread, and of the threads below it, in the order of appending."""
+    """The records of a thread, and of the threads below it, in the order of appending.
+
+    The last line says how many they are.
+    """
     names = list(_family(store, thread)) if children else [thread]
     entries = heapq.merge(*(store.entries(name) for name in names), key=lambda entry: entry.seq)
-    some = False
-    for entry in entries:
-        some = True
+    count = 0
+    for count, entry in enumerate(entries, 1):  # noqa: B007 (counted for after the loop)
         yield _line(entry)
-    if not some:
+    if not count:
         raise StoreError(f"{store.where} has no thread {thread!r}")
+    yield _closing(count)
 
 
-def read(store: Store, lines: Iterable[str]) -> list[Entry]:
+def read(store: Store, lines: Iterable[str], *, trust: bool) -> list[Entry]:
     """The records of exported lines, each checked; raises ``BadRecord`` naming the line.
 
     Lines end at a line feed alone: the text in them may hold other characters that break lines.
+    Several exports may follow each other. ``trust``: whoever wrote the file may have this box do
+    what its open runs bring along.
     """
-    found: list[Entry] = []
+    found: dict[int, Entry] = {}
     clocks: dict[str, int] = {}
-    purged: dict[str, int] = {}
+    last = since = 0
     for number, line in enumerate(lines, 1):
-        if not line.strip():
+        text = line.removeprefix(BOM) if number == 1 else line
+        if not text.strip():
             continue  # as after the last line of a file
+        last = number
         try:
-            entry = _parsed(line)
+            entry = _parsed(text)
+            if isinstance(entry, Closing):
+                _check_count(entry, since)
+                since = 0
+                continue
+            _check_kind(entry.record)
             _check_parents(store, entry.record, clocks)
         except ValueError as error:
             raise BadRecord(f"line {number}: {error}") from None
         clocks[entry.record.id] = entry.record.clock
-        found.append(entry)
-        if entry.purged:
-            purged.setdefault(entry.record.thread, number)
-    for entry in found:
-        if is_end(entry.record.kind, entry.record.act):
-            purged.pop(entry.record.thread, None)
-    for thread, number in purged.items():
-        raise BadRecord(f"line {number}: a purged record, but {thread!r} has not ended")
-    return found
+        found[number] = entry
+        since += 1
+    if since or not last:
+        raise BadRecord(
+            f"line {last}: the export was cut here: after its last record comes a line that says "
+            f"how many there are, such as {_closing(since)}; export it anew"
+        )
+    _check_ends(found)
+    if not trust:
+        _check_powers(store, found)
+    return list(found.values())
 
 
 def _family(store: Store, thread: str) -> Iterator[str]:
@@ -86,9 +121,15 @@ def _line(entry: Entry) -> str:
     return canonical(plain).decode()
 
 
-def _parsed(line: str) -> Entry:
+def _closing(count: int) -> str:
+    return canonical(msgspec.to_builtins(Closing(count))).decode()
+
+
+def _parsed(line: str) -> Entry | Closing:
     try:
         plain = parse(line)
+        if isinstance(plain, dict) and "records" in plain:
+            return msgspec.convert(plain, resolved(Closing))
         given = msgspec.convert(plain, resolved(Line))
     except ValueError as error:
         raise BadRecord(f"not an exported record: {error}") from None
@@ -111,6 +152,88 @@ def _parsed(line: str) -> Entry:
     elif not is_intact(record):
         raise BadRecord(f"the content of record {record.id} is not what its id names")
     return Entry(0, record, given.purged)
+
+
+def _check_count(closing: Closing, since: int) -> None:
+    if closing.records != since:
+        raise BadRecord(f"{closing.records} records were exported, {since} are before this line")
+
+
+def _check_kind(record: Record) -> None:
+    """Runs and their jobs alone: what the box says of itself, such as who can be asked, is its."""
+    if record.thread.startswith(JOB_THREADS):
+        fits = record.kind == JOB
+    else:
+        fits = record.kind in RUN_ACTS or record.kind in BESIDE
+    if not fits:
+        raise BadRecord(
+            f"a {record.kind!r} record in thread {record.thread!r}: only runs are taken up, and "
+            "jobs that have ended"
+        )
+
+
+def _check_ends(found: Mapping[int, Entry]) -> None:
+    """No run that goes on lacks a body (D4), and no job comes to be worked on."""
+    purged: dict[str, int] = {}
+    jobs: dict[str, int] = {}
+    for number, entry in found.items():
+        if entry.purged:
+            purged.setdefault(entry.record.thread, number)
+        if entry.record.kind == JOB:
+            jobs[entry.record.thread] = number
+    for thread in _ended(found):
+        purged.pop(thread, None)
+    for thread, number in purged.items():
+        raise BadRecord(f"line {number}: a purged record, but {thread!r} has not ended")
+    for thread, number in jobs.items():
+        if not is_end(JOB, found[number].record.act):
+            raise BadRecord(f"line {number}: the last record of {thread!r}, which has not ended")
+
+
+def _check_powers(store: Store, found: Mapping[int, Entry]) -> None:
+    """An open run that is not here yet says nothing that only the box's own file may say."""
+    ended = _ended(found)
+    for number, entry in found.items():
+        record = entry.record
+        if record.kind != "intend" or record.thread in ended or _is_here(store, record):
+            continue
+        named = [
+            f"{responder.get('id')!r} ({', '.join(powers)})"
+            for responder in _responders(record)
+            if (powers := _powers(responder))
+        ]
+        if named:
+            raise BadRecord(
+                f"line {number}: run {record.thread!r} has not ended, and would have this box run "
+                "a command or give away a variable of its environment for the responders "
+                f"{', '.join(named)}: look at this line, and where you trust whoever wrote the "
+                "file say `covend import --trust`"
+            )
+
+
+def _is_here(store: Store, record: Record) -> bool:
+    return store.clock_of(record.id) is not None
+
+
+def _ended(found: Mapping[int, Entry]) -> set[str]:
+    records = (entry.record for entry in found.values())
+    return {record.thread for record in records if is_end(record.kind, record.act)}
+
+
+def _responders(intend: Record) -> list[dict[str, Any]]:
+    """Who may be asked, as the run was pinned to them; a run that cannot be read asks nobody."""
+    pinned: object = intend.body.get("responders")
+    everyone = cast("list[object]", pinned) if isinstance(pinned, list) else []
+    return [cast("dict[str, Any]", one) for one in everyone if isinstance(one, dict)]
+
+
+def _powers(responder: Mapping[str, Any]) -> list[str]:
+    """The members of a responder that only the box's own file may have."""
+    return [
+        name
+        for name, value in responder.items()
+        if value and (name in POWERS or VARIABLE in msgspec.json.encode(value).decode())
+    ]
 
 
 def _check_parents(store: Store, record: Record, clocks: dict[str, int]) -> None:
