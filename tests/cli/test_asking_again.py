@@ -3,7 +3,7 @@
 import pytest
 
 from covend.cli.client import BoxClient, BoxNotRunning, BoxSilent
-from covend.questions import RecordsOf, ShowQuery, SubmitQuery, refusal
+from covend.questions import ListResponders, RecordsOf, ShowQuery, SubmitQuery, refusal
 from covend.runtime import Actor
 
 INTEND = {"seq": 1, "kind": "intend", "body": {}, "clock": 0}
@@ -24,6 +24,8 @@ class Desk(Actor):
                 return refusal(503, "not_stored", "the store was too slow")
             case SubmitQuery():
                 return {"id": "q-1", "state": "open"}
+            case ListResponders():
+                return {"responders": [{"id": "model:chat", "kind": "llm"}]}
             case RecordsOf(after=after):
                 return {"records": [] if after else [INTEND], "ended": True}
             case ShowQuery():
@@ -93,6 +95,11 @@ def test_who_is_told_nothing_knows_how_not_to_pay_twice(
     unheard(SubmitQuery, error)
     said = covend("query", "why?", "--run-dir", box.run_dir, status=status).stderr
     assert f"asked again with --key {keys(heard)[0]!r} it is the same query" in said
+
+
+def test_who_can_be_asked_is_asked_for_again_where_the_core_is_away(box, heard, covend, unheard):
+    unheard(ListResponders, BoxSilent("the core is restarting"))
+    assert covend("query", "why?", "-w", "chat", "--run-dir", box.run_dir).stdout == "blue\n"
 
 
 def test_the_end_is_asked_for_again_where_the_core_is_away(box, heard, covend, unheard):

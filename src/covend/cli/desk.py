@@ -70,7 +70,7 @@ def known(box: BoxClient) -> list[dict[str, Any]]:
     """Who can be asked, as the box knows them."""
     from covend.questions import ListResponders
 
-    found: list[dict[str, Any]] = asked(box, ListResponders())["responders"]
+    found: list[dict[str, Any]] = insisted(box, ListResponders())["responders"]
     return found
 
 

@@ -108,8 +108,7 @@ def ask(
         typer.Option(
             "--pattern",
             "-p",
-            help=f"{', '.join(PATTERNS[:-1])} or {PATTERNS[-1]}.",
-            show_default="single_shot",
+            help=f"{', '.join(PATTERNS[:-1])} or {PATTERNS[-1]}; left out: {PATTERNS[0]}.",
         ),
     ] = None,
     who: Annotated[
@@ -148,9 +147,8 @@ def ask(
             query = given
             if query is None:
                 there = known(box) if who else ()
-                query = drafted(
-                    str(question), pattern or "single_shot", who or [], text, max_cost, there
-                )
+                how = PATTERNS[0] if pattern is None else pattern
+                query = drafted(str(question), how, who or [], text, max_cost, there)
         except ValueError as error:
             fail(str(error), Status.WRONG)
         bounded(query, "the query")
