@@ -29,8 +29,12 @@ exec "$@"
 def guarded(command: Sequence[str]) -> list[str]:
     """The command with its guard: to be started as the leader of a new session, by any means.
 
-    Raises ``FileNotFoundError`` when there is no such program, or none that may be run. Any thread.
+    Raises ``FileNotFoundError`` when there is no such program, and ``PermissionError`` when the
+    path leads to something that may not be run. Any thread.
     """
-    if shutil.which(command[0]) is None:
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
+    program = command[0]
+    if shutil.which(program) is None:
+        there = os.path.dirname(program) and os.path.exists(program)
+        why = errno.EACCES if there else errno.ENOENT
+        raise OSError(why, os.strerror(why), program)
     return ["/bin/sh", "-c", _SCRIPT, spawner().life, *command]

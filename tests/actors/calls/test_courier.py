@@ -9,7 +9,7 @@ import pytest
 from tests.actors import running
 from tests.actors.running import Broker, World, completion, query
 
-from covend.actors.calls import outside
+from covend.actors.calls import replies
 from covend.protocol import SubmitJob
 from covend.questions import CancelQuery
 from covend.runtime import ReplyError
@@ -144,7 +144,7 @@ def test_whatever_a_service_answers_is_understood_or_invalid(world, provider, an
 
 def test_an_answer_beyond_all_measure_is_an_error(world, provider, monkeypatch):
     """Nothing grows without bound."""
-    monkeypatch.setattr(outside, "MAX_ANSWER_BYTES", 1000)
+    monkeypatch.setattr(replies, "MAX_ANSWER_BYTES", 1000)
     world.other(name="svc", kind="system", url=provider.url)
     provider.answers = [(200, "x" * 2000)]
     with world.core() as core:
@@ -258,7 +258,7 @@ def test_a_function_that_never_ends_holds_up_nobody_after_its_deadline(world):
 
 def test_a_program_that_never_stops_talking_is_ended(world, monkeypatch):
     """Nothing grows without bound, and its deadline is not waited for."""
-    monkeypatch.setattr(outside, "MAX_ANSWER_BYTES", 1000)
+    monkeypatch.setattr(replies, "MAX_ANSWER_BYTES", 1000)
     world.other(name="cli", kind="system", command=["yes"])
     with world.core() as core:
         know = core.run(query("cli"))

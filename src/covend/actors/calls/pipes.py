@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import selectors
 import subprocess
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 PART_BYTES = 64 * 1024
@@ -26,23 +29,30 @@ class Said:
 
 
 def talk(process: subprocess.Popen[bytes], told: bytes, seconds: float, most: int) -> Said:
-    """Write all of its input and read all that it says, then wait for its end.
+    """Write all of its input and read all that it says, until its end.
 
-    Its three streams must be pipes. Raises ``TimeoutError``, and ``TooMuch`` as soon as its output
-    has more than ``most`` bytes: the program goes on then. Any thread.
+    What it said is complete once the process itself has ended, also where something that it began
+    goes on and still holds its streams. Those must be three pipes. Raises ``TimeoutError``, and
+    ``TooMuch`` as soon as its output has more than ``most`` bytes: the program goes on then. Any
+    thread.
     """
     assert process.stdin and process.stdout and process.stderr
     deadline = time.monotonic() + seconds
     said = Said()
     left = memoryview(told)
-    os.set_blocking(process.stdin.fileno(), False)
-    with selectors.DefaultSelector() as ready:
+    for stream in (process.stdin, process.stdout, process.stderr):
+        os.set_blocking(stream.fileno(), False)
+    with _end_of(process) as ended, selectors.DefaultSelector() as ready:
+        ready.register(ended, selectors.EVENT_READ)
         ready.register(process.stdin, selectors.EVENT_WRITE)
         ready.register(process.stdout, selectors.EVENT_READ, said.output)
         ready.register(process.stderr, selectors.EVENT_READ, said.complaint)
-        while ready.get_map():
+        over = False
+        while not over:
             for key, _ in ready.select(_until(deadline)):
-                if key.data is None:
+                if key.fd == ended:
+                    over = True
+                elif key.data is None:
                     left = left[_write(key.fd, left) :]
                     if not left:
                         ready.unregister(process.stdin)
@@ -51,14 +61,24 @@ def talk(process: subprocess.Popen[bytes], told: bytes, seconds: float, most: in
                     key.data.extend(part)
                 else:
                     ready.unregister(key.fileobj)
+            if over:
+                said.output += _rest(process.stdout.fileno())
+                said.complaint += _rest(process.stderr.fileno())
             if len(said.output) > most:
                 raise TooMuch(most)
             del said.complaint[:-COMPLAINT_BYTES]
-    try:
-        process.wait(_until(deadline))
-    except subprocess.TimeoutExpired:
-        raise TimeoutError from None
+    process.wait()  # which has ended
     return said
+
+
+@contextmanager
+def _end_of(process: subprocess.Popen[bytes]) -> Generator[int]:
+    """A descriptor that is readable once a child has ended, which must not have been waited for."""
+    fd = os.pidfd_open(process.pid)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def _until(deadline: float) -> float:
@@ -77,3 +97,11 @@ def _write(fd: int, data: memoryview) -> int:
         return 0
     except BrokenPipeError:
         return len(data)
+
+
+def _rest(fd: int) -> bytes:
+    """All that a pipe holds at this moment."""
+    try:
+        return os.read(fd, fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ))
+    except BlockingIOError:
+        return b""

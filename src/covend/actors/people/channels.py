@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from covend.actors.calls.outside import kill_session
 from covend.actors.calls.pipes import talk
+from covend.actors.calls.programs import kill_session
 from covend.actors.people import sender
 from covend.actors.people.sender import named
 from covend.config import expand_env

@@ -41,6 +41,9 @@ TRY_AGAIN = frozenset({408, 425, 429})
 GATEWAY = frozenset({502, 504})
 """HTTP statuses of a gateway that had no answer from the server behind it."""
 
+CUT_OFF = "the answer was cut off at max_tokens"
+"""That a model had more to say (``finish_reason`` is ``length``), for whoever reads the record."""
+
 MAX_COUNT = 10**12
 MAX_BILL_USD = 1e9
 """Counts of tokens and bills above these are taken for mistakes; sums of others fit a record."""
@@ -53,9 +56,11 @@ class Raw(msgspec.Struct, frozen=True, kw_only=True):
     text that is no JSON: a model's chat completion, a program's answer, a person's submission.
     ``failure`` says that nothing came back and why; ``transport`` whether that was on the way
     (so that asking again may help) or at the responder. ``indeterminate`` says that the work may
-    have been done nevertheless. ``retry_after`` is for how many seconds the responder asked to be
-    left alone. ``confidence`` and ``rationale`` are what a person stated beside the answer.
-    ``delay_secs`` is how long it took.
+    have been done nevertheless, ``billable`` that the responder had it and may bill it, however it
+    ended. ``unusable`` says why what did come is no answer, whatever was asked for.
+    ``retry_after`` is for how many seconds the responder asked to be left alone. ``confidence``
+    and ``rationale`` are what a person stated beside the answer. ``delay_secs`` is how long it
+    took.
     """
 
     status: int | None = None
@@ -63,6 +68,8 @@ class Raw(msgspec.Struct, frozen=True, kw_only=True):
     failure: str | None = None
     transport: bool = True
     indeterminate: bool = False
+    billable: bool = False
+    unusable: str | None = None
     retry_after: float | None = None
     confidence: float | None = None
     rationale: str | None = None
@@ -91,6 +98,7 @@ class _Answer(msgspec.Struct, kw_only=True):
     confidence: float | None = None
     rationale: str | None = None
     obligations: list[dict[str, Any]] = []
+    cut_off: bool = False
 
 
 def understood(plan: Plan, call_body: dict[str, Any], raw: Raw) -> dict[str, Any]:
@@ -125,13 +133,16 @@ def declined(call_body: dict[str, Any], why: str) -> dict[str, Any]:
 
 def _outcome(plan: Plan, call_body: dict[str, Any], raw: Raw) -> dict[str, Any]:
     """What of a ``do`` depends on the reply; may raise for what no record can hold."""
+    responder = next(one for one in plan.responders if one.id == call_body["responder"]["id"])
     failed = _failure(raw)
     if failed is not None:
         problem, transport = failed
-        error = {"status": "error", "problem": problem, "transport": transport, "cost": 0.0}
+        cost = _cost(responder, call_body, raw) if raw.billable else 0.0
+        error = {"status": "error", "problem": problem, "transport": transport, "cost": cost}
         return {**error, "indeterminate": True} if raw.unknown else error
-    responder = next(one for one in plan.responders if one.id == call_body["responder"]["id"])
     body: dict[str, Any] = {"cost": _cost(responder, call_body, raw)}
+    if raw.unusable is not None:
+        return {**body, "status": "invalid", "problem": excerpt(raw.unusable)}
     shape = msgspec.convert(call_body["ask"]["shape"], resolved(AnswerShape))
     try:
         if responder.kind == "system" and shape.kind != "json":
@@ -179,8 +190,9 @@ def _beside(found: _Answer) -> dict[str, Any]:
     body: dict[str, Any] = {}
     if found.confidence is not None:
         body["confidence"] = found.confidence
-    if found.rationale is not None:
-        body["rationale"] = found.rationale
+    rationale = found.rationale or (CUT_OFF if found.cut_off else None)
+    if rationale is not None:
+        body["rationale"] = rationale
     if found.obligations:
         body["obligations"] = found.obligations
     return body
@@ -202,15 +214,44 @@ def _completion(shape: AnswerShape, raw: Raw) -> _Answer:
     if not isinstance(choices, list) or not choices:
         raise InvalidAnswer(f"the reply has no choices: {excerpt(raw.body)}")
     choice = _object(cast("list[Any]", choices)[0], "choices[0]")
-    content = _object(choice.get("message"), "choices[0].message").get("content")
-    if not isinstance(content, str):
-        raise InvalidAnswer("the reply has no text in choices[0].message.content")
-    if choice.get("finish_reason") == "content_filter":
+    ended = choice.get("finish_reason")
+    if ended == "content_filter":
         raise InvalidAnswer("the reply was withheld by a content filter")
-    answer = _read(shape, without_thoughts(content))
+    cut_off = ended == "length"
+    text = without_thoughts(_words(_object(choice.get("message"), "choices[0].message"), cut_off))
+    if cut_off and (not text.strip() or text.lstrip().startswith("<think>")):
+        raise InvalidAnswer(f"{CUT_OFF} before it began")
+    try:
+        answer = _read(shape, text)
+    except InvalidAnswer as wrong:
+        raise InvalidAnswer(f"{CUT_OFF}: {wrong}" if cut_off else str(wrong)) from None
+    answer.cut_off = cut_off
     if answer.confidence is None:
         answer.confidence = _by_logprobs(choice.get("logprobs"))
     return answer
+
+
+def _words(message: dict[str, Any], cut_off: bool) -> str:
+    """What a model says, in one piece or in several; raises where it does something else."""
+    content = message.get("content")
+    pieces = cast("list[Any]", content) if isinstance(content, list) else [{"text": content}]
+    texts = _strings(pieces, "text")
+    text = "".join(texts)
+    if text.strip():
+        return text
+    if refusal := "".join(_strings([message, *pieces], "refusal")).strip():
+        raise InvalidAnswer(f"refused: {excerpt(refusal)}")
+    if message.get("tool_calls") or message.get("function_call"):
+        raise InvalidAnswer("the model called tools instead of answering")
+    if not texts and not cut_off:
+        raise InvalidAnswer("the reply has no text in choices[0].message.content")
+    return text
+
+
+def _strings(items: list[Any], name: str) -> list[str]:
+    """The texts that objects of a list have by this name."""
+    found = [cast("dict[str, Any]", one).get(name) for one in items if isinstance(one, dict)]
+    return [one for one in found if isinstance(one, str)]
 
 
 def _direct(shape: AnswerShape, raw: Raw) -> _Answer:
