@@ -168,7 +168,7 @@ def test_without_psycopg_the_error_says_what_to_install(monkeypatch: pytest.Monk
     """X6: it is an extra."""
     monkeypatch.setitem(sys.modules, "psycopg", None)
     monkeypatch.delitem(sys.modules, "covend.phylactery.postgres", raising=False)
-    with pytest.raises(errors.StoreError, match=r"pip install 'covend\[postgres\]'"):
+    with pytest.raises(errors.StoreError, match=r"pip install '\.\[postgres\]'"):
         open_store("postgresql://localhost/box")
 
 

@@ -5,7 +5,7 @@
 | ``RUN/wire`` | sockets between the processes |
 | ``RUN/intents`` | intent files, from the arbiter to the reactor (W22) |
 | ``RUN/units`` | one record per soulstone the reactor started |
-| ``RUN/logs`` | what the soulstones print |
+| ``RUN/logs`` | what the soulstones and the box's processes print |
 | ``RUN/intent.key`` | the key of the intents' MAC |
 | ``STATE/nonces`` | the ledger of the nonces used |
 """
@@ -17,8 +17,11 @@ import hashlib
 import os
 import secrets
 import stat
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+
+from covend.runtime.file_lock import FileHeld, FileLock
 
 KEY_BYTES = 32
 MAX_RUN_PATH = 80
@@ -76,7 +79,7 @@ class Folders:
 
     @property
     def logs(self) -> Path:
-        """What the soulstones print, one file each."""
+        """What the soulstones and the box's processes print, one file each."""
         return self.run / "logs"
 
     @property
@@ -111,38 +114,22 @@ class Folders:
             )
         return key
 
-    def claim(self) -> Claim:
-        """Take this run folder for one box; held until closed or until this process ends.
+    def claim(self) -> ExitStack:
+        """Take both folders for one box; held until closed or until this process ends.
 
-        Raises ``FolderError`` when another process holds it.
+        Raises ``FolderError`` when another process holds one of them.
         """
-        path = self.run / "box.lock"
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
-            os.close(fd)
-            raise FolderError(
-                f"another covend (pid {holder}) runs the box in {self.run}: stop it with "
-                "`covend stop`, or choose another run_dir"
-            ) from None
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
-        return Claim(fd)
-
-
-class Claim:
-    """A run folder taken by this process."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-
-    def close(self) -> None:
-        """Let go of the folder; a second call does nothing."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
+        with ExitStack() as claim:
+            for folder, setting in {self.run: "run_dir", self.state: "state_dir"}.items():
+                try:
+                    lock = FileLock(folder / "box.lock")
+                except FileHeld as held:
+                    raise FolderError(
+                        f"another covend (pid {held.holder}) runs the box in {folder}: stop it "
+                        f"with `covend stop`, or choose another {setting}"
+                    ) from None
+                claim.callback(lock.close)
+            return claim.pop_all()
 
 
 def write_private(path: Path, data: bytes, durable: bool = True) -> None:

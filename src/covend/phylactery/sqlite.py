@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ import apsw
 
 from covend.phylactery.database import Row, Value
 from covend.phylactery.errors import StoreCorrupt, StoreError, StoreFull
+from covend.runtime.file_lock import FileHeld, FileLock
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +22,8 @@ FULL_CHECK_BYTES = 64 * 1024 * 1024
 """Files up to this size are checked in full when opened; larger ones only for their structure."""
 BUSY_MS = 5000
 """How long a statement waits for another program that holds the file."""
+LEAVING_SECONDS = 2.0
+"""How long a writer that is closing, or was killed, may take to be gone."""
 
 _DAMAGE = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)
 _ERRORS = (apsw.Error, UnicodeDecodeError)
@@ -29,8 +33,9 @@ def version_problem(version: tuple[int, ...]) -> str | None:
     """What is wrong with this SQLite version, or None.
 
     3.7.0 to 3.51.2 can corrupt a WAL database when two connections write or checkpoint at the
-    same instant as the WAL is reset. One writer with one connection, as here, cannot meet it, so
-    it is a warning; without STRICT tables (before 3.37) the store cannot work at all.
+    same instant as the WAL is reset. One writer with one connection, as here, cannot meet it, and
+    a lock keeps every other covend out, so it is a warning; without STRICT tables (before 3.37)
+    the store cannot work at all.
     """
     name = ".".join(map(str, version))
     if version < (3, 37, 0):
@@ -43,6 +48,23 @@ def version_problem(version: tuple[int, ...]) -> str | None:
     return None
 
 
+def writers_lock(where: str) -> FileLock:
+    """The one writer's lock: a file beside the database, whatever link leads to it (D2).
+
+    Raises ``StoreError`` while another writes there.
+    """
+    path = Path(f"{os.path.realpath(where)}-lock")
+    try:
+        return FileLock(path, LEAVING_SECONDS)
+    except FileHeld as held:
+        raise StoreError(
+            f"{where}: another covend (pid {held.holder}) writes here; stop it, or give another "
+            "path"
+        ) from None
+    except OSError as error:
+        raise StoreError(f"{where}: unable to open {path}: {error.strerror}") from error
+
+
 class SqliteDatabase:
     """A SQLite file, or a database in memory if the path is ``:memory:``."""
 
@@ -52,30 +74,27 @@ class SqliteDatabase:
         """Open or create the file; recover what a crash left in its WAL (D2).
 
         Raises ``StoreCorrupt`` for a file that is no database and ``StoreError`` for one that
-        cannot be opened. ``max_pages`` bounds the file's size.
+        cannot be opened or, unless ``read_only``, that another writes. ``max_pages`` bounds the
+        file's size.
         """
         problem = version_problem(tuple(map(int, apsw.sqlite_lib_version().split("."))))
         if problem:
             log.warning(problem)
         self.where = str(path)
-        flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
-        try:
-            self._db = apsw.Connection(
-                self.where, flags=apsw.SQLITE_OPEN_READONLY if read_only else flags
+        durable = not read_only and self.where != ":memory:"
+        with ExitStack() as opened:
+            if durable:
+                opened.callback(writers_lock(self.where).close)
+            self._db = self._connected(read_only)
+            opened.callback(self._db.close)
+            self._db.set_busy_timeout(BUSY_MS)
+            # apsw's own annotation of its bindings is only partly known to the type checker.
+            self._execute = cast(
+                "Callable[[str, Sequence[Value]], apsw.Cursor]", cast(Any, self._db).execute
             )
-        except apsw.Error as error:
-            raise self._error(error) from error
-        self._db.set_busy_timeout(BUSY_MS)
-        # apsw's own annotation of its bindings is only partly known to the type checker.
-        self._execute = cast(
-            "Callable[[str, Sequence[Value]], apsw.Cursor]", cast(Any, self._db).execute
-        )
-        if not read_only and path != ":memory:":
-            try:
+            if durable:
                 self._make_durable(max_pages)
-            except BaseException:
-                self.close()
-                raise
+            self._opened = opened.pop_all()
 
     def rows(self, sql: str, values: Sequence[Value] = ()) -> Iterator[Row]:
         """See ``Database``."""
@@ -178,8 +197,17 @@ class SqliteDatabase:
         return True
 
     def close(self) -> None:
-        """Checkpoint and close; safe to call twice."""
-        self._db.close()
+        """Checkpoint, close and let others write; safe to call twice."""
+        self._opened.close()
+
+    def _connected(self, read_only: bool) -> apsw.Connection:
+        flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+        try:
+            return apsw.Connection(
+                self.where, flags=apsw.SQLITE_OPEN_READONLY if read_only else flags
+            )
+        except apsw.Error as error:
+            raise self._error(error) from error
 
     def _make_durable(self, max_pages: int | None) -> None:
         self.version()  # a file of somebody else is left alone, its journal mode too
