@@ -22,7 +22,7 @@ def run(place: Place) -> int:
         process.system.spawn(Supervisor, tree, name="core")
 
         def on_down(reason: Exit) -> None:
-            process.end(f"the core's supervisor ended: {reason}")
+            process.end(f"the core's supervisor ended: {reason}", status=1)
 
         process.system.watch("core", on_down)
 

@@ -21,7 +21,7 @@ def run(place: Place) -> int:
         process.system.spawn(Supervisor, SupervisorSpec("ghouls", children=ghouls), name="ghouls")
 
         def on_down(reason: Exit) -> None:
-            process.end(f"the ghouls' supervisor ended: {reason}")
+            process.end(f"the ghouls' supervisor ended: {reason}", status=1)
 
         process.system.watch("ghouls", on_down)
 

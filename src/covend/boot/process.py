@@ -62,6 +62,7 @@ class NodeProcess:
         self.top = top
         self.ending = threading.Event()
         self.cause = "ended"
+        self.status = 0
         self.system = ThreadSystem(node=place.node)
         self.wire = Node(self.system, place.node, place.folders.run)
 
@@ -75,10 +76,13 @@ class NodeProcess:
         if chaos.wanted():
             self.system.spawn(chaos.Chaos, name="chaos")
 
-    def end(self, cause: str) -> None:
-        """Ask the main thread to leave; the first cause counts. Any thread, and signal handlers."""
+    def end(self, cause: str, status: int = 0) -> None:
+        """Ask the main thread to leave; the first cause counts. Any thread, and signal handlers.
+
+        ``status`` is the exit status, not 0 where nobody asked for the end.
+        """
         if not self.ending.is_set():
-            self.cause = cause
+            self.cause, self.status = cause, status
             self.ending.set()
 
     def wait(self) -> str:
@@ -105,7 +109,7 @@ def run_until_ended(
         print(f"{place.node}: leaving ({cause})", flush=True)
     finally:
         process.close()
-    return 0
+    return process.status
 
 
 def next_incarnation(folders: Folders, node: str) -> int:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from typing import ClassVar
 
+from covend.boot.last_words import LastWords
 from covend.boot.process import NodeProcess, Place, write_identity
 from covend.protocol import StopBox
 from covend.runtime import Actor, Exit, MailboxSpec
@@ -33,7 +34,9 @@ class RootActor(Actor):
 
 
 def run(place: Place, config: str) -> int:
-    """Run the box until told to stop. Main thread. Raises ``FolderError`` when one runs already.
+    """Run the box until told to stop; returns the exit status, 1 when the box gave up.
+
+    Main thread. Raises ``FolderError`` when one runs already.
 
     As the subreaper of everything below it, the root inherits and reaps soulstones whose reactor
     died; none is left behind when it ends (S16).
@@ -47,10 +50,11 @@ def run(place: Place, config: str) -> int:
     try:
         tree = root_tree(place.box, config, place.folders)
         process.system.spawn(RootActor, process.end, name="root")
-        process.system.spawn(Supervisor, tree, name="processes")
+        last_words = LastWords(place.folders.logs)
+        process.system.spawn(Supervisor, tree, last_words, name="processes")
 
         def on_down(reason: Exit) -> None:
-            process.end(f"the root's supervisor ended: {reason}")
+            process.end(f"the root's supervisor ended: {reason}", status=1)
 
         process.system.watch("processes", on_down)
         print(f"covend: box {place.box.name} is at http://{place.box.listen}", flush=True)
@@ -63,4 +67,4 @@ def run(place: Place, config: str) -> int:
         identity.unlink(missing_ok=True)
         claim.close()
     print("covend: stopped", flush=True)
-    return 0
+    return process.status
