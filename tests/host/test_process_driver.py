@@ -226,13 +226,3 @@ def test_a_crash_before_the_start_leaves_nothing_to_see(stage: Stage, drivers: D
     assert driver.observe() == {}
     assert driver.adopt() == Adoption((), ())
     assert list(records(stage.folders.units)) == []
-
-
-def test_a_long_log_is_set_aside(
-    stage: Stage, drivers: Drivers, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(process_driver, "LOG_BYTES", 10)
-    (stage.folders.logs / "a.log").write_bytes(b"x" * 11)
-    drivers(stage.stone("a")).start("a")
-    assert (stage.folders.logs / "a.log.1").stat().st_size == 11
-    assert (stage.folders.logs / "a.log").stat().st_size == 0

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from covend.runtime import process
 from covend.runtime.pidfd import ExitWatcher, ProcessId, process_table
 from covend.runtime.process import (
     PARENT_FD,
@@ -390,3 +391,19 @@ def test_closed_means_refused(watcher: ExitWatcher) -> None:
     watcher.close()
     with pytest.raises(RuntimeError, match="closed"):
         watcher.watch(os.getpid(), ProcessId.of(os.getpid()).create_time, print)
+
+
+def test_a_long_log_is_set_aside_and_one_old_one_is_kept(
+    spawner: Spawner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S16: of the box's own processes as of soulstones, so that no log fills the disk."""
+    monkeypatch.setattr(process, "LOG_BYTES", 10)
+    log = tmp_path / "core.log"
+    (tmp_path / "core.log.1").write_text("older")
+    for begun in ("x" * 10, "x" * 11):
+        log.write_text(begun)
+        assert script(spawner, "print('new')", log_path=log).wait(10)
+    assert (log.read_text(), (tmp_path / "core.log.1").read_text()) == ("new\n", "x" * 11)
+    log.write_text("x" * 10)
+    assert script(spawner, "print('new')", log_path=log).wait(10)
+    assert log.read_text() == "x" * 10 + "new\n"

@@ -8,12 +8,10 @@ child that left the session can hide it.
 from __future__ import annotations
 
 import logging
-import os
 import secrets
 import signal
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import msgspec
 
@@ -41,9 +39,6 @@ from covend.runtime.process_tree import end_tree
 
 KILL_SECONDS = 10.0
 """How long a killed process may take to disappear (a driver tears down gigabytes meanwhile)."""
-
-LOG_BYTES = 16 * 1024 * 1024
-"""A log longer than this is set aside when its soulstone starts again; one old log is kept."""
 
 _log = logging.getLogger(__name__)
 
@@ -116,7 +111,6 @@ class ProcessDriver:
                 raise DriverError(f"{name} runs already, as pid {unit.pid}")
             self.stop(name, 0.0)  # its children may have outlived it
         log = self._folders.logs / f"{name}.log"
-        _set_aside(log)
         record = UnitRecord(
             name=name,
             launch=secrets.token_hex(16),
@@ -229,11 +223,3 @@ class ProcessDriver:
         return self._kill_marked(
             lambda marks: marks.launch not in living and marks.soulstone not in shared
         )
-
-
-def _set_aside(log: Path) -> None:
-    try:
-        if log.stat().st_size > LOG_BYTES:
-            os.replace(log, log.with_suffix(".log.1"))
-    except FileNotFoundError:
-        return

@@ -14,6 +14,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,9 @@ PARENT_FD = "COVEND_PARENT_FD"
 READY_FD = "COVEND_READY_FD"
 """Environment variable with the write end of the pipe that ``say_ready`` writes to."""
 
+LOG_BYTES = 16 * 1024 * 1024
+"""A log longer than this is set aside when a process is started on it; one old log is kept."""
+
 _SPAWN_SECONDS = 30.0
 
 
@@ -33,7 +37,8 @@ class Command:
     """What to start: the program with its arguments, and what it is given.
 
     ``env`` is added to this process's environment. Standard output and error go to the end of
-    ``log_path`` where one is named, else where this process's own go; standard input is empty.
+    ``log_path`` where one is named (of bounded length: ``LOG_BYTES``), else where this process's
+    own go; standard input is empty.
     ``follows_parent`` passes the parent's pipe, ``notifies`` the one for ``say_ready``.
     """
 
@@ -191,7 +196,7 @@ class Spawner:
     ) -> Child:
         log = None
         if command.log_path is not None:
-            log = os.open(command.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+            log = _opened_log(command.log_path)
         try:
             with self.lock:
                 popen = subprocess.Popen(
@@ -218,6 +223,14 @@ class Spawner:
         with self.lock:
             self.children.pop(child.pid, None)
         child._end(status)  # pyright: ignore[reportPrivateUsage]
+
+
+def _opened_log(path: str | Path) -> int:
+    """A descriptor that writes to the end of the log, which is a new one if it was too long."""
+    with suppress(FileNotFoundError):
+        if os.stat(path).st_size > LOG_BYTES:
+            os.replace(path, f"{path}.1")
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
 
 
 _shared_lock = threading.Lock()
