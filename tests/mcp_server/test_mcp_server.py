@@ -165,6 +165,21 @@ def test_a_query_is_a_question_or_a_whole_one(both):
     assert desk.heard[0].query == query
 
 
+def test_an_agent_says_what_a_query_may_cost_and_nothing_it_says_is_dropped():
+    """P13: a whole query says it itself."""
+    desk = Desk()
+    whole = {"question": "Why?", "responders": [{"kind": "llm"}]}
+    limited, refused = talk(
+        desk,
+        ("query", {"question": "Why?", "max_cost_usd": 0.5}),
+        ("query", {"whole_query": whole, "max_cost_usd": 0.5, "about": "x"}),
+    )
+    assert not limited.is_error
+    (submitted,) = [one.query for one in desk.heard if isinstance(one, SubmitQuery)]
+    assert submitted["side_effects"] == {"max_cost_usd": 0.5}
+    assert "say about, max_cost_usd in the whole_query" in text(refused)
+
+
 def test_an_agent_names_those_that_there_are():
     """P8: a name is the box's own model before another, and one that nobody has is an error."""
     desk = Desk()

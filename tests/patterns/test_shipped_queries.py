@@ -4,14 +4,15 @@ import json
 from pathlib import Path
 from typing import get_args
 
+import msgspec
 import pytest
 
 from covend.config import load
 from covend.config.responders import from_config
-from covend.patterns.query.admit import admit
+from covend.patterns.query.admit import admit, every_wants
 from covend.patterns.query.draft import DRAFTS, drafted, want
 from covend.patterns.query.names import PATTERNS
-from covend.patterns.query.spec import Orchestration
+from covend.patterns.query.spec import Orchestration, Query
 from covend.patterns.reducers import CURRENT
 from covend.patterns.responders.responder import to_data
 from covend.patterns.step import SELECTS, start
@@ -78,6 +79,19 @@ def test_a_name_is_a_model_of_the_box_before_a_paid_one_elsewhere():
     assert want("chat", [elsewhere]) == {"kind": "llm", "model": "chat"}
     assert want("cloud", [elsewhere]) == {"id": "cloud"}
     assert want("model:chat", [box]) == {"id": "model:chat"}
+
+
+@pytest.mark.parametrize("name", sorted(DRAFTS))
+def test_who_costs_something_is_asked_only_where_somebody_named_them(name):
+    """P13: neither in a place that nobody was named for, nor as a tiebreaker that nobody wanted."""
+    free = {"kind": "llm", "budget_usd": 0.0}
+    for many in range(3):
+        query = drafted("Why?", name, [f"id:{n}" for n in range(many)])
+        wanted = [want for wants in every_wants(msgspec.convert(query, Query)) for want in wants]
+        unnamed = [msgspec.to_builtins(one) for one in wanted if one.id is None]
+        assert all(one == free for one in unnamed)
+    named = drafted("Why?", "verify", ["id:a", "id:b"])["orchestration"]
+    assert (named["verifier"], named["tiebreaker"]) == ([{"id": "b"}], [])
 
 
 def test_a_name_that_nobody_has_is_refused_with_those_that_there_are():

@@ -39,7 +39,7 @@ from covend.questions import (
     faults,
     in_doubt,
     submission,
-    too_large,
+    unfit,
 )
 
 Ask: TypeAlias = Callable[[str, object, float], Awaitable[Any]]
@@ -52,7 +52,7 @@ Who: TypeAlias = Annotated[
     list[str] | None,
     Field(
         description="Whom to ask, in the pattern's order: a model's name, `id:NAME` of anybody "
-        "that `responders` lists, or the did of a person; left out: any model."
+        "that `responders` lists, or the did of a person; left out: any model that costs nothing."
     ),
 ]
 Wait: TypeAlias = Annotated[
@@ -67,6 +67,10 @@ Wait: TypeAlias = Annotated[
 About: TypeAlias = Annotated[str | None, Field(description="The text that the question is about.")]
 Key: TypeAlias = Annotated[
     str | None, Field(description="What is asked again with the same key is asked once.")
+]
+MaxCost: TypeAlias = Annotated[
+    float | None,
+    Field(ge=0, allow_inf_nan=False, description="US dollars that all of it may cost at most."),
 ]
 Whole: TypeAlias = Annotated[
     dict[str, Any] | None,
@@ -129,6 +133,7 @@ class Tools:
         pattern: Pattern = "single_shot",
         who: Who = None,
         about: About = None,
+        max_cost_usd: MaxCost = None,
         whole_query: Whole = None,
         key: Key = None,
         wait_seconds: Wait = 60.0,
@@ -140,10 +145,13 @@ class Tools:
         """
         if (question is None) == (whole_query is None):
             raise ToolError("give either a question, or a whole_query with the question in it")
+        beside = {"who": who, "about": about, "max_cost_usd": max_cost_usd}
+        if whole_query is not None and (given := [n for n, v in beside.items() if v is not None]):
+            raise ToolError(f"say {', '.join(given)} in the whole_query: it is taken as it is")
         try:
             known = await self._known() if who else ()
             body = (
-                drafted(str(question), pattern, who or [], about, known=known)
+                drafted(str(question), pattern, who or [], about, max_cost_usd, known)
                 if whole_query is None
                 else whole_query
             )
@@ -286,6 +294,6 @@ class Tools:
 
 
 def _bounded(value: object, what: str) -> None:
-    """Raise ``ToolError`` where this is more than the box takes."""
-    if problem := too_large(value, what):
+    """Raise ``ToolError`` where this is more than the box takes, or no text."""
+    if problem := unfit(value, what):
         raise ToolError(problem)

@@ -59,7 +59,7 @@ def task_view(
         "question": ask["question"],
         "input": ask.get("input"),
         "show": ask.get("show"),
-        "answer_shape": ask["shape"],
+        "answer_shape": {"kind": "text", **ask["shape"]},
         "opened": opened,
         "due": due if due is not None else body["deadline"],
     }

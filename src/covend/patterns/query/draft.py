@@ -10,7 +10,8 @@ from covend.patterns.query.names import Pattern
 Wants = list[dict[str, Any]]
 Known = Sequence[Mapping[str, Any]]
 """Who can be asked, as the answer to ``ListResponders`` tells it."""
-ANY_MODEL: dict[str, Any] = {"kind": "llm"}
+ANY_MODEL: dict[str, Any] = {"kind": "llm", "budget_usd": 0.0}
+"""Any that costs nothing: who costs something is asked only where somebody named them."""
 UNSURE = "confidence < 0.7"
 
 
@@ -25,7 +26,8 @@ def drafted(
     """The query that a question and a pattern's name stand for.
 
     ``who`` is taken in the pattern's order: the verifier second, the tiebreaker third; stages and
-    tiers as they come; the auditor last. Where it names too few, any model may be asked.
+    tiers as they come; the auditor last. Where it names too few, any model that costs nothing may
+    be asked; whoever named others wants a tiebreaker only if it is named too.
     ``known`` are those whom a name may stand for.
     Raises ``ValueError`` for a pattern that is none, and for a name that nobody has.
     """
@@ -80,12 +82,9 @@ def want(name: str, known: Known = ()) -> dict[str, Any]:
     raise ValueError(f"nobody is called {name!r}; there are {there}, and people by did:…")
 
 
-def _pick(wants: Wants, index: int) -> Wants:
-    return [wants[index]] if index < len(wants) else [ANY_MODEL]
-
-
 def _verify(wants: Wants) -> dict[str, Any]:
-    return {"verifier": _pick(wants, 1), "tiebreaker": _pick(wants, 2)}
+    tiebreaker = wants[2:3] if wants else [ANY_MODEL]
+    return {"verifier": wants[1:2] or [ANY_MODEL], "tiebreaker": tiebreaker}
 
 
 def _waterfall(wants: Wants) -> dict[str, Any]:
