@@ -78,6 +78,23 @@ def test_check_config_counts_what_holds_and_notes_what_is_absent(covend, file):
     assert "note: soulstone x: no file /no/model.gguf on this machine" in shown
 
 
+def test_check_config_notes_the_variables_that_are_not_set(covend, file, monkeypatch):
+    """P8, P18: nobody else says it, until a call or a message fails."""
+    monkeypatch.setenv("SET", "x")
+    model = 'kind = "llm"\nmodel = "m"\nendpoint = "http://h"\n'
+    bob = (
+        'kind = "actor"\ndid = "did:bob"\nchannels = ["{env:HOOK}", "json://{env:S}:{env:SET}@h"]\n'
+    )
+    parts = (f'name = "far"\n{model}api_key_env = "NO_KEY"\n', f'name = "bob"\n{bob}',
+             f'name = "near"\n{model}api_key_env = "SET"\n')  # fmt: skip
+    file.write_text(GOOD + "".join(f"[[responder]]\n{part}" for part in parts))
+    assert json.loads(covend("check-config", "--json").stdout)["notes"] == [
+        "responder far: no variable NO_KEY is set, for its api_key_env",
+        "responder bob: no variable HOOK is set, for its channels",
+        "responder bob: no variable S is set, for its channels",
+    ]
+
+
 def test_check_config_gives_programs_every_error(covend, file):
     file.write_text("[[device]]\nnam = 'x'\n")
     told = json.loads(covend("check-config", file, "--json", status=2).stdout)
@@ -201,6 +218,7 @@ def test_a_key_is_hashed_from_standard_input(covend):
     shown = covend("keys", "hash", input="sk-x\n").stdout
     assert shown.strip() == hashlib.sha256(b"sk-x").hexdigest()
     assert "no key on standard input" in covend("keys", "hash", input="\n", status=2).stderr
+    assert "no UTF-8" in covend("keys", "hash", input=b"\xff\n", status=2).stderr
 
 
 # ── init ─────────────────────────────────────────────────────────────────────────────────────

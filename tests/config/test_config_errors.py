@@ -477,6 +477,50 @@ RESPONDERS = {
         'kind = "system"\nurl = "ftp://h"',
         "$.responder[0].url: must begin with http:// or https://",
     ),
+    "a port that is none": (
+        'kind = "llm"\nmodel = "m"\nendpoint = "http://h:70000/v1"',
+        "$.responder[0].endpoint: must have a host, and no port or one of 1 to 65535",
+    ),
+    "the port of no server": (
+        'kind = "system"\nurl = "http://h:0"',
+        "$.responder[0].url: must have a host, and no port or one of 1 to 65535",
+    ),
+    "an address without a host": (
+        'kind = "system"\nurl = "https://:80"',
+        "$.responder[0].url: must have a host, and no port or one of 1 to 65535",
+    ),
+    "a channel that is no address": (
+        'kind = "actor"\ndid = "did:x"\nchannels = ["json://h", "nonsense"]',
+        "$.responder[0].channels[1]: must be an apprise address, such as mailto://",
+    ),
+    "a channel that apprise does not know": (
+        'kind = "actor"\ndid = "did:x"\nchannels = ["nosuchscheme://{env:NOT_SET}"]',
+        "$.responder[0].channels[0]: begins with nosuchscheme://, which apprise does not know",
+    ),
+    "a channel of a scheme that is misspelled": (
+        'kind = "actor"\ndid = "did:x"\nchannels = ["jsn://h"]',
+        "which apprise does not know; did you mean 'json'?",
+    ),
+    "a channel that is a page": (
+        'kind = "actor"\ndid = "did:x"\nchannels = ["https://example.org/hook"]',
+        "$.responder[0].channels[0]: is of no service that apprise knows; a webhook of your own is",
+    ),
+    "a channel's port that is none": (
+        'kind = "actor"\ndid = "did:x"\nchannels = ["json://u:{env:SET}@h:65536/"]',
+        "$.responder[0].channels[0]: has a port that is none: it must be 1 to 65535",
+    ),
+    "a channel's other port that is none": (
+        'kind = "actor"\ndid = "did:x"\nchannels = ["mailto://h?smtp=s&port=0"]',
+        "$.responder[0].channels[0]: has a port that is none: it must be 1 to 65535",
+    ),
+    "a channel's secret that is no address": (
+        'kind = "actor"\ndid = "did:x"\nchannels = ["{env:SET}"]',
+        "$.responder[0].channels[0]: must be an apprise address",
+    ),
+    "a channel with a placeholder of another sort": (
+        'kind = "actor"\ndid = "did:x"\nchannels = ["json://{envv:SET}@h"]',
+        "$.responder[0].channels[0]: unknown placeholder {envv:SET}",
+    ),
 }
 
 
@@ -495,6 +539,7 @@ def test_a_schema_that_is_none_is_named(errors_of, json, problem):
     assert "$.schema[0].json: is no JSON Schema: " in found[0] and problem in found[0]
 
 
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # by a plugin
 @pytest.mark.parametrize("case", RESPONDERS)
 def test_a_responder_that_nobody_could_ask_is_named(errors_of, case):
     """P8, X6."""

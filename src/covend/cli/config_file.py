@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -66,7 +67,9 @@ def check_config(
 
 def absent_here(box: Box) -> list[str]:
     """What the box names and this machine lacks: no error, the file may be for another machine."""
-    notes: list[str] = []
+    from covend.config.responders import absent_variables
+
+    notes = absent_variables(box, os.environ)
     for stone in box.soulstone:
         if stone.command and shutil.which(stone.command[0]) is None:
             notes.append(f"soulstone {stone.name}: no program {stone.command[0]} on this machine")

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from covend.config.channels import file_channel_problem
 from covend.config.checks import ENDPOINT, Checks
 from covend.config.convert import Converter
 from covend.config.errors import ConfigError, ConfigErrors, Path, show_path
@@ -28,7 +29,7 @@ MAX_FILE_BYTES = 1024 * 1024
 def load(path: str | FilePath, environ: Mapping[str, str] | None = None) -> Box:
     """The box that the file at `path` describes; raises ConfigErrors with all that is wrong.
 
-    Reads the file and, for `{package:…}`, the installed packages; starts and imports nothing.
+    Reads the file and, for `{package:…}`, the installed packages; starts nothing.
     `environ` stands in for the process's environment.
     """
     file = FilePath(path)
@@ -55,6 +56,7 @@ def parse(text: str, file: FilePath, environ: Mapping[str, str]) -> Box:
         for stone in box.soulstone
     )
     _check_commands(box, here, environ, report)
+    _check_channels(box, environ, report)
     if errors:
         raise ConfigErrors(errors)
     return _finish(box, stones, here)
@@ -148,6 +150,14 @@ def _check_commands(box: Box, here: FilePath, environ: Mapping[str, str], report
             expand_command(responder.command, here, environ)
         except PlaceholderError as error:
             report(("responder", number, "command"), str(error))
+
+
+def _check_channels(box: Box, environ: Mapping[str, str], report: Any) -> None:
+    """Report the channels of people through which nobody could be told (P18)."""
+    for number, responder in enumerate(box.responder):
+        for place, channel in enumerate(responder.channels):
+            if problem := file_channel_problem(channel, environ):
+                report(("responder", number, "channels", place), problem)
 
 
 def _finish(box: Box, stones: tuple[Soulstone, ...], here: FilePath) -> Box:

@@ -54,6 +54,12 @@ def expand(text: str, values: Mapping[str, str], environ: Mapping[str, str]) -> 
     return _PLACEHOLDER.sub(fill, text)
 
 
+def unset_variables(text: str, environ: Mapping[str, str]) -> list[str]:
+    """The variables that `text` names as `{env:VAR}` and that are not set."""
+    named = [match[3] for match in _PLACEHOLDER.finditer(text) if match[2] == "env"]
+    return [name for name in named if name and name not in environ]
+
+
 def expand_env(text: str) -> str:
     """`text` with its `{env:VAR}` filled in from this process's environment.
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 import msgspec
 
 from covend import functions
+from covend.config.channels import channel_problem
 from covend.config.convert import problems_of
 from covend.config.errors import Path, answers_no_chat, show_path
+from covend.config.placeholders import unset_variables
 from covend.config.queries import ResponderEntry, address_problems, lack
 from covend.config.structs import Box
 from covend.patterns.query.shape import schema_problem
@@ -72,6 +75,9 @@ def problems(responder: Responder, box: Box) -> list[tuple[str, str]]:
     if responder.function is not None and (wrong := functions.problem(responder.function)):
         found.append(("$.function", wrong))
     found += [(f"$.{name}", wrong) for name, wrong in address_problems(responder)]
+    for place, channel in enumerate(responder.channels):
+        if wrong := channel_problem(channel):
+            found.append((f"$.channels[{place}]", wrong))
     if responder.schema is not None and (wrong := schema_problem(responder.schema)):
         found.append(("$.schema", f"is no valid JSON Schema: {wrong}"))
     if responder.seen < 0:
@@ -80,6 +86,23 @@ def problems(responder: Responder, box: Box) -> list[tuple[str, str]]:
         variable = responder.api_key_env
         found.append(("$.api_key_env", f"no variable {variable} is set in the core's environment"))
     return found
+
+
+def absent_variables(box: Box, environ: Mapping[str, str]) -> list[str]:
+    """What the file's responders need of the environment and is not set there, for people to read.
+
+    No error: the file may be for another machine, and who lacks a key fails when it is asked.
+    """
+    return [
+        f"responder {entry.name}: no variable {name} is set, for its {member}"
+        for entry in box.responder
+        for member, names in (
+            ("api_key_env", [entry.api_key_env] if entry.api_key_env else []),
+            ("channels", [n for c in entry.channels for n in unset_variables(c, environ)]),
+        )
+        for name in dict.fromkeys(names)
+        if name not in environ
+    ]
 
 
 def out_of_bounds(responder: Responder) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from covend.actors.messages import NewConfig
 from covend.actors.responders.trust import ABSENT_SECONDS, MAX_FAILURES, Outcome
 from covend.actors.runs.messages import Learned
 from covend.questions import ListResponders, PutResponder, RemoveResponder
+from covend.testing import eventually
 
 ANN = {"id": "ann", "kind": "actor", "did": "did:ann"}
 
@@ -187,3 +188,46 @@ def test_what_was_learned_and_sent_back_is_not_taken_for_a_change(world):
         assert changed == {**ann, "domains": ["law"]}
         meant = core.ask(PutResponder({**ann, "trust": 0.1, "available": False}))["responder"]
         assert (meant["trust"], meant["available"]) == (0.1, False)
+
+
+def test_the_operator_hears_of_a_key_that_the_files_responder_lacks(world, monkeypatch):
+    """P8, W27: at start, and where a new configuration names another."""
+    monkeypatch.setenv("SET", "x")
+    far = {"kind": "llm", "model": "m", "endpoint": "http://h"}
+    world.other(name="far", **far, api_key_env="NO_KEY")
+    world.person("ann", channels=["json://{env:NO_HOOK}@h"])
+    world.other(name="near", **far, api_key_env="SET")
+    with world.core() as core:
+        core.ask(ListResponders())
+        lacking = [alert.text for alert in until_alerts(core, 2)]
+        assert lacking == [
+            "responder far: no variable NO_KEY is set, for its api_key_env",
+            "responder ann: no variable NO_HOOK is set, for its channels",
+        ]
+        world.entries = world.entries[:1]
+        monkeypatch.setenv("NO_KEY", "x")
+        world.other(name="other", **far, api_key_env="OTHER_KEY")
+        core.system.address("registry").tell(NewConfig(world.box()))
+        assert "OTHER_KEY" in until_alerts(core, 3)[-1].text
+
+
+def until_alerts(core, count):
+    return eventually(lambda: len(core.alerts()) == count and core.alerts(), 10, "the alerts")
+
+
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # by a plugin
+@pytest.mark.parametrize(
+    ("given", "path", "problem"),
+    [
+        ({"channels": ["json://h", "nosuchscheme://x"]}, "$.channels[1]", "apprise does not know"),
+        ({"channels": ["json://secret@h:70000"]}, "$.channels[0]", "has a port that is none"),
+        ({"channels": ["secret"]}, "$.channels[0]", "must be an apprise address"),
+    ],
+)
+def test_a_channel_through_which_nobody_could_be_told_is_refused(world, given, path, problem):
+    """P18: with nothing of the address, which is a secret."""
+    with world.core() as core:
+        (error,) = core.refuses(PutResponder({**ANN, **given}))["errors"]
+        assert error["path"] == path
+        assert problem in error["problem"] and "secret" not in error["problem"]
+        assert shown(core, "ann") is None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
@@ -17,14 +18,14 @@ from typing import Any, ClassVar
 import msgspec
 
 from covend.actors.asking_store import SERVING_SECONDS, ask_store
-from covend.actors.messages import NewConfig
+from covend.actors.messages import Alert, NewConfig
 from covend.actors.responders.trust import Standing, as_body, from_body
 from covend.actors.responders.trust_recovery import outcomes_of, uncounted
 from covend.actors.runs.legible import legible
 from covend.actors.runs.messages import Known, Learned
 from covend.actors.runs.story import wall_clock
 from covend.config import Box
-from covend.config.responders import from_config, local_model, problems
+from covend.config.responders import absent_variables, from_config, local_model, problems
 from covend.patterns.responders.responder import Responder, to_data
 from covend.phylactery.canonical import NotCanonical, canonical
 from covend.phylactery.messages import Append, Query
@@ -82,6 +83,7 @@ class Registry(Actor):
             self.standings = standings
         self.forgotten = {end["thread"]: end for end in uncounted(self.ask_store, learned)}
         self.ctx.tell(self.ctx.me, Relearn())
+        self.warn()
 
     def on_receive(self, message: object) -> object:
         match message:
@@ -103,12 +105,18 @@ class Registry(Actor):
                 self.box = message.box
                 self.given = from_config(message.box)
                 self.answering = frozenset(message.box.answering())
+                self.warn()
             case _:
                 pass
         return None
 
     def on_stop(self, reason: Exit) -> None:
         self.save()
+
+    def warn(self) -> None:
+        """Tell the operator whom the file gives a key that the environment has not (P8, W27)."""
+        for text in absent_variables(self.box, os.environ):
+            self.ctx.tell("console", Alert(text, {}))
 
     def known(self) -> tuple[Responder, ...]:
         """Everybody, with trust, delay and availability as of now."""
