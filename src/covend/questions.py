@@ -33,9 +33,12 @@ MAX_BYTES = 3 * 1024 * 1024
 """Bytes of a query, or of a person's word, as JSON: what is told of it then fits into messages."""
 
 
-def too_large(value: object, what: str) -> str | None:
-    """That this is more than the box takes, or None; for whoever sends without the API."""
-    size = len(msgspec.json.encode(value))
+def unfit(value: object, what: str) -> str | None:
+    """Why the box would not take this, or None; for whoever sends without the API."""
+    try:
+        size = len(msgspec.json.encode(value))
+    except UnicodeEncodeError:  # a word of a command line that is no UTF-8
+        return f"{what} has bytes in it that are no UTF-8"
     return f"{what} has {size} bytes: at most {MAX_BYTES} are right" if size > MAX_BYTES else None
 
 

@@ -581,6 +581,14 @@ def test_what_the_box_would_not_take_is_refused_before_it_is_sent(box, covend, t
     assert f"at most {MAX_BYTES} are right" in said
 
 
+def test_a_word_that_is_no_text_is_refused_before_it_is_sent(box, covend):
+    """A byte of the command line that is no UTF-8 is a lone surrogate here."""
+    said = covend("query", "why \udcff?", "--run-dir", box.run_dir, status=2).stderr
+    assert said == "covend: the query has bytes in it that are no UTF-8\n"
+    answer = ("submit", "t1", "\udcff", "--did", "did:x", "--run-dir", box.run_dir)
+    assert "the answer has bytes" in covend("inbox", *answer, status=2).stderr
+
+
 def test_a_person_answers_with_confidence_and_reason(box, desk, covend):
     asked = desk()
     answer = ["submit", "t1", '{"ok": true}', "--as-value", "--confidence", "0.8"]

@@ -146,8 +146,8 @@ def decoded(data: bytes, where: str) -> Any:
 
 
 def bounded(value: object, what: str) -> None:
-    """Ends the command where this is more than the box takes."""
-    from covend.questions import too_large
+    """Ends the command where this is more than the box takes, or no text."""
+    from covend.questions import unfit
 
-    if problem := too_large(value, what):
+    if problem := unfit(value, what):
         fail(problem, Status.WRONG)

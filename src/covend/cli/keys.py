@@ -114,12 +114,15 @@ def hash_(as_json: JsonOption = False) -> None:
     """Hash a key read from standard input, for a box file written by hand."""
     from covend.cli.keyfile import hash_key
 
-    if sys.stdin.isatty():
-        secret = typer.prompt("key", hide_input=True)
-    else:
-        secret = sys.stdin.readline(65536)
-    secret = secret.strip()
+    try:
+        if sys.stdin.isatty():
+            secret = typer.prompt("key", hide_input=True)
+        else:
+            secret = sys.stdin.readline(65536)
+        secret = secret.strip()
+        digest = hash_key(secret)
+    except UnicodeError:  # reading or hashing finds it, as the locale has it
+        fail("the key on standard input has bytes in it that are no UTF-8", Status.WRONG)
     if not secret:
         fail("no key on standard input", Status.WRONG)
-    digest = hash_key(secret)
     print_json({"sha256": digest}) if as_json else typer.echo(digest)
