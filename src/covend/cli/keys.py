@@ -29,7 +29,7 @@ def add(
     ] = "reflex",
     capability: Annotated[
         list[str] | None,
-        typer.Option("--capability", help="A model name it may ask for; default: all."),
+        typer.Option("--capability", help="A model name, or api for queries; default: all."),
     ] = None,
     max_concurrent: Annotated[int | None, typer.Option("--max-concurrent", min=1)] = None,
     per_minute: Annotated[int | None, typer.Option("--per-minute", min=1)] = None,
