@@ -357,3 +357,27 @@ def test_what_was_purged_stands_nowhere_in_the_file_any_more(tmp_path: Path) -> 
     assert store.purge(LATER) == 0
     assert secret.encode() not in path.read_bytes() + log.read_bytes()
     store.close()
+
+
+@pytest.mark.parametrize("flip", ["body = '{}'", "body = CAST(x'ff' AS TEXT)", "actor = 'b'"])
+def test_one_damaged_record_is_passed_over_by_who_asks_for_damaged_ones_too(
+    tmp_path: Path, flip: str
+) -> None:
+    """D1, D2: it has its place and what is wrong; by default all are refused."""
+    path = tmp_path / "p.db"
+    store = open_store(path)
+    store.append(numbered(9))
+    store.close()
+    with sqlite3.connect(path) as db:
+        db.execute(f"UPDATE record SET {flip} WHERE seq = 4")
+    db.close()
+    store = open_store(path)
+    with pytest.raises(StoreCorrupt):
+        store.query(kind="k0")
+    found = store.query(kind="k0", damaged=True)
+    assert [one["seq"] for one in found] == [7, 4, 1]
+    assert found[1].keys() == {"seq", "damaged"} and found[1]["damaged"]
+    assert found[0]["body"]["n"] == 6
+    page = store.query(damaged=True, after=2, limit=2, newest_first=False)
+    assert [(one["seq"], "damaged" in one) for one in page] == [(3, False), (4, True)]
+    store.close()

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from covend.phylactery.errors import Conflict, StoreError
 from covend.phylactery.messages import (
     Append,
@@ -66,7 +68,8 @@ class Phylactery(Actor):
     of a run are emptied so long after it ended (D4), otherwise only when asked to (``Purge``).
 
     What cannot be stored (disk full, forged, in conflict) or read (a damaged record) is refused to
-    its asker with a ``ReplyError`` and the actor lives; a damaged store keeps it from starting.
+    its asker with a ``ReplyError`` and the actor lives; a damaged store keeps it from starting. So
+    that one old record does not keep others from starting, they ask for ``damaged`` ones too.
     """
 
     mailbox = MailboxSpec(bound=None)  # what must be durable is not refused for want of a slot
@@ -210,10 +213,8 @@ class _Purging:
 
 def _read(store: Store, message: object) -> object:
     match message:
-        case Query(kind=kind, thread=thread, after=after, limit=limit, newest_first=newest):
-            return store.query(
-                kind=kind, thread=thread, after=after, limit=limit, newest_first=newest
-            )
+        case Query():
+            return store.query(**msgspec.structs.asdict(message))
         case Latest(kind=kind, thread=thread):
             return store.latest(kind, thread)
         case Thread(name=name):

@@ -30,7 +30,8 @@ class Append(Message, frozen=True):
 class Query(Message, frozen=True):
     """Answered with records as plain dicts (``seq``, ``id``, ``thread``, …, ``body``).
 
-    ``after`` is a ``seq``; ``limit=None`` is all of them.
+    ``after`` is a ``seq``; ``limit=None`` is all of them. Where one is not what was stored, all
+    are refused; but with ``damaged`` that one has only its ``seq`` and what is wrong, ``damaged``.
     """
 
     kind: str | None = None
@@ -38,6 +39,7 @@ class Query(Message, frozen=True):
     after: int = 0
     limit: int | None = None
     newest_first: bool = True
+    damaged: bool = False
 
 
 class Latest(Message, frozen=True):

@@ -104,11 +104,13 @@ class Store(Views):
         after: int = 0,
         limit: int | None = None,
         newest_first: bool = True,
+        damaged: bool = False,
     ) -> list[dict[str, Any]]:
         """Records as plain dicts, ``seq`` greater than ``after``, at most ``limit`` (None: all).
 
-        A record whose body was purged has ``purged`` and an empty body (D4). Raises
-        ``StoreCorrupt`` if one of them is not what was stored.
+        A record whose body was purged has ``purged`` and an empty body (D4). One that is not what
+        was stored has, if ``damaged`` ones are asked for, its ``seq`` and under ``damaged`` what is
+        wrong, and nothing else; if not, ``StoreCorrupt`` is raised.
         """
         where = ["seq > ?"]
         values: list[Value] = [after]
@@ -118,10 +120,14 @@ class Store(Views):
                 values.append(value)
         values.append(NO_LIMIT if limit is None else max(0, limit))
         order = "DESC" if newest_first else "ASC"
-        sql = (
-            f"SELECT {COLUMNS} FROM record WHERE {' AND '.join(where)} ORDER BY seq {order} LIMIT ?"
-        )
-        return [entry.as_dict() for entry in self._entries(sql, values)]
+        which = f"FROM record WHERE {' AND '.join(where)} ORDER BY seq {order} LIMIT ?"
+        try:
+            return [e.as_dict() for e in self._entries(f"SELECT {COLUMNS} {which}", values)]
+        except StoreCorrupt:
+            if not damaged:
+                raise
+        places = list(self._db.rows(f"SELECT seq {which}", values))
+        return [told for (seq,) in places for told in self._whole_or_damaged(seq)]
 
     def latest(self, kind: str, thread: str) -> dict[str, Any] | None:
         """The newest record of this kind in this thread, or None."""
@@ -300,6 +306,13 @@ class Store(Views):
                 if not orphans:
                     raise
         return seq
+
+    def _whole_or_damaged(self, seq: int) -> list[dict[str, Any]]:
+        try:
+            found = self._entries(f"SELECT {COLUMNS} FROM record WHERE seq = ?", [seq])
+        except StoreCorrupt as error:
+            return [{"seq": seq, "damaged": error.detail}]
+        return [entry.as_dict() for entry in found]
 
     def _entries(self, sql: str, values: Sequence[Value]) -> list[Entry]:
         """The records of a query, each compared with its id."""

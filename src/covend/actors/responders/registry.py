@@ -21,7 +21,7 @@ from covend.actors.asking_store import SERVING_SECONDS, ask_store
 from covend.actors.messages import Alert, NewConfig
 from covend.actors.responders.trust import Standing, as_body, from_body
 from covend.actors.responders.trust_recovery import outcomes_of, uncounted
-from covend.actors.runs.legible import legible
+from covend.actors.runs.legible import intact, legible
 from covend.actors.runs.messages import Known, Learned
 from covend.actors.runs.story import wall_clock
 from covend.config import Box
@@ -75,15 +75,20 @@ class Registry(Actor):
 
     def on_start(self) -> None:
         self.ask_store = partial(ask_store, self.ctx, seconds=SERVING_SECONDS)
-        stored = self.ask_store(Query(kind="responder", thread=THREAD, newest_first=False))
+        query = Query(kind="responder", thread=THREAD, newest_first=False, damaged=True)
+        stored = self.ask_store(query)
         for responder in legible(self.ctx, stored, as_responder):
             self.put[responder.id] = responder
-        learned = self.ask_store(Query(kind="standings", thread=THREAD, limit=KEPT_STANDINGS))
+        query = Query(kind="standings", thread=THREAD, limit=KEPT_STANDINGS, damaged=True)
+        learned = self.ask_store(query)
         for standings in legible(self.ctx, learned, as_standings)[:1]:
             self.standings = standings
-        self.forgotten = {end["thread"]: end for end in uncounted(self.ask_store, learned)}
+        self.forgotten = {end["thread"]: end for end in uncounted(self.ask_intact, learned)}
         self.ctx.tell(self.ctx.me, Relearn())
         self.warn()
+
+    def ask_intact(self, question: object) -> list[dict[str, Any]]:
+        return intact(self.ctx, self.ask_store(question))
 
     def on_receive(self, message: object) -> object:
         match message:
@@ -158,7 +163,7 @@ class Registry(Actor):
             return
         thread, end = next(iter(self.forgotten.items()))
         try:
-            records = self.ask_store(Query(thread=thread, newest_first=False))
+            records = self.ask_store(Query(thread=thread, newest_first=False, damaged=True))
         except (ReplyError, ActorError) as error:
             log.warning("the outcomes of %s are not learned yet: %s", thread, error)
             self.ctx.timer("relearn", SAVE_SECONDS, Relearn())

@@ -8,6 +8,7 @@ else is read. Pure but for the asks.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import dropwhile
 from typing import Any
 
 from covend.actors.responders.trust import Outcome, outcomes
@@ -29,16 +30,20 @@ def uncounted(
     """The ``know`` records that no stored standing counts, oldest first.
 
     ``checkpoints`` are the last records of standings, newest first. Runs that were imported ended
-    long before, on another box, and are not counted.
+    long before, on another box, and are not counted. A damaged checkpoint has but its ``seq``: the
+    one before it is the last then, and before one that is whole its place says enough.
     """
-    last, before = [*checkpoints[:2], None, None][:2]
+    usable = dropwhile(lambda one: "damaged" in one, checkpoints)
+    last, before = [*usable, None, None][:2]
     if last is not None and "runs" not in last["body"]:
         before = last  # an older build's: all before it counts
-    query = Query(kind="know", after=before["seq"] if before else 0, limit=MOST)
+    query = Query(kind="know", after=before["seq"] if before else 0, limit=MOST, damaged=True)
     ends: list[dict[str, Any]] = ask(query)
     if not ends:
         return []
-    since = before["clock"] if before else (last or ends[0])["clock"] - LATE_US
+    since = before.get("clock") if before else None
+    if since is None:
+        since = (last or ends[0])["clock"] - LATE_US
     counted = set(last["body"].get("runs", ())) if last else set[str]()
     found = [end for end in ends if end["clock"] >= since and end["thread"] not in counted]
     return found[::-1]
@@ -50,6 +55,9 @@ def outcomes_of(records: Sequence[dict[str, Any]], end: dict[str, Any]) -> tuple
     ``records`` are the run's. Raises whatever records lead to that this build cannot read.
     """
     thread = str(end["thread"])
+    for entry in records:
+        if "damaged" in entry:
+            raise ValueError(f"its record {entry['seq']} is damaged: {entry['damaged']}")
     if any(entry.get("purged") for entry in records):
         return ()
     entries = Story(thread).read(entry for entry in records if entry["seq"] <= end["seq"])

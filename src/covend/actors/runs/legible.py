@@ -1,7 +1,7 @@
-"""Reading back bodies that another build of covend may have written.
+"""Reading back records that another build of covend may have written, or that were damaged since.
 
-One that is not understood is left out, and said: it must not keep an actor from starting, and with
-it the core.
+One that is not understood, or no longer what was stored, is left out, and said: it must not keep an
+actor from starting, and with it the core.
 """
 
 from __future__ import annotations
@@ -24,11 +24,14 @@ def legible(
 ) -> list[T]:
     """What ``read`` makes of each record, in their order, without those that it cannot read.
 
-    The operator is told of each that is left out: which it is, where, and why. In the actor's
-    thread.
+    Left out as well are those that a ``Query`` for ``damaged`` ones found so. The operator is told
+    of each that is left out: which it is, where, and why. In the actor's thread.
     """
     found: list[T] = []
     for entry in entries:
+        if "damaged" in entry:
+            passed_over(ctx, entry)
+            continue
         try:
             found.append(read(entry))
         except Exception as error:  # whatever a body of an unknown build leads to
@@ -43,3 +46,15 @@ def skipped(ctx: Context, entry: dict[str, Any], error: Exception) -> None:
     text = f"the {name} is skipped: covend {covend.__version__} cannot read it: {why[:200]}"
     log.warning("%s", text)
     ctx.tell("console", Alert(text, {"id": entry["id"], "thread": entry["thread"]}))
+
+
+def intact(ctx: Context, entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The records without those that were found damaged, which the operator is told of."""
+    return legible(ctx, entries, lambda entry: entry)
+
+
+def passed_over(ctx: Context, entry: dict[str, Any]) -> None:
+    """Say that a damaged record is left out."""
+    text = f"record {entry['seq']} is skipped, it is damaged: {entry['damaged']}"
+    log.warning("%s", text)
+    ctx.tell("console", Alert(text, {"seq": entry["seq"]}))
