@@ -295,6 +295,73 @@ def test_a_reply_without_an_answer_is_invalid(body: Any) -> None:
     assert found["problem"]
 
 
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ({"content": None, "refusal": "I cannot help with that."}, "refused: I cannot help"),
+        ({"content": "", "refusal": "No."}, "refused: No."),
+        ({"content": [{"type": "refusal", "refusal": "No."}]}, "refused: No."),
+        ({"content": None, "refusal": "no " * 10_000}, "refused: no no"),
+        ({"content": None, "tool_calls": [{"id": "a"}]}, "called tools instead of answering"),
+        ({"content": " ", "function_call": {"name": "f"}}, "called tools instead of answering"),
+        ({"content": None, "refusal": None, "tool_calls": []}, "has no text"),
+        ({"content": 7, "text": "not here"}, "has no text"),
+    ],
+)
+def test_what_a_model_does_instead_of_answering_is_told(message: Any, told: str) -> None:
+    """P11: its own words are what helps whoever reads the record."""
+    found = understand(TEXT, Raw(status=200, body={"choices": [{"message": message}]}))
+    assert found["status"] == "invalid"
+    assert told in found["problem"]
+    assert len(found["problem"]) < 600
+
+
+def test_an_answer_in_several_pieces_is_one() -> None:
+    """What else is between them, such as a picture, is no text."""
+    pieces = [{"type": "text", "text": "light "}, {"type": "image"}, "x", {"text": "blue"}]
+    assert understand(TEXT, Raw(status=200, body=reply(pieces)))["value"] == "light blue"
+
+
+CUT_OFF = "the answer was cut off at max_tokens"
+
+
+@pytest.mark.parametrize(
+    ("shape", "text", "told"),
+    [
+        (TEXT, "", f"{CUT_OFF} before it began"),
+        (TEXT, None, f"{CUT_OFF} before it began"),
+        (TEXT, "<think>What is", f"{CUT_OFF} before it began"),
+        (TEXT, "<think>Hm.</think> ", f"{CUT_OFF} before it began"),
+        (JSON, '{"a": [1, 2', f"{CUT_OFF}: there is no JSON in the answer"),
+        (CHOICE, "I would say", f"{CUT_OFF}: I would say is not one of"),
+        ({"kind": "json", "required_fields": ["b"]}, '{"a": 1}, {', f"{CUT_OFF}; $.b: is"),
+    ],
+)
+def test_an_answer_that_was_cut_off_says_so(shape: Any, text: Any, told: str) -> None:
+    """P11: the remedy is more tokens, not another model."""
+    found = understand(shape, Raw(status=200, body=reply(text, finish_reason="length")))
+    assert found["status"] == "invalid"
+    assert found["problem"].startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("shape", "text", "rationale"),
+    [
+        (TEXT, "The answer is that", CUT_OFF),
+        (JSON, '{"a": 1} as I', CUT_OFF),
+        (JSON, '{"a": 1, "_rationale": "why"}', "why"),
+    ],
+)
+def test_half_an_answer_that_is_valid_says_that_it_is_half(
+    shape: Any, text: str, rationale: str
+) -> None:
+    """What stands there is kept, with that beside it."""
+    found = understand(shape, Raw(status=200, body=reply(text, finish_reason="length")))
+    assert (found["status"], found["rationale"]) == ("ok", rationale)
+    whole = understand(TEXT, Raw(status=200, body=reply("Blue.", finish_reason="stop")))
+    assert "rationale" not in whole
+
+
 PRICED = llm("a", cost=Cost(per_call=0.01, per_1k_input=1.0, per_1k_output=2.0))
 
 
@@ -314,6 +381,30 @@ def test_a_reply_costs_what_it_says_it_used(usage: Any, cost: float) -> None:
     """P13: without a count, all that was reserved."""
     body = understand(TEXT, Raw(status=200, body={**reply("x"), "usage": usage}), PRICED)
     assert body["cost"] == pytest.approx(cost)
+
+
+@pytest.mark.parametrize(
+    ("raw", "status"),
+    [
+        (Raw(failure="it ended with 3", transport=False, billable=True), "error"),
+        (Raw(status=200, unusable="it is not UTF-8"), "invalid"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("responder", "cost"),
+    [
+        (llm("a", cost=Cost(per_1k_input=1.0)), 0.25),
+        (Responder(id="a", kind="system", command=("true",), cost=Cost(per_call=0.2)), 0.2),
+        (Responder(id="a", kind="system", command=("true",)), 0.0),
+    ],
+)
+def test_work_that_brought_nothing_of_use_is_paid_for(
+    raw: Raw, status: str, responder: Responder, cost: float
+) -> None:
+    """P13: whoever had it may bill it; a model that did not count it, all that was reserved."""
+    body = understand(TEXT, raw, responder)
+    assert (body["status"], body["cost"]) == (status, cost)
+    assert body["problem"] == (raw.failure or raw.unusable)
 
 
 def test_an_invalid_reply_is_paid_for_all_the_same() -> None:

@@ -12,7 +12,7 @@ from functools import cached_property
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from os import environ
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -135,8 +135,7 @@ def chat_url(endpoint: str) -> str:
 def _near(url: str) -> bool:
     """Whether a url is of this machine; raises ``NotSent`` for one that is none."""
     try:
-        _ = urlsplit(url).port
-        httpx.URL(url)
+        _ = urlsplit(url).port, httpx.URL(url).host  # both are read, and judged, when asked for
         return is_local(url)
     except (ValueError, httpx.InvalidURL) as error:
         raise NotSent(f"the address is not sound: {error}") from None
@@ -182,12 +181,9 @@ async def _bytes(response: httpx.Response, most: int) -> bytes:
 
 def _where(response: httpx.Response, token: str) -> str:
     """Where a redirect leads, without what may be secret: its query and who asks."""
-    try:
-        to = str(response.url.join(response.headers["Location"]))
-        split = urlsplit(_without(token, to.encode()).decode())
-    except (ValueError, httpx.InvalidURL):
-        return "what is no address"
-    return urlunsplit((split.scheme, split.netloc.rpartition("@")[2], split.path, "", ""))
+    to = response.url.join(response.headers["Location"])
+    shown = to.copy_with(username="", password="", query=None, fragment=None)
+    return _without(token, str(shown).encode()).decode()
 
 
 def _without(token: str, told: bytes) -> bytes:
@@ -200,9 +196,8 @@ def _not_connected(error: httpx.TransportError) -> Raw:
     cause: BaseException = error
     while (deeper := cause.__cause__ or cause.__context__) is not None:
         cause = first(deeper)
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return failed(error, transport=False)
-    return Raw(failure=f"{type(error).__name__}: {cause if str(cause) else error}")
+    text = f"{type(error).__name__}: {cause if str(cause) else error}"
+    return Raw(failure=text, transport=not isinstance(cause, ssl.SSLCertVerificationError))
 
 
 def leave_alone(status: int, header: str, now: float) -> float | None:

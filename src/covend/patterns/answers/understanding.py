@@ -159,11 +159,8 @@ def _outcome(plan: Plan, call_body: dict[str, Any], raw: Raw) -> dict[str, Any]:
         return {**body, "status": "invalid", "problem": excerpt(str(failed_to_read))}
     body |= {"value": value, "hash": hashlib.sha256(text).hexdigest()}
     if wrong:
-        return {
-            **body,
-            "status": "invalid",
-            "problem": "; ".join(excerpt(told(one)) for one in wrong),
-        }
+        problems = [CUT_OFF] * found.cut_off + [excerpt(told(one)) for one in wrong]
+        return {**body, "status": "invalid", "problem": "; ".join(problems)}
     return {**body, "status": "ok", **beside}
 
 
