@@ -181,3 +181,23 @@ def test_whom_a_chain_of_equal_answers_connects_with_the_winner_was_not_outvoted
     for number, value in enumerate((1, 2, 3)):
         play.reply(f"primary/{number}", value)
     assert learned(play) == {"a": "good", "b": "good", "c": "good"}
+
+
+def test_one_run_that_does_not_reach_somebody_is_one_failure():
+    """P8: however often its slots tried."""
+    tiers = [
+        {"name": name, "responders": ids("a"), "expression": "false"} for name in ("one", "two")
+    ]
+    play = asked("a", pattern={"pattern": "escalate", "tiers": tiers})
+    for tier in (0, 1):
+        for _ in range(3):
+            play.lose(f"tier:{tier}/0")
+    told = outcomes(play.k, dict.fromkeys(play.k.calls, "answer"), {})
+    assert [(one.responder, one.verdict) for one in told] == [("a", "unreachable")]
+
+
+def test_who_was_reached_at_last_was_not_away():
+    """P8: of a slot its last attempt counts."""
+    play = asked("a").lose("primary/0").lose("primary/0").reply("primary/0", "x")
+    told = outcomes(play.k, dict.fromkeys(play.k.calls, "answer"), {})
+    assert [(one.responder, one.verdict) for one in told] == [("a", "good")]

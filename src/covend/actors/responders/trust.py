@@ -6,7 +6,7 @@ z²·t/(1−t) good outcomes in advance, with which the bound is exactly t: the 
 with, 0.5 for an unknown one. So few outcomes move it little, and no luck makes it 1.
 
 **Delay** is the median of the last measured delays. **Available** is who did not fail in transport
-three times in a row within the last minute.
+three times in a row within the last minute; however often one run failed to reach it, that is once.
 """
 
 from __future__ import annotations
@@ -41,7 +41,6 @@ ACCEPTED = ("fulfilled", "degraded")
 STOOD: dict[str, Verdict] = {**dict.fromkeys(ACCEPTED, "good"), "rejected": "bad"}
 """What an answer's outcome is that the run came out with, by the status of its end."""
 NOT_OK: dict[str, Verdict] = {
-    "unreachable": "unreachable",
     "declined": "neutral",
     **dict.fromkeys(("invalid", "timeout", "error"), "bad"),
 }
@@ -124,8 +123,8 @@ def outcomes(k: K, roles: Mapping[str, str], delays: Mapping[str, float]) -> lis
     Who gave the accepted answer did well, or a part of it where the fold makes one of all. Who gave
     a rejected one, was outvoted, was contradicted by the verifier and the tiebreaker, was late or
     answered in another shape did not. Who was only passed over, or declined, said nothing wrong. A
-    failed transport says nothing of trust, a call that was taken back nothing at all. Who says the
-    same again in one run says it once.
+    failed transport says nothing of trust, a call that was taken back nothing at all. Of a slot its
+    last attempt counts. Who says the same again in one run, or is away again, does so once.
     """
     know = k.ended or {}
     status = str(know.get("status"))
@@ -133,13 +132,17 @@ def outcomes(k: K, roles: Mapping[str, str], delays: Mapping[str, float]) -> lis
     same = giving(k, answer)
     made = set[str]() if k.query.fold.kind in CHOOSING else folded
     beaten = losing(k, folded, same) if status in ACCEPTED else set[str]()
+    last = {call.slot: call for call in k.calls.values()}
     praised: set[str] = set()
+    away: set[str] = set()
     found: list[Outcome] = []
-    for call in k.calls.values():
+    for call in last.values():
         verdict: Verdict | None
-        if call.status != "ok":
-            lost = call.status == "error" and call.transport
-            verdict = NOT_OK.get("unreachable" if lost else call.status)
+        if call.status == "error" and call.transport:
+            verdict = "unreachable" if call.responder not in away else None
+            away.add(call.responder)
+        elif call.status != "ok":
+            verdict = NOT_OK.get(call.status)
         elif roles.get(call.id, "answer") in ("audit", "judge"):
             verdict = "neutral"
         elif call.id in made | same:
