@@ -18,7 +18,8 @@ class Payee(ThreadingHTTPServer):
     ``asked`` are the (path, key) of every request, ``paid`` the keys for which work was done once
     each. ``resets`` is how many answers are lost after the work was done, ``refusals`` how many
     requests are refused before it, ``busy`` how many are after it, ``conflicts`` how many for a
-    key are, since its work is not done yet. ``left`` counts clients that hung up while it worked.
+    key are, since its work is not done yet. With the first two it asks to be left alone for
+    ``retry_after``. ``left`` counts clients that hung up while it worked.
     """
 
     daemon_threads = True
@@ -28,6 +29,7 @@ class Payee(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self.asked, self.paid = [], []
         self.resets = self.refusals = self.busy = self.conflicts = self.left = 0
+        self.retry_after = None
         self.held = {}
         self.lock = threading.Lock()
 
@@ -87,6 +89,8 @@ class Work(BaseHTTPRequestHandler):
         data = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
+        if status in (429, 503) and self.server.retry_after is not None:
+            self.send_header("Retry-After", self.server.retry_after)
         self.end_headers()
         self.wfile.write(data)
 

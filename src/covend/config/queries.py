@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
+from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
@@ -130,7 +131,11 @@ class Queries(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Count, Meta(description="Runs in memory at once; more are refused. Parked ones are not.")
     ] = 1000
     max_calls: Annotated[
-        Count, Meta(description="Calls to endpoints, commands and functions at once.")
+        Count,
+        Meta(
+            description="Calls to endpoints and commands at once: a third of them to one responder "
+            "at most, half to one host. As many functions run beside them."
+        ),
     ] = 64
     digest_seconds: Annotated[
         Interval, Meta(description="Tasks with more than an hour are told of together, so often.")
@@ -158,7 +163,18 @@ def address_problems(one: ResponderEntry | Responder) -> list[tuple[str, str]]:
     """The members that must be addresses and are none, each with what would be right."""
     members = (("endpoint", one.endpoint), ("url", one.url))
     return [
-        (name, "must begin with http:// or https://")
+        (name, problem)
         for name, address in members
-        if address is not None and not address.startswith(("http://", "https://"))
+        if address is not None and (problem := _address_problem(address))
     ]
+
+
+def _address_problem(address: str) -> str | None:
+    if not address.startswith(("http://", "https://")):
+        return "must begin with http:// or https://"
+    try:
+        parts = urlsplit(address)
+        sound = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # its text may tell a password
+        sound = False
+    return None if sound else "must have a host, and no port or one of 1 to 65535"

@@ -120,10 +120,10 @@ def test_a_service_is_posted_the_question_and_answers_with_json(world, provider)
 def test_a_service_that_is_away_is_called_again_under_new_attempts(world, provider):
     """P11's transport errors: three attempts, then the responder counts as unavailable."""
     world.other(name="svc", kind="system", url=f"{provider.url}/ask")
-    provider.answers = [(503, "busy"), (503, "busy"), (200, "at last")]
+    provider.answers = [(500, "away"), (500, "away"), (200, "at last")]
     with world.core() as core:
         assert core.run(query("svc"))["answer"] == "at last"
-        provider.answers = [(503, "busy")]
+        provider.answers = [(500, "away")]
         assert core.run(query("svc"))["code"] == "responder_unavailable"
     keys = [headers["Idempotency-Key"] for _, headers, _ in provider.seen]
     assert len(set(keys)) == 6
@@ -233,7 +233,7 @@ def test_only_so_many_calls_are_out_at_once_and_all_get_their_turn(world):
     """Nothing grows without bound."""
     world.scripted("one", "an answer")
     world.held.clear()
-    with world.core(max_calls=2) as core:
+    with world.core(max_calls=4) as core:
         threads = [core.submit(query("one"))["id"] for _ in range(5)]
         eventually(lambda: len(world.called) == 2, what="two are out")
         for thread in threads:

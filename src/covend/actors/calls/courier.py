@@ -13,6 +13,13 @@ goes out again under the same key, unless its query says otherwise or its respon
 or away has said nothing of the work. That a call's deadline has passed is not said from here, but
 by the run's own timer.
 
+Whoever is busy (429, 503) is asked again after the pause that it wants, or else after one that
+doubles: ``PAUSES`` times for each slot, under the same key, as long as the deadline allows it. Then
+its refusal is handed on, and another attempt at the slot begins no sooner than after such a pause.
+
+Endpoints and commands share ``max_calls`` places, and functions as many threads of their own; see
+``turns`` for who is next.
+
 When nobody waits for a call any more (its round has closed, its deadline passed, its run ended)
 
 | what it is | becomes |
@@ -30,7 +37,7 @@ reserved (docs/decisions/0005).
 from __future__ import annotations
 
 import hashlib
-from collections import deque
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +47,7 @@ import msgspec
 
 from covend.actors.calls import outside
 from covend.actors.calls.errand import Errand
+from covend.actors.calls.turns import Turns
 from covend.actors.messages import NewConfig
 from covend.actors.runs.messages import (
     Dispatch,
@@ -53,11 +61,12 @@ from covend.actors.runs.story import wall_clock
 from covend.config import Box
 from covend.patterns.answers.understanding import Raw
 from covend.patterns.query.spec import MAX_LATENCY
-from covend.patterns.state import call_id_of
+from covend.patterns.state import call_id, call_id_of
 from covend.phylactery.messages import NOT_NOW
 from covend.protocol import CancelJob, JobFinished, Step, SubmitJob
 from covend.questions import SettleCall, refusal
 from covend.runtime import Actor, ActorError, Exit, MailboxSpec, ReplyError
+from covend.supervisors.backoff import Backoff
 
 SUBMIT_SECONDS = 20.0
 REPEAT_SECONDS = 5.0
@@ -66,6 +75,11 @@ STILL_AT_IT = 409
 """How a provider that heeds keys answers one that it is still working for."""
 AGAIN_SECONDS = 1.0
 """After this pause it is asked again."""
+BUSY = frozenset({429, 503})
+"""How a provider answers that wants to be asked later: it has done nothing."""
+LATER = Backoff(base=1.0, maximum=4.0)
+"""The pauses for one that does not say how long it wants (S7)."""
+PAUSES = 3
 CHAT = "/v1/chat/completions"
 
 
@@ -94,7 +108,7 @@ class GiveUp:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """A timer's message: ask a provider once more that was still working for this errand's key."""
+    """A timer's message: ask a provider once more that was busy, or still at this errand's key."""
 
     name: str
 
@@ -113,12 +127,13 @@ class Courier(Actor):
 
     def __init__(self, box: Box, clock: Callable[[], int] = wall_clock) -> None:
         self.max_calls = box.queries.max_calls
+        self.places = Turns(self.max_calls)
+        self.threads = Turns(self.max_calls)
+        """What functions run in: no provider that hangs holds up a computation."""
         self.here = Path(box.source).parent
         self.clock = clock
         self.errands: dict[str, Errand] = {}
         self.jobs: dict[str, str] = {}
-        self.waiting: deque[str] = deque()
-        self.out = 0
         self.late: dict[str, None] = {}
         """What is left to finish although nobody waits for it, oldest first."""
 
@@ -156,6 +171,9 @@ class Courier(Actor):
                 return self.settle(message)
             case NewConfig():
                 self.max_calls = message.box.queries.max_calls
+                for turns in (self.places, self.threads):
+                    turns.places = self.max_calls
+                    self.next_ones(turns)
             case _:
                 pass
         return None
@@ -164,6 +182,7 @@ class Courier(Actor):
 
     def dispatch(self, order: Dispatch) -> None:
         """Carry a call out, unless that was done: then say again what came of it (P4)."""
+        before = self.attempt_before(order)
         for recorded in order.recorded:
             self.forget(recorded)
         name = call_name(order.thread, call_id_of(order.call))
@@ -172,25 +191,46 @@ class Courier(Actor):
             if known.answer is not None:
                 self.tell(known)
             return
-        left = (order.call["deadline"] - self.clock()) / 1e6
+        left = self.left(order)
         if left <= 0:
             return  # the run's own timer is about to say so
         now = self.ctx.now()
         errand = Errand(name, order, now, now + left)
+        if before is not None:
+            errand.refusals, errand.rests_until = before.refusals, before.rests_until
         self.errands[name] = errand
         self.ctx.timer(name, left, Overdue(name))
         if order.again and not errand.local and not errand.repeatable:
             self.unclear(errand, "the core was started again")
-        else:
+        elif errand.rests_until <= now:
             self.begin(errand)
+        elif errand.rests_until < now + left:
+            self.pause(errand, errand.rests_until - now)
+        else:
+            text = f"not asked: it is busy for another {errand.rests_until - now:.0f} s"
+            self.brought(name, Raw(failure=text))
+
+    def attempt_before(self, order: Dispatch) -> Errand | None:
+        """The attempt that this one follows, while it is in hand: that is until both are stored."""
+        slot, attempt = order.call["slot"], order.call["attempt"]
+        return self.errands.get(call_name(order.thread, call_id(slot, attempt - 1)))
+
+    def left(self, order: Dispatch) -> float:
+        """Seconds until a call's deadline."""
+        return (order.call["deadline"] - self.clock()) / 1e6
 
     def begin(self, errand: Errand) -> None:
-        """Have it carried out: by this box's ghouls at once, outside when there is room."""
+        """Have it carried out: by this box's ghouls at once, else when there is room."""
         if errand.local:
             self.submit(errand)
         else:
-            self.waiting.append(errand.name)
-            self.next_ones()
+            turns = self.turns(errand)
+            turns.join(errand.name, errand.lane)
+            self.next_ones(turns)
+
+    def turns(self, errand: Errand) -> Turns:
+        """Among whom it waits for its turn."""
+        return self.threads if errand.order.responder.kind == "pattern" else self.places
 
     def unclear(self, errand: Errand, why: str) -> None:
         """It may have been carried out and must not be again: its query says what then (P4)."""
@@ -217,13 +257,14 @@ class Courier(Actor):
             self.keep(errand, Raw(failure="an operator counts it as failed", transport=False))
         return {"id": order.id, "call": order.call, "how": order.how}
 
-    def next_ones(self) -> None:
-        """Send out what waits for its turn, as many at once as the configuration allows."""
-        while self.waiting and self.out < self.max_calls:
-            errand = self.errands.get(self.waiting.popleft())
-            if errand is not None and not (errand.begun or errand.withdrawn):
-                self.out += 1
-                errand.out = errand.begun = True
+    def next_ones(self, turns: Turns) -> None:
+        """Send out whose turn it is, as many at once as the configuration allows."""
+        while (name := turns.take()) is not None:
+            errand = self.errands[name]
+            if errand.withdrawn:
+                turns.leave(name)
+            else:
+                errand.begun = True
                 self.send(errand)
 
     def send(self, errand: Errand) -> None:
@@ -296,7 +337,9 @@ class Courier(Actor):
             return
         at_it = raw.status == STILL_AT_IT and errand.repeated
         if at_it and not errand.withdrawn:
-            self.pause(errand)
+            self.pause(errand, AGAIN_SECONDS)
+            return
+        if raw.status in BUSY and raw.failure is None and self.later(errand, raw):
             return
         # Who is busy or away says nothing of the work that was asked for under this key before.
         unsaid = at_it or (errand.repeated and raw.passing)
@@ -306,11 +349,27 @@ class Courier(Actor):
         else:
             self.keep(errand, raw, declined)
 
-    def pause(self, errand: Errand) -> None:
-        """Its provider is still at it: ask again in a moment, until the deadline (P4)."""
+    def later(self, errand: Errand, refusal: Raw) -> bool:
+        """Whether who is busy is asked again after a pause, which the deadline has to allow (P4).
+
+        It is the same call, with the same key: nothing was done for it yet.
+        """
+        wanted, now = refusal.retry_after, self.ctx.now()
+        seconds = LATER.delay(errand.refusals, random.random()) if wanted is None else wanted
+        errand.refusals += 1
+        errand.rests_until = now + seconds
+        spent = errand.refusals > PAUSES or seconds >= self.left(errand.order)
+        if spent or errand.withdrawn:
+            return False
+        errand.refusal = refusal
+        self.pause(errand, seconds)
+        return True
+
+    def pause(self, errand: Errand, seconds: float) -> None:
+        """Leave its provider alone for so long, and the place to others; then ask again."""
         errand.begun, errand.work = False, None
         self.back(errand)
-        self.ctx.timer(("again", errand.name), AGAIN_SECONDS, Again(errand.name))
+        self.ctx.timer(("again", errand.name), seconds, Again(errand.name))
 
     def keep(self, errand: Errand, raw: Raw, declined: str | None = None) -> None:
         """Keep an answer, and say it until it is recorded."""
@@ -326,10 +385,10 @@ class Courier(Actor):
         self.ctx.tell("desk", errand.answer)
 
     def back(self, errand: Errand) -> None:
-        if errand.out:
-            errand.out = False
-            self.out -= 1
-            self.next_ones()
+        """It has no place any more, and waits for none."""
+        turns = self.turns(errand)
+        turns.leave(errand.name)
+        self.next_ones(turns)
 
     # ── what nobody waits for any more (P12, P14) ───────────────────────────────────────────
 
@@ -357,7 +416,7 @@ class Courier(Actor):
             self.leave(errand)
         elif errand.untouched and errand.paid:
             text = "nobody waited for it any more before it was sent"
-            self.keep(errand, Raw(failure=text, transport=False))
+            self.keep(errand, errand.refusal or Raw(failure=text, transport=False))
         else:
             self.forget(name)
 
