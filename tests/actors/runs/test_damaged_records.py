@@ -2,12 +2,25 @@
 
 import sqlite3
 
+import msgspec
 import pytest
 from tests.actors.running import World, query
+from tests.actors.runs.test_crashes_of_runs import lay_down
+from tests.actors.stage import Ear, heard, small_box
 
+from covend.actors.admission.catalog import Catalog
+from covend.actors.jobs.broker import Broker
+from covend.actors.messages import Alert
+from covend.actors.people import delivery_log
 from covend.actors.responders.registry import Registry, Save
 from covend.actors.responders.trust_recovery import LATE_US, uncounted
+from covend.phylactery.actor import Phylactery
+from covend.protocol import Job, JobQuery, Step
 from covend.questions import ListResponders, PutResponder
+from covend.runtime import ThreadSystem
+from covend.testing import eventually
+
+SOON = {"side_effects": {"max_latency_secs": 3600}}
 
 FLIPS = {
     "another letter": "body = replace(body, '{', '[')",
@@ -33,8 +46,19 @@ def damage(world, which, flip="another letter"):
     return seqs
 
 
-def skipped(core):
-    return [alert.data.get("seq") for alert in core.alerts() if "it is damaged" in alert.text]
+def tick(thread, clock):
+    """The record of a timer, which reminds nobody."""
+    return {"thread": thread, "kind": "tick", "body": {"name": "whatever", "due": 1},
+            "actor": "timekeeper", "act": "LEARN", "clock": clock, "parents": []}  # fmt: skip
+
+
+def hears_of(core, seqs):
+    """The operator is told of each of these records, and of no other."""
+
+    def skipped():
+        return sorted({one.data["seq"] for one in core.alerts() if "it is damaged" in one.text})
+
+    eventually(lambda: skipped() == sorted(seqs), 10, f"alerts about {seqs}")
 
 
 def standings(core):
@@ -52,7 +76,7 @@ def test_a_damaged_responder_is_forgotten_alone(world, flip):
     with world.core() as core:
         known = {one["id"] for one in core.ask(ListResponders())["responders"]}
         assert {"ann", "cat"} <= known and "bob" not in known
-        assert skipped(core) == hit
+        hears_of(core, hit)
         assert core.run(query("good"))["answer"] == "yes"
 
 
@@ -69,7 +93,7 @@ def test_behind_damaged_standings_the_ones_before_count_and_the_runs_since(world
     with world.core() as core:
         core.run(query("good"))
         assert standings(core)["good"].good == pytest.approx(before + 1, abs=0.01)
-        assert skipped(core) == hit
+        hears_of(core, hit)
 
 
 def test_a_run_whose_end_or_whose_story_is_damaged_is_not_learned_from(world, monkeypatch):
@@ -84,9 +108,51 @@ def test_a_run_whose_end_or_whose_story_is_damaged_is_not_learned_from(world, mo
     with world.core() as core:
         core.run(query("good"))
         assert standings(core)["good"].good == pytest.approx(2, abs=0.01)
-        assert skipped(core) == ends
-        said = [alert.text for alert in core.alerts() if runs[1] in alert.text]
+        hears_of(core, ends)
+        said = eventually(lambda: [one.text for one in core.alerts() if runs[1] in one.text], 10)
         assert len(said) == 1 and "is damaged: " in said[0]
+
+
+def test_damaged_marks_and_ticks_keep_nobody_from_being_told(world, monkeypatch):
+    """P18: the herald starts; who waits and is not known to have been told is told once more."""
+    monkeypatch.setattr(delivery_log, "SOON_SECONDS", 0.05)
+    world.person("ann", channels=["test://ann"])
+    with world.core() as core:
+        thread = core.submit(query("ann", **SOON))["id"]
+        eventually(
+            lambda: core.records(delivery_log.THREAD, "told"), 10, "that ann is told is stored"
+        )
+    lay_down(world.path, [tick(thread, 1), tick(thread, 2)])
+    hit = damage(world, "kind = 'told'") + damage(world, "kind = 'tick' AND clock = 1")
+    with world.core() as core:
+        core.system.address("herald").ask(delivery_log.Look(whole=True), timeout=5)
+        eventually(lambda: len(world.told) == 2, 10, "ann is told once more")
+        hears_of(core, hit)
+        herald = core.system.find("herald").cell.actor
+        assert herald.account.ticks_read == max(hit) + 1, "the tick behind it was read"
+
+
+@pytest.mark.parametrize("kind", ["job", "jobs"])
+def test_a_damaged_record_of_a_job_is_that_jobs_affair(world, kind):
+    """W21: the broker starts, and knows the others."""
+    step = Step("/v1/x", {})
+    jobs = [
+        {"thread": f"job:{name}", "kind": "job", "act": "INTEND", "actor": "client", "clock": 1,
+         "parents": [], "body": {"job": msgspec.to_builtins(Job(name, "a", "ritual", [step]))}}
+        for name in ("one", "two")
+    ]  # fmt: skip
+    mark = {"upto": 2, "jobs": ["one", "two"], "done": 0, "failed": 0}
+    lay_down(world.path, [*jobs, {**jobs[0], "thread": "jobs", "kind": "jobs", "body": mark}])
+    (hit,) = damage(world, f"kind = '{kind}' AND thread IN ('job:one', 'jobs')")
+    console = []
+    with ThreadSystem(node="core") as system:
+        system.spawn(Phylactery, world.path, name="phylactery")
+        for name, log in (("console", console), ("dispatcher", [])):
+            system.spawn(Ear, log, name=name)
+        broker = system.spawn(Broker, Catalog(small_box()), name="broker")
+        assert broker.ask(JobQuery("two"), timeout=5)["status"] == "queued"
+        eventually(lambda: heard(console, Alert), 10, "the alert")
+        assert {alert.data["seq"] for alert in heard(console, Alert)} == {hit}
 
 
 def test_before_a_whole_checkpoint_the_place_of_a_damaged_one_is_enough():

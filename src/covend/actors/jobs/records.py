@@ -15,7 +15,7 @@ import msgspec
 from covend.actors.asking_store import SERVING_SECONDS, ask_store
 from covend.actors.jobs.book import JobBook
 from covend.actors.runs.legible import legible
-from covend.phylactery.messages import Append, Latest, Query
+from covend.phylactery.messages import Append, Query
 from covend.phylactery.records import Act, record
 from covend.protocol import Job
 from covend.resolving import resolved
@@ -69,7 +69,7 @@ class JobRecords:
     def checkpoint(self) -> None:
         """Forget jobs that ended long ago, and store from where the next broker has to read."""
         self.book.forget(KEEP_ENDED)
-        newest = ask_store(self.ctx, Query(kind="job", limit=1), SERVING_SECONDS)
+        newest = ask_store(self.ctx, Query(kind="job", limit=1, damaged=True), SERVING_SECONDS)
         body = {
             "upto": newest[0]["seq"],
             "jobs": list(self.book.jobs),
@@ -80,8 +80,9 @@ class JobRecords:
 
     def restore(self) -> JobBook:
         """Read the jobs back, those that ended long ago excepted; the book that they make."""
-        last = ask_store(self.ctx, Latest("jobs", "jobs"), SERVING_SECONDS)
-        found = legible(self.ctx, [last] if last else [], as_checkpoint)
+        query = Query(kind="jobs", thread="jobs", limit=1, damaged=True)
+        last = ask_store(self.ctx, query, SERVING_SECONDS)
+        found = legible(self.ctx, last, as_checkpoint)
         checkpoint = found[0] if found else Checkpoint()
         for job in checkpoint.jobs:
             self._read_back(thread=f"job:{job}")
@@ -91,7 +92,7 @@ class JobRecords:
         return self.book
 
     def _read_back(self, thread: str | None = None, after: int = 0) -> None:
-        query = Query(kind="job", thread=thread, after=after, newest_first=False)
+        query = Query(kind="job", thread=thread, after=after, newest_first=False, damaged=True)
         legible(self.ctx, ask_store(self.ctx, query), self._restore_one)
 
     def _restore_one(self, entry: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ import msgspec
 
 from covend.actors.people.inbox import parse_task, task_id
 from covend.actors.people.outbox import is_new
-from covend.actors.runs.legible import legible
+from covend.actors.runs.legible import intact, legible
 from covend.actors.runs.messages import Happening, Notice
 from covend.patterns.rounds import reminder_of
 from covend.patterns.state import call_id_of
@@ -118,15 +118,17 @@ class Account:
 
     def recall(self) -> None:
         """Read back who was told; where that cannot be read, who waits is told once more (P18)."""
-        newest = self.ask(Query(kind="told", thread=THREAD, limit=1))
+        newest = self.ask(Query(kind="told", thread=THREAD, limit=1, damaged=True))
         marks = legible(self.ctx, newest, as_mark)
         if newest and not marks:
-            marks = legible(self.ctx, self.ask(Query(kind="told", thread=THREAD)), as_mark)
+            every = self.ask(Query(kind="told", thread=THREAD, damaged=True))
+            marks = legible(self.ctx, every, as_mark)
         if marks:
             self.marked, self.ticks_marked = marks[0].seq, marks[0].ticks
         self.ticks_read = self.ticks_marked
-        after = Query(kind="told", thread=THREAD, after=min(self.marked, self.ticks_marked))
-        for mark in legible(self.ctx, self.ask(after), as_mark):
+        after = min(self.marked, self.ticks_marked)
+        query = Query(kind="told", thread=THREAD, after=after, damaged=True)
+        for mark in legible(self.ctx, self.ask(query), as_mark):
             self.told.update(mark.tasks)
 
     def look(self, whole: bool) -> list[Missed]:
@@ -167,10 +169,13 @@ class Account:
             self.settle_reminders()
         late: list[Missed] = []
         while True:
-            query = Query(kind="tick", after=self.ticks_read, limit=FEW, newest_first=False)
+            query = Query(
+                kind="tick", after=self.ticks_read, limit=FEW, newest_first=False, damaged=True
+            )
             ticks = self.ask(query)
             for entry in ticks:
-                late += self.reminded(entry)
+                for tick in intact(self.ctx, [entry]):
+                    late += self.reminded(tick)
                 self.ticks_read = entry["seq"]
             if not whole or len(ticks) < FEW:
                 break
@@ -201,7 +206,7 @@ class Account:
     def reminded_since(self, task: str, clock: int) -> bool:
         """Whether a reminder of the task fell due, by the store, at that clock or later."""
         thread, call = parse_task(task) or ("", "")
-        ticks = self.ask(Query(kind="tick", thread=thread))
+        ticks = intact(self.ctx, self.ask(Query(kind="tick", thread=thread, damaged=True)))
         return any(
             call_reminded(tick["body"])[0] == call and tick["clock"] >= clock for tick in ticks
         )

@@ -21,7 +21,8 @@ def recover(arbiter: Arbiter) -> None:
     the arbiter is started again, since without the records it might undo a transition.
     """
     residency, hands = arbiter.residency, arbiter.hands
-    stored = ask_store(arbiter.ctx, Query(kind="learned", limit=1), SERVING_SECONDS)
+    query = Query(kind="learned", limit=1, damaged=True)
+    stored = ask_store(arbiter.ctx, query, SERVING_SECONDS)
     legible(arbiter.ctx, stored, lambda entry: residency.learner.restore(entry["body"]))
     under_way = open_transition(arbiter)
     alive = hands.observe().alive
