@@ -1,5 +1,7 @@
 """People reached through apprise on real channels, over crashes and failures (P18, P4, P14)."""
 
+import threading
+
 import pytest
 from tests.actors.mailmen import mail_server, offender, webhook
 from tests.actors.running import World, query
@@ -427,6 +429,30 @@ def test_a_channel_that_never_ends_its_answer_is_one_that_fails(world, mail, mon
     assert len(mail.mails) == 1
 
 
+def test_a_channel_that_failed_and_hangs_now_holds_up_no_other(world, monkeypatch):
+    """P18: whatever is tried again has threads of its own."""
+    monkeypatch.setattr(channels, "THREADS", 1)
+    tried, go_on = [], threading.Event()
+
+    def through(messages):
+        tried.append(messages[0].channel)
+        if tried.count("json://ann") == 2:
+            go_on.wait(30)
+        return [one.channel != "json://ann" for one in messages]
+
+    world.through = through
+    world.person("ann", channels=["json://ann"])
+    world.person("bob", channels=["json://bob"])
+    with world.core() as core:
+        core.submit(query("ann", **SOON))
+        until(lambda: tried.count("json://ann") == 2, "it is tried again, and hangs")
+        core.submit(query("bob", **SOON))
+        try:
+            until(lambda: "json://bob" in tried, "bob is told")
+        finally:
+            go_on.set()
+
+
 def test_a_channel_that_fails_is_given_up_when_the_task_waits_no_more(world, hook, monkeypatch):
     monkeypatch.setattr(outbox, "LONGEST_PAUSE_SECONDS", 0.05)
     hook.failing = 10**9
@@ -474,6 +500,6 @@ def test_an_address_that_is_none_is_the_operators_to_hear_of(world, address):
     world.person("ann", channels=[address])
     with world.core() as core:
         core.submit(query("ann", **SOON))
-        (alert,) = until(core.alerts, "an alert")
+        alert = until(lambda: [a for a in core.alerts() if "be told" in a.text], "an alert")[0]
         assert "did:ann cannot be told" in alert.text
         assert "SECRET" not in alert.text

@@ -23,7 +23,9 @@ from covend.runtime.guard import guarded
 log = logging.getLogger(__name__)
 
 THREADS = 4
-"""So many processes send at once."""
+"""So many processes send at once, as far as nothing failed before."""
+THREADS_AGAIN = 2
+"""And so many to channels that failed: these may take all of their time, again and again."""
 TOGETHER = 8
 """So many messages one of them sends at most."""
 LINGER_SECONDS = 0.02
@@ -94,17 +96,11 @@ class Order:
 
 
 class Messengers:
-    """A few daemon threads that have messages sent, in the order they are told to.
-
-    What is due together is sent together: a process takes half a second to start.
-    """
+    """Has messages sent in threads of its own; those to channels that failed hold up no others."""
 
     def __init__(self, through: Send = send) -> None:
-        self._send = through
-        self._queue: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
-        self._taking = threading.Lock()
-        for number in range(THREADS):
-            threading.Thread(target=self._run, name=f"messenger-{number}", daemon=True).start()
+        self._first = Lane("messenger", THREADS, through)
+        self._again = Lane("messenger-again", THREADS_AGAIN, through)
 
     def send(
         self,
@@ -114,19 +110,46 @@ class Messengers:
         done: Callable[[bool], None],
         *,
         configured: bool = False,
+        again: bool = False,
     ) -> bool:
         """Queue one message; False where too many wait. ``done`` is called in a thread of ours.
+
+        ``again`` says that the channel failed the last time.
 
         ``{env:VAR}`` is replaced where the configuration file gave the channel, and nowhere else:
         whoever may register a responder must not read the box's variables (P18).
         """
-        if self._queue.qsize() >= MAX_QUEUED:
-            return False
-        self._queue.put(Order(Message(channel, title, text), configured, done))
-        return True
+        lane = self._again if again else self._first
+        return lane.put(Order(Message(channel, title, text), configured, done))
 
     def close(self) -> None:
         """End the threads; what is being sent is left to itself."""
+        self._first.close()
+        self._again.close()
+
+
+class Lane:
+    """A few daemon threads that have messages sent, in the order they are told to.
+
+    What is due together is sent together: a process takes half a second to start.
+    """
+
+    def __init__(self, name: str, threads: int, through: Send) -> None:
+        self._send = through
+        self._queue: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
+        self._taking = threading.Lock()
+        for number in range(threads):
+            threading.Thread(target=self._run, name=f"{name}-{number}", daemon=True).start()
+
+    def put(self, order: Order) -> bool:
+        """Queue a message; False where too many wait."""
+        if self._queue.qsize() >= MAX_QUEUED:
+            return False
+        self._queue.put(order)
+        return True
+
+    def close(self) -> None:
+        """End the threads once they are through with what waits."""
         self._queue.put(None)
 
     def _run(self) -> None:

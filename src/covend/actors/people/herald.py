@@ -218,6 +218,7 @@ class Herald(Actor):
             text,
             lambda took: me.tell(Sent(did, channel, box, took)),
             configured=channel in self.configured,
+            again=box.failures > 0,
         ):
             self.failed(did, channel)
 
