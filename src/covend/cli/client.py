@@ -83,7 +83,8 @@ class BoxClient:
         except ActorDead as error:
             if not self.identity.process.alive():
                 raise BoxNotRunning(f"the box in {self.run_dir} has just ended") from error
-            raise BoxSilent(f"{address} cannot be reached: {error} (is it restarting?)") from error
+            why = f"is it restarting? see {self.run_dir / 'logs'}"
+            raise BoxSilent(f"{address} cannot be reached: {error} ({why})") from error
         except (ReplyError, RemoteError, ActorError) as error:
             raise BoxRefused(f"{address}: {error}") from error
 
