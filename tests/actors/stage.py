@@ -3,7 +3,7 @@
 from covend.config import Box, Coven, Device, Soulstone
 from covend.phylactery.actor import Append, Query
 from covend.phylactery.records import as_dict
-from covend.runtime import NOPROC, Actor
+from covend.runtime import NOPROC, Actor, ReplyError
 
 MIB = 2**20
 
@@ -68,8 +68,10 @@ class Store(Actor):
                     and message.thread in (None, entry["thread"])
                     and place > message.after
                 ]
-                found = found[::-1] if message.newest_first else found
-                return found[: message.limit]
+                found = (found[::-1] if message.newest_first else found)[: message.limit]
+                if not message.damaged and any("damaged" in entry for entry in found):
+                    raise ReplyError("not read: the store is damaged")
+                return found
         return None
 
 

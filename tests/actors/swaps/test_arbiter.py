@@ -139,6 +139,15 @@ def test_a_new_arbiter_adopts_what_lives_and_says_so_only_when_it_answers(stage)
     assert stage.open() == {"a"} and stage.intents == []
 
 
+def test_damaged_times_of_loading_are_learned_anew(monkeypatch, tmp_path):
+    """W25, D2: nobody is kept from starting by them."""
+    damaged = {"kind": "learned", "thread": "learned", "seq": 1, "damaged": "not what was stored"}
+    with SimSystem(node="core", start=1000.0) as system:
+        stage = Stage(system, monkeypatch, tmp_path, alive=("a",), records=[damaged])
+        assert stage.open() == {"a"}
+        assert [one.data for one in heard(stage.console, Alert)][:1] == [{"seq": 1}]
+
+
 def test_a_signal_for_a_cold_coven_goes_through_every_phase_until_it_is_open(stage):
     """W19: closed, drained, rechecked, signalled, loaded, opened; each told and recorded."""
     stage.wants("b")
