@@ -1,5 +1,6 @@
 """Calls that a command or a function answers: what is said, and what it costs (P8, P13)."""
 
+import os
 import subprocess
 import sys
 
@@ -50,6 +51,22 @@ def test_all_that_a_program_says_before_it_ends_is_heard(size):
     heard = said(script)
     assert len(heard.output) == size
     assert len(heard.complaint) == min(size, COMPLAINT_BYTES)
+
+
+def test_what_is_in_the_pipes_when_a_program_has_ended_is_heard_to_its_end():
+    """Also where that is more than is read at once, and nobody ever closes them."""
+    script = "for to in 1 2; do head -c 300000 /dev/zero >&$to; echo end >&$to; done; sleep 60 &"
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen(
+        ["sh", "-c", script], start_new_session=True, pipesize=1 << 20, **pipes
+    ) as process:
+        try:
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+            heard = talk(process, b"", 10.0, 1 << 24)
+        finally:
+            kill_session(process.pid)
+    assert len(heard.output) == 300_004
+    assert heard.complaint.endswith(b"end\n")
 
 
 def test_a_program_that_closes_its_streams_is_still_waited_for():
