@@ -161,8 +161,8 @@ class Core:
     def ask(self, message, seconds=10.0):
         return self.desk.ask(message, timeout=seconds)
 
-    def submit(self, query, key=None):
-        return self.ask(SubmitQuery(query, key))
+    def submit(self, query, key=None, by=None):
+        return self.ask(SubmitQuery(query, key, by))
 
     def run(self, query, key=None):
         """Submits, and waits for the end: its ``know`` body."""

@@ -8,7 +8,14 @@ import pytest
 from tools.golden.play import Play, intend, llm, paid, query, state
 from tools.golden.stories import STORIES
 
-from covend.patterns.nesting import child_thread, gathered, join_thread, joined
+from covend.patterns.nesting import (
+    alike,
+    child_thread,
+    gathered,
+    join_thread,
+    joined,
+    passed_over,
+)
 from covend.patterns.query.spec import Join
 
 
@@ -126,6 +133,19 @@ def test_a_child_has_the_name_of_its_cause() -> None:
     assert join_thread(Join(id="a", of=2)) == join_thread(Join(id="a", of=3, need="any"))
 
 
+def test_a_join_is_among_one_person_s_queries() -> None:
+    """Nobody takes part in another's, nor in the operators', by naming its id."""
+    meet = next_one(join={"id": "j", "of": 2})
+    theirs = [ended(meet, joins_of=did).bodies("trigger")[0] for did in ("did:ann", "did:bob")]
+    (operators,) = ended(meet).bodies("trigger")
+    assert len({body["child"] for body in (*theirs, operators)}) == 3
+    assert operators["child"] == join_thread(Join(id="j", of=2))
+    assert theirs[0]["child"] == join_thread(Join(id="j", of=2), "did:ann")
+    assert [body.get("by") for body in (*theirs, operators)] == ["did:ann", "did:bob", None]
+    again = ended(meet, joins_of="did:ann", chain=[theirs[0]["child"]])
+    assert again.bodies("trigger")[0]["refused"].startswith("a loop")
+
+
 def member(parent: str, answer: Any = None, budget: float | None = None) -> dict[str, Any]:
     return {"parent": parent, "answer": answer, "budget": budget}
 
@@ -160,3 +180,33 @@ def test_a_join_hands_down_answers_in_the_order_of_their_threads_and_adds_up_the
     members = [member("q-b", 2, 0.1), member("q-a", 1, 0.2), member("q-c", 3)]
     assert gathered(members) == ([1, 2, 3], 0.3)
     assert gathered([member("q-a", 1)]) == ([1], None)
+
+
+def part(parent: str, of: int = 2, need: Any = "all", question: str = "?") -> dict[str, Any]:
+    join = {"id": "j", "of": of, "need": need}
+    return {**member(parent), "join": join, "query": {"question": question}}
+
+
+def test_only_those_that_mean_the_same_join_are_its_members() -> None:
+    """P20: another count, another need and another next query are another join."""
+    known = [part("a", of=3), part("b", need="any"), part("c", question="!"), part("d")]
+    mine = part("e", of=2)
+    assert alike(mine, [*known, mine]) == [known[3], mine]
+
+
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        ([], None),
+        ([part("a")], None),
+        ([part("z")], None),
+        ([part("a", of=3)], "another part of the join 'j' has another `of`, `need` or query"),
+        ([part("a"), part("b")], "the join 'j' has had its 2 parts: an id is for one use"),
+    ],
+)
+def test_a_part_that_can_begin_nothing_is_told_why(
+    others: list[dict[str, Any]], said: str | None
+) -> None:
+    mine = part("z")
+    known = [*others, mine]
+    assert passed_over(Join(id="j", of=2), alike(mine, known), known) == said

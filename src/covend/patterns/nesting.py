@@ -3,7 +3,8 @@
 A run that ends writes one ``trigger`` record for each of its triggers that fires, in the same
 transaction as its ``know``; the child's first record goes with it. A thread ends once, so a child
 is named by its parent and its trigger, or by the join that several parents share: whoever begins
-it twice begins the same thread.
+it twice begins the same thread. A join is of one person's queries, or of the operators': nobody
+takes part in another's.
 
 A trigger that must not fire leaves a record too, with the reason: nested deeper than ``MAX_DEPTH``,
 or a loop, that is a thread among its own causes.
@@ -59,13 +60,15 @@ def refusal(k: K, trigger: Trigger) -> str | None:
 def body(k: K, trigger: Trigger, share: int | None, refused: str | None) -> dict[str, Any]:
     """One ``trigger`` record: all that beginning the child takes, or why it is not begun.
 
-    ``budget`` is what the child gets in US dollars, ``answer`` this run's answer.
+    ``budget`` is what the child gets in US dollars, ``answer`` this run's answer, ``by`` the did of
+    the person who asked, if it was one.
     """
     if refused is not None:
         return {"trigger": trigger.name, "refused": refused, "parent": k.thread}
     own = trigger.query.side_effects.max_cost_usd
     limits = [limit for limit in (share, None if own is None else nano(own)) if limit is not None]
-    return {
+    whose = {} if k.plan.joins_of is None else {"by": k.plan.joins_of}
+    return whose | {
         "trigger": trigger.name,
         "child": begins(k, trigger),
         "query": msgspec.to_builtins(trigger.query),
@@ -86,7 +89,7 @@ def chain(k: K) -> tuple[str, ...]:
 def begins(k: K, trigger: Trigger) -> str:
     """The thread that a trigger begins."""
     if trigger.join is not None:
-        return join_thread(trigger.join)
+        return join_thread(trigger.join, k.plan.joins_of)
     return child_thread(k.thread, trigger.name)
 
 
@@ -95,9 +98,9 @@ def child_thread(parent_thread: str, trigger_name: str) -> str:
     return _thread(["trigger", parent_thread, trigger_name])
 
 
-def join_thread(join: Join) -> str:
-    """The thread of the query that several begin together: one for each join."""
-    return _thread(["join", join.id])
+def join_thread(join: Join, did: str | None = None) -> str:
+    """The thread of the query that several begin together: one for each join of one person."""
+    return _thread(["join", join.id] if did is None else ["join", join.id, did])
 
 
 def _thread(name: list[str]) -> str:
@@ -118,6 +121,30 @@ def joined(join: Join, members_known: Sequence[dict[str, Any]]) -> bool:
             return len(parents) >= 1
         case count:
             return len(parents) >= count
+
+
+def alike(part: dict[str, Any], members_known: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The members that mean the same join as this part of it: of as many, with the same query."""
+    meant = _meant(part)
+    return [member for member in members_known if _meant(member) == meant]
+
+
+def _meant(member: dict[str, Any]) -> bytes:
+    return canonical([member["join"], member["query"]])
+
+
+def passed_over(
+    join: Join, members: Sequence[dict[str, Any]], members_known: Sequence[dict[str, Any]]
+) -> str | None:
+    """Why a part that came now can begin nothing; None where it may have to wait for others.
+
+    ``members`` are those of ``members_known`` that mean the same as it, with itself.
+    """
+    if len({member["parent"] for member in members}) > join.of:
+        return f"the join {join.id!r} has had its {join.of} parts: an id is for one use"
+    if len(members) < len(members_known):
+        return f"another part of the join {join.id!r} has another `of`, `need` or query"
+    return None
 
 
 def gathered(members: Sequence[dict[str, Any]]) -> tuple[list[Any], float | None]:

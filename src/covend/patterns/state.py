@@ -75,6 +75,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     ``responders`` are copies from the registry, ``plan`` is the hash of query and responders,
     ``budget`` what the run may spend, ``ends`` the clock at which it must have ended. ``chain``
     names what caused it (``nesting.chain``), oldest first, and ``depth`` how deep it is nested.
+    ``joins_of`` is the did whose joins it has a part in: of whoever asked; None for an operator's.
     """
 
     query: Query
@@ -88,6 +89,7 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     parent: str | None = None
     chain: tuple[str, ...] = ()
     depth: int = 0
+    joins_of: str | None = None
     timers: tuple[dict[str, Any], ...] = ()
 
 

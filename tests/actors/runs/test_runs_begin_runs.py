@@ -8,7 +8,7 @@ from covend.patterns.nesting import child_thread, join_thread
 from covend.patterns.query.spec import Join
 from covend.phylactery.actor import Phylactery
 from covend.phylactery.messages import Purge, Query, Threads
-from covend.questions import SubmitQuery
+from covend.questions import ShowQuery, SubmitQuery
 from covend.testing import eventually
 
 
@@ -105,6 +105,66 @@ def test_several_ends_begin_one_query_once(world, need, of):
         assert len(intends) == 1
         assert len(core.records(child, "joined")) == 3
         assert len(world.called) == 4
+
+
+def part_of(join, then_asked="all?", **more):
+    """A query with a part in a join, whose next query asks this."""
+    meet = then("meet", then_asked, "know.answers", join={"id": "audit", **join})
+    return {**query("one", **more), "triggers": [meet]}
+
+
+def thread_of(core, asked, by=None):
+    """Submits, and waits for the end; the thread."""
+    thread = core.submit(asked, by=by)["id"]
+    core.ended(thread)
+    return thread
+
+
+def refusals(core, thread):
+    return [entry["body"]["refused"] for entry in core.records(thread, "unjoined")]
+
+
+def test_nobody_takes_part_in_another_person_s_join(world):
+    """P20: whoever knows its id neither sees an answer of it, nor takes its place."""
+    with world.core() as core:
+        ann = [thread_of(core, part_of({"of": 2}, question="ann 1"), "did:ann")]
+        greedy = part_of({"of": 1, "need": "any"}, question="mallory")
+        mallory = thread_of(core, greedy, "did:mallory")
+        operator = thread_of(core, greedy)
+        ann.append(thread_of(core, part_of({"of": 2}, question="ann 2"), "did:ann"))
+        joins = [core.records(one, "trigger")[0]["body"]["child"] for one in (*ann, mallory)]
+        assert joins[0] == joins[1] != joins[2]
+        answers = [core.ended(child)["answer"] for child in joins[1:]]
+        assert "ann 1" in answers[0] and "ann 2" in answers[0] and "mallory" not in answers[0]
+        assert "mallory" in answers[1] and "ann" not in answers[1]
+        assert not any(refusals(core, one) for one in (*ann, mallory, operator))
+        (intend,) = core.records(joins[0], "intend")
+        assert intend["body"]["by"] == intend["body"]["joins_of"] == "did:ann"
+
+
+def test_parts_that_mean_another_join_are_not_counted_together(world):
+    """P20: the count is of those that agree; each of the others is told."""
+    with world.core() as core:
+        first = thread_of(core, part_of({"of": 2}))
+        others = [
+            thread_of(core, part_of({"of": 3})),
+            thread_of(core, part_of({"of": 2}, "something else?")),
+        ]
+        last = thread_of(core, part_of({"of": 2}))
+        child = core.records(last, "trigger")[0]["body"]["child"]
+        know = core.ended(child)
+        assert know["answer"].startswith("all?") and know["answer"].count("None") == 2
+        assert [len(refusals(core, one)) for one in (first, *others, last)] == [0, 1, 1, 0]
+        assert "another `of`, `need` or query" in refusals(core, others[0])[0]
+
+
+def test_a_join_that_was_complete_tells_whoever_comes_after(world):
+    """P20: an id is for one use; those who were too many to be needed came in time."""
+    with world.core() as core:
+        threads = [thread_of(core, part_of({"of": 2, "need": "any"})) for _ in range(3)]
+        assert [len(refusals(core, one)) for one in threads] == [0, 0, 1]
+        assert "has had its 2 parts: an id is for one use" in refusals(core, threads[2])[0]
+        assert core.ask(ShowQuery(threads[2]))["state"] == "ended"
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The first record of a run that another run's end begins (rules §6, "A seventh")."""
+"""The first record of a run that other runs' ends begin, and their part in it (rules §6)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
+import msgspec
+
+from covend.patterns.nesting import alike, gathered, joined, passed_over
 from covend.patterns.query.admit import InvalidQuery, admit
+from covend.patterns.query.spec import Join
 from covend.patterns.responders.responder import Responder
 from covend.phylactery.records import Record, record
+from covend.resolving import resolved
 
 Find: TypeAlias = Callable[[str], dict[str, Any] | None]
 """The record of an id, as plain data."""
@@ -22,6 +27,8 @@ def begin_child(
     by: str | None = None,
 ) -> Record:
     """The ``intend`` record of the run that a ``trigger`` body begins, ``by`` whom its parent was.
+
+    That is a did; None for an operator.
 
     A query that cannot be admitted any more begins nothing: a ``refused`` record says why (P19).
     """
@@ -40,8 +47,48 @@ def begin_child(
         refusal = {"code": "invalid_query", "errors": error.errors, "parent": body["parent"]}
         return record(thread, "refused", refusal, actor="execution", act="PUT", clock=now)
     if by is not None:
-        intend["by"] = by
+        intend |= asked_by(by)
     return record(thread, "intend", intend, actor="execution", act="INTEND", clock=now)
+
+
+def as_member(entry: dict[str, Any]) -> dict[str, Any]:
+    """A part in a join as stored; raises ``KeyError`` where it lacks what a join goes by."""
+    body = entry["body"]
+    needed = ("parent", "answer", "budget", "join", "query")
+    return {**body, **{name: body[name] for name in needed}}
+
+
+def asked_by(did: str) -> dict[str, Any]:
+    """What the ``intend`` of a person's query says of whose it is, and its joins are."""
+    return {"by": did, "joins_of": did}
+
+
+def take_part(
+    body: dict[str, Any],
+    earlier: Sequence[dict[str, Any]],
+    there: bool,
+    known: Sequence[Responder],
+    find: Find,
+    now: int,
+) -> tuple[list[Record], Record | None]:
+    """The records of a run's part in a join, and the first one of the run that it completes.
+
+    ``earlier`` are the parts before it, ``there`` says that the join's run is there already. A part
+    that can begin nothing is noted beside the run whose it is, with the reason.
+    """
+    child, every = str(body["child"]), [*earlier, body]
+    members, join = alike(body, every), msgspec.convert(body["join"], resolved(Join))
+    part = record(child, "joined", body, actor="desk", act="PUT")
+    if joined(join, members) and not there:
+        answers, budget = gathered(members)
+        whole = {**body, "answers": answers, "budget": budget}
+        return [part], begin_child(whole, known, find, now, body.get("by"))
+    why = passed_over(join, members, every)
+    if why is None:
+        return [part], None
+    said = {"trigger": body["trigger"], "child": child, "refused": why}
+    note = record(body["parent"], "unjoined", said, actor="desk", act="PUT", clock=now)
+    return [part, note], None
 
 
 def handed_down(body: dict[str, Any]) -> Any:

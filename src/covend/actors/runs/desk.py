@@ -15,15 +15,13 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar
-
-import msgspec
+from typing import ClassVar
 
 import covend
 from covend.actors.asking_store import STORE_SECONDS, ask_known, ask_store
 from covend.actors.messages import NewConfig
 from covend.actors.people import inbox
-from covend.actors.runs.children import begin_child, named_records
+from covend.actors.runs.children import as_member, asked_by, named_records, take_part
 from covend.actors.runs.execution import Unstored
 from covend.actors.runs.legible import legible
 from covend.actors.runs.messages import (
@@ -49,9 +47,7 @@ from covend.actors.runs.reading import Question, Reader, ended, is_news, unknown
 from covend.actors.runs.story import wall_clock
 from covend.actors.runs.waiting import Expired, Waiting
 from covend.config import Box
-from covend.patterns.nesting import gathered, joined
 from covend.patterns.query.admit import InvalidQuery, admit
-from covend.patterns.query.spec import Join
 from covend.patterns.state import INPUTS
 from covend.phylactery.messages import (
     Append,
@@ -60,7 +56,6 @@ from covend.phylactery.messages import (
     Thread,
     Unfinished,
 )
-from covend.phylactery.records import record
 from covend.questions import (
     ActOnTask,
     CancelQuery,
@@ -77,7 +72,6 @@ from covend.questions import (
     SubmitQuery,
     refusal,
 )
-from covend.resolving import resolved
 from covend.runtime import (
     Actor,
     ActorDead,
@@ -200,7 +194,7 @@ class Desk(Actor):
             errors = [dict(problem) for problem in error.errors]
             return refusal(422, "invalid_query", "the query is not valid", errors)
         if order.by is not None:
-            intend["by"] = order.by
+            intend |= asked_by(order.by)
         if thread in self.runs:
             not_yet = "the first submission is not durable yet"
             return opened_before(self.ctx, thread, intend, not_yet)
@@ -317,13 +311,12 @@ class Desk(Actor):
         for body in order.joins:
             child = str(body["child"])
             earlier = ask_store(self.ctx, Query(kind="joined", thread=child, newest_first=False))
-            members = [*legible(self.ctx, earlier, as_member), body]
-            records.append(record(child, "joined", body, actor="desk", act="PUT"))
-            complete = joined(msgspec.convert(body["join"], resolved(Join)), members)
-            if complete and ask_store(self.ctx, Thread(child)) is None:
-                answers, budget = gathered(members)
-                whole = {**body, "answers": answers, "budget": budget}
-                records.append(begin_child(whole, known, self.reader.find, self.clock()))
+            members = legible(self.ctx, earlier, as_member)
+            there = ask_store(self.ctx, Thread(child)) is not None
+            part, first = take_part(body, members, there, known, self.reader.find, self.clock())
+            records += part
+            if first is not None:
+                records.append(first)
                 begun.append(child)
         try:
             ask_store(self.ctx, Append(records))
@@ -387,12 +380,6 @@ class Desk(Actor):
 
         self.ctx.ask_later(target, question, STORE_SECONDS).on_done(answered)
         return promise
-
-
-def as_member(entry: dict[str, Any]) -> dict[str, Any]:
-    """A part in a join as stored; raises ``KeyError`` where it lacks what a join goes by."""
-    body = entry["body"]
-    return {**body, **{name: body[name] for name in ("parent", "answer", "budget")}}
 
 
 def named(key: str | None, clock: int) -> str:

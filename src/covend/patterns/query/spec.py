@@ -227,7 +227,8 @@ class SideEffects(Spec, frozen=True, kw_only=True):
 class Join(Spec, frozen=True, kw_only=True):
     """Several queries end before one begins: ``all`` of them, ``any``, or so many.
 
-    ``of`` says how many take part; whoever names the same ``id`` does.
+    ``of`` says how many take part: those queries of one person, or of the operators, that name the
+    same ``id``, with the same ``of``, ``need`` and next query. An ``id`` is for one use.
     """
 
     id: str
