@@ -278,6 +278,18 @@ def test_every_story_can_be_drawn(name):
             assert f"{record['body']['slot']}#{record['body']['attempt']}" in drawn.get()
 
 
+def test_a_part_in_a_join_that_begins_nothing_is_drawn_with_the_reason():
+    """P20."""
+    records = thread("single_shot_quorum_closes_early")
+    body = {"trigger": "meet", "child": "q-2", "refused": "an id is for one use"}
+    note = {"seq": 99, "kind": "unjoined", "body": body, "clock": records[-1]["clock"]}
+    story = {"query": records[0]["body"]["query"], "opened": records[0]["clock"], "know": None}
+    with (console := Console(width=200, file=StringIO())).capture() as drawn:
+        console.print(tree({"id": "q-1", **story}, [*records, note]))
+    assert "then meet: an id is for one use" in drawn.get()
+    assert line(note).plain.endswith("then meet: an id is for one use")
+
+
 def test_a_late_answer_is_drawn_as_late_with_what_it_cost_in_the_end():
     """P12, P13: after the end the bill goes on."""
     records = thread("single_shot_late_answer_is_billed")
