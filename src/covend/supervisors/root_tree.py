@@ -39,7 +39,7 @@ def root_tree(box: Box, config: str, folders: Folders) -> SupervisorSpec:
 
 def process(node: str, config: str, folders: Folders, shutdown: float) -> ChildSpec:
     """One process of the box; its output goes to ``logs/NODE.log`` in the run folder."""
-    argv = [sys.executable, "-m", "covend.boot", node, "--config", config]
+    argv = [sys.executable, "-P", "-m", "covend.boot", node, "--config", config]
     argv += ["--run-dir", str(folders.run), "--state-dir", str(folders.state)]
     spec = ProcessSpec(argv, log_path=folders.logs / f"{node}.log")
     return ChildSpec(node, spec, shutdown=shutdown, backoff=PROCESS_BACKOFF)

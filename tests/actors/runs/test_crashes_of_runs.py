@@ -25,7 +25,7 @@ from covend.phylactery.actor import Phylactery
 from covend.phylactery.messages import Append, Query
 from covend.phylactery.records import record
 from covend.phylactery.store import Store
-from covend.questions import ActOnTask, CancelQuery, EndOf, SettleCall
+from covend.questions import ActOnTask, CancelQuery, EndOf, SettleCall, ShowQuery
 from covend.runtime import (
     KILLED,
     ActorDead,
@@ -362,6 +362,12 @@ def test_what_is_unclear_may_be_left_to_a_person_who_is_alerted(world):
         core.ask(CancelQuery(thread))
 
 
+def shown(core, thread):
+    """How the only call of a run stands, for who looks at the run."""
+    (call,) = core.ask(ShowQuery(thread))["calls"]
+    return call["status"]
+
+
 @pytest.mark.parametrize(("how", "calls", "status"), [
     ("again", 2, "fulfilled"), ("failed", 1, "error"),
 ])  # fmt: skip
@@ -375,12 +381,15 @@ def test_an_operator_says_what_becomes_of_an_unclear_call(world, how, calls, sta
         eventually(lambda: marks.exists() and marks.read_text(), what="the command runs")
         early = core.ask(SettleCall(thread, "primary/0#1", how))
         assert early["refused"]["status"] == 409
+        assert shown(core, thread) == "open"
     go.touch()
     with world.core() as core:
         eventually(core.alerts, what="an alert")
+        assert shown(core, thread) == "unclear"
         assert core.ask(SettleCall(thread, "primary/0#1", how))["how"] == how
         assert core.ended(thread)["status"] == status
         assert core.ask(SettleCall(thread, "primary/0#1", how))["refused"]["status"] == 409
+        assert shown(core, thread) != "unclear"
     assert len(marks.read_text().split()) == calls
 
 

@@ -113,6 +113,8 @@ class Desk(Actor):
         self.going: set[str] = set()
         """Those of them that wrote something that was not their end: no look is needed."""
         self.aside: set[str] = set()
+        self.unclear: set[tuple[str, str]] = set()
+        """Runs with a call of which nobody knows whether it was carried out; the courier says."""
         self.waking: deque[str] = deque()
 
     def on_start(self) -> None:
@@ -128,8 +130,12 @@ class Desk(Actor):
             case ListResponders() | PutResponder() | RemoveResponder():
                 return self.pass_on("registry", message)
             case SettleCall():
+                self.unclear.discard((message.id, message.call))
                 return self.pass_on("courier", message)
-            case Returned() | Ticked() | Unclear():
+            case Returned() | Ticked():
+                self.route(message.thread, message)
+            case Unclear():
+                self.unclear.add((message.thread, message.call))
                 self.route(message.thread, message)
             case Resting():
                 self.resting(message)
@@ -269,7 +275,7 @@ class Desk(Actor):
         children = self.ctx.ask(RUNS, WhichChildren(), timeout=STORE_SECONDS)
         self.runs = {child.id: self.runs.get(child.id, 0) for child in children}
         self.going &= self.runs.keys()
-        stored = ask_store(self.ctx, Query(kind="quarantine"))
+        stored = ask_store(self.ctx, Query(kind="quarantine", damaged=True))
         versions = legible(self.ctx, stored, lambda one: (one["thread"], one["body"]["covend"]))
         self.aside = {thread for thread, version in versions if version == covend.__version__}
         calls = ask_store(self.ctx, OpenCalls())
@@ -294,6 +300,8 @@ class Desk(Actor):
             self.going.add(news.thread)
         else:
             self.going.discard(news.thread)
+        if news.know is not None:
+            self.unclear = {one for one in self.unclear if one[0] != news.thread}
         if news.due is not None:
             self.ctx.tell("timekeeper", TimerSet(news.due))
         for thread in news.begun:
@@ -310,7 +318,8 @@ class Desk(Actor):
         known = ask_known(self.ctx)
         for body in order.joins:
             child = str(body["child"])
-            earlier = ask_store(self.ctx, Query(kind="joined", thread=child, newest_first=False))
+            asked = Query(kind="joined", thread=child, newest_first=False, damaged=True)
+            earlier = ask_store(self.ctx, asked)
             members = legible(self.ctx, earlier, as_member)
             there = ask_store(self.ctx, Thread(child)) is not None
             part, first = take_part(body, members, there, known, self.reader.find, self.clock())
@@ -362,6 +371,10 @@ class Desk(Actor):
         if isinstance(question, EndOf) and question.wait > 0 and question.id in self.going:
             return self.waiting.hold(question)
         answer = self.reader.answer(question)
+        if isinstance(question, ShowQuery):
+            for call in answer.get("calls", ()):
+                if call["status"] == "open" and (question.id, call["call"]) in self.unclear:
+                    call["status"] = "unclear"
         if isinstance(question, RecordsOf | EndOf | ListTasks) and question.wait > 0:
             return answer if is_news(question, answer) else self.waiting.hold(question)
         return answer
