@@ -44,8 +44,8 @@ class Answer(Model, frozen=True, kw_only=True):
     """The end of a query: its answer, or the code and the reason why there is none.
 
     ``folded`` names the calls the answer was made of; ``partial`` is what the others said.
-    ``audit``, ``advisory`` and ``disagreement`` are what the patterns of those names add; ``stage``,
-    ``tier`` and ``attempts`` say where a waterfall, an escalation or a retry ended.
+    ``audit``, ``advisory`` and ``disagreement`` are what the patterns of those names add;
+    ``stage``, ``tier`` and ``attempts`` say where a waterfall, an escalation or a retry ended.
     ``left_out`` names, by path, what was too large to be shown and is null here.
     """
 
