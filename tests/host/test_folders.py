@@ -60,15 +60,15 @@ def test_one_box_at_a_time_claims_a_run_folder(tmp_path: Path) -> None:
     folders.claim().close()
 
 
-def test_two_run_folders_do_not_make_two_boxes_of_one_state_folder(tmp_path: Path) -> None:
+def test_one_state_is_of_one_box(tmp_path: Path) -> None:
     """D2, G7: whoever has another XDG_RUNTIME_DIR is told before anything is started."""
-    claim = Folders.open(tmp_path / "run", tmp_path / "state").claim()
-    elsewhere = Folders.open(tmp_path / "elsewhere", tmp_path / "state")
+    claim = Folders.open(tmp_path / "a", tmp_path / "state").claim()
+    elsewhere = Folders.open(tmp_path / "b", tmp_path / "state")
     with pytest.raises(FolderError, match=f"in {tmp_path / 'state'}.*choose another state_dir"):
         elsewhere.claim()
     claim.close()
     elsewhere.claim().close()
-    Folders.open(tmp_path / "both", tmp_path / "both").claim().close()
+    Folders.open(tmp_path / "c", tmp_path / "c").claim().close()
 
 
 def test_a_private_file_is_replaced_whole_and_leaves_no_part(tmp_path: Path) -> None:
