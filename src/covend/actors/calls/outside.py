@@ -95,7 +95,7 @@ def completion(call: Mapping[str, Any], responder: Responder) -> dict[str, Any]:
 def request(call: Mapping[str, Any]) -> dict[str, Any]:
     """What a program is told: the question, and the key under which it is asked."""
     ask = {name: value for name, value in call["ask"].items() if name not in ("messages", "dial")}
-    return {"key": call["key"], **ask}
+    return {"key": call["key"], **ask, "shape": {"kind": "text", **ask["shape"]}}
 
 
 # ── functions ────────────────────────────────────────────────────────────────────────────────

@@ -64,7 +64,7 @@ def send(messages: Sequence[Message]) -> Sequence[bool]:
     told = json.dumps({"seconds": SECONDS, "bytes": BYTES, "messages": listed}).encode()
     one_core.let_go()
     with subprocess.Popen(
-        guarded((sys.executable, "-m", sender.__name__)),
+        guarded((sys.executable, "-P", "-m", sender.__name__)),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
