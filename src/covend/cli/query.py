@@ -117,7 +117,7 @@ def ask(
             "--who",
             "-w",
             help="Whom to ask, in the pattern's order: a model or another of `covend responders`, "
-            "did:… for a person.",
+            "did:… for a person. Left out: any model that costs nothing.",
         ),
     ] = None,
     text: Annotated[str | None, typer.Option("--input", help="What the question is about.")] = None,
