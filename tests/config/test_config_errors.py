@@ -547,3 +547,11 @@ def test_a_responder_that_nobody_could_ask_is_named(errors_of, case):
     found = errors_of(f'{GOOD}\n[[responder]]\nname = "r"\n{added}\n')
     assert len(found) == 1
     assert expected in found[0]
+
+
+def test_no_responder_takes_the_name_of_the_boxs_own_models(errors_of):
+    """P8: whoever names a model gets that model."""
+    (found,) = errors_of(
+        f'{GOOD}\n[[responder]]\nname = "model:x"\nkind = "actor"\ndid = "did:x"\n'
+    )
+    assert "$.responder[0].name: names that begin with model: are the box's own models" in found

@@ -12,6 +12,9 @@ from covend.config.types import Capability, Count, Did, Dollars, Interval, Patie
 if TYPE_CHECKING:
     from covend.patterns.responders.responder import Responder
 
+OWN = "model:"
+"""So begin the ids of the box's own models."""
+
 
 class Price(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one call of a responder costs in US dollars (P13)."""

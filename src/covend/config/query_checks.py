@@ -7,7 +7,7 @@ import msgspec
 from covend import functions
 from covend.config.checker import Checker
 from covend.config.errors import answers_no_chat, did_you_mean
-from covend.config.queries import address_problems, lack
+from covend.config.queries import OWN, address_problems, lack
 from covend.phylactery.canonical import NotCanonical
 
 
@@ -44,6 +44,8 @@ class QueryChecks(Checker):
             at = self.path(entry)
             if not self.sound(at, "kind", "model", "function", "command", "url", "did"):
                 continue
+            if entry.name.startswith(OWN):
+                self.report((*at, "name"), f"names that begin with {OWN} are the box's own models")
             if problem := lack(entry):
                 self.report(at, problem)
             serving = self.box.serving()

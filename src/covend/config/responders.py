@@ -12,7 +12,7 @@ from covend.config.channels import channel_problem
 from covend.config.convert import problems_of
 from covend.config.errors import Path, answers_no_chat, show_path
 from covend.config.placeholders import unset_variables
-from covend.config.queries import ResponderEntry, address_problems, lack
+from covend.config.queries import OWN, ResponderEntry, address_problems, lack
 from covend.config.structs import Box
 from covend.patterns.query.shape import schema_problem
 from covend.patterns.responders.responder import Cost, Hours, Responder, to_data
@@ -25,8 +25,6 @@ RENAMED = {
 """What a box file calls otherwise than a query."""
 NEEDED = {"llm": "model", "pattern": "function", "system": "url", "actor": "did"}
 """The member that a kind cannot do without; over the API no command is given."""
-OWN = "model:"
-"""So begin the ids of the box's own models."""
 NOT_IN_FILES = frozenset({"schema", "seen", "status"})
 """What no box file says of a responder."""
 
