@@ -3,10 +3,19 @@
 import contextlib
 import json
 
+import pytest
 from tests.api.scripted_desk import NewTask
 from tests.api.served import TASK
+from tests.real.browser import CHROMIUM
 
 from covend.questions import ActOnTask
+
+IN_A_BROWSER = [
+    pytest.mark.real,
+    pytest.mark.xdist_group("box"),
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium"),
+]
+"""What marks each file of these tests."""
 
 VERDICT = {
     "kind": "json",

@@ -3,9 +3,9 @@
 import pytest
 from tests.api.scripted_desk import NewTask
 from tests.api.served import TASK
-from tests.real.browser import CHROMIUM
 from tests.real.inbox_page import (
     ANSWER,
+    IN_A_BROWSER,
     SAID,
     VERDICT,
     comes_back,
@@ -19,11 +19,7 @@ from tests.real.inbox_page import (
 
 from covend.questions import ShowTask
 
-pytestmark = [
-    pytest.mark.real,
-    pytest.mark.xdist_group("box"),
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium"),
-]
+pytestmark = IN_A_BROWSER
 
 
 def test_what_is_typed_outlives_other_tasks(page, browser):

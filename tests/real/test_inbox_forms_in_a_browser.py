@@ -1,16 +1,10 @@
 """Forms on the inbox's page, made from the shape of an answer, in a real browser (P18)."""
 
-import pytest
 from tests.api.scripted_desk import NewTask
 from tests.api.served import TASK
-from tests.real.browser import CHROMIUM
-from tests.real.inbox_page import SAID, VERDICT, refuse, show, words
+from tests.real.inbox_page import IN_A_BROWSER, SAID, VERDICT, refuse, show, words
 
-pytestmark = [
-    pytest.mark.real,
-    pytest.mark.xdist_group("box"),
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium"),
-]
+pytestmark = IN_A_BROWSER
 
 
 def test_a_choice_is_made_with_radios(page, browser):

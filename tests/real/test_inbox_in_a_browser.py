@@ -1,11 +1,10 @@
 """The inbox's page in a real browser: the list, a task, what changes meanwhile (P18)."""
 
-import pytest
 from tests.api.scripted_desk import NewTask
 from tests.api.served import TASK
-from tests.real.browser import CHROMIUM
 from tests.real.inbox_page import (
     ANSWER,
+    IN_A_BROWSER,
     comes_back,
     every_page,
     half_answered,
@@ -19,11 +18,7 @@ from tests.real.inbox_page import (
 
 from covend.testing import eventually
 
-pytestmark = [
-    pytest.mark.real,
-    pytest.mark.xdist_group("box"),
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium"),
-]
+pytestmark = IN_A_BROWSER
 
 HOSTILE = "<img src=x onerror=window.hit=1><script>window.hit=1</script>"
 

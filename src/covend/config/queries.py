@@ -148,18 +148,22 @@ class Queries(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = None
 
 
-def lack(one: ResponderEntry | Responder) -> str | None:
-    """What a responder of its kind cannot do without and has not, or None (P8)."""
-    has, needs = {
-        "llm": (bool(one.model), "an llm needs its 'model'"),
-        "pattern": (bool(one.function), "a pattern needs its 'function'"),
+def lack(one: ResponderEntry | Responder) -> tuple[str, str] | None:
+    """What a responder of its kind cannot do without and has not, or None (P8).
+
+    The member, of two the one that the API takes as well, and what is wrong.
+    """
+    has, member, needs = {
+        "llm": (bool(one.model), "model", "an llm needs its 'model'"),
+        "pattern": (bool(one.function), "function", "a pattern needs its 'function'"),
         "system": (
             bool(one.command) != bool(one.url),
+            "url",
             "a system needs either a 'command' or a 'url'",
         ),
-        "actor": (bool(one.did), "an actor needs its 'did'"),
+        "actor": (bool(one.did), "did", "an actor needs its 'did'"),
     }[one.kind]
-    return None if has else needs
+    return None if has else (member, needs)
 
 
 def address_problems(one: ResponderEntry | Responder) -> list[tuple[str, str]]:

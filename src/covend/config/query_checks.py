@@ -46,8 +46,8 @@ class QueryChecks(Checker):
                 continue
             if entry.name.startswith(OWN):
                 self.report((*at, "name"), f"names that begin with {OWN} are the box's own models")
-            if problem := lack(entry):
-                self.report(at, problem)
+            if lacking := lack(entry):
+                self.report(at, lacking[1])
             serving = self.box.serving()
             elsewhere = entry.endpoint is not None or not self.sound(at, "endpoint")
             local = entry.model if entry.kind == "llm" and not elsewhere else None

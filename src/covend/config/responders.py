@@ -23,8 +23,6 @@ RENAMED = {
     "typical_delay_seconds": "typical_delay_secs",
 }
 """What a box file calls otherwise than a query."""
-NEEDED = {"llm": "model", "pattern": "function", "system": "url", "actor": "did"}
-"""The member that a kind cannot do without; over the API no command is given."""
 NOT_IN_FILES = frozenset({"schema", "seen", "status"})
 """What no box file says of a responder."""
 
@@ -58,8 +56,9 @@ def problems(responder: Responder, box: Box) -> list[tuple[str, str]]:
     found = out_of_bounds(responder)
     if responder.id.startswith(OWN):
         found.append(("$.id", f"ids that begin with {OWN} are those of the box's own models"))
-    if wrong := lack(responder):
-        found.append((f"$.{NEEDED[responder.kind]}", wrong))
+    if lacking := lack(responder):
+        member, wrong = lacking
+        found.append((f"$.{member}", wrong))
     model, serving, answering = local_model(responder), box.serving(), box.answering()
     if model and model not in serving:
         there = ", ".join(sorted(serving)) or "nothing"

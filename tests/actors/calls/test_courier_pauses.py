@@ -1,7 +1,6 @@
 """Who is busy (429, 503) is left alone for a while, and asked again under the same key (P4)."""
 
 import pytest
-from tests.actors import payee
 from tests.actors.running import World, query
 
 from covend.actors.calls import courier
@@ -9,12 +8,6 @@ from covend.questions import CancelQuery, ListResponders, ShowQuery
 from covend.testing import eventually
 
 PRICE = 0.25
-
-
-@pytest.fixture
-def provider():
-    with payee.serving() as server:
-        yield server
 
 
 @pytest.fixture

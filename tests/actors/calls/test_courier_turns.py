@@ -11,12 +11,6 @@ CALLS = 8
 
 
 @pytest.fixture
-def provider():
-    with payee.serving() as server:
-        yield server
-
-
-@pytest.fixture
 def world(tmp_path, monkeypatch, provider):
     """``slow`` hangs, and has more calls than there are places."""
     made = World(tmp_path / "store.db", monkeypatch)

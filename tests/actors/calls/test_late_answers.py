@@ -7,7 +7,6 @@ import threading
 import time
 
 import pytest
-from tests.actors import payee
 from tests.actors.running import World, completion, query
 
 from covend.actors.calls import courier
@@ -22,12 +21,6 @@ from covend.testing import eventually
 
 PRICE = 0.25
 """Exact in binary, so that sums can be compared."""
-
-
-@pytest.fixture
-def provider():
-    with payee.serving() as server:
-        yield server
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Work that may have been done when the connection broke is asked for again, and paid once (P4)."""
 
 import pytest
-from tests.actors import payee
 from tests.actors.running import World, completion, query
 
 from covend.actors.calls import courier
@@ -17,12 +16,6 @@ PRICE = 0.25
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch):
     monkeypatch.setattr(courier, "LATER", Backoff(base=0.01, maximum=0.02))
-
-
-@pytest.fixture
-def provider():
-    with payee.serving() as server:
-        yield server
 
 
 @pytest.fixture

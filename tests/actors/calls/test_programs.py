@@ -8,8 +8,7 @@ import pytest
 from tests.actors.running import World, query
 
 from covend.actors.calls import replies
-from covend.actors.calls.pipes import COMPLAINT_BYTES, talk
-from covend.actors.calls.programs import kill_session
+from covend.actors.calls.pipes import COMPLAINT_BYTES, kill_session, talk
 
 PRICE = 0.25
 

@@ -126,9 +126,8 @@ class Courier(Actor):
     mailbox: ClassVar[MailboxSpec] = MailboxSpec(bound=100_000, policy="reject")
 
     def __init__(self, box: Box, clock: Callable[[], int] = wall_clock) -> None:
-        self.max_calls = box.queries.max_calls
-        self.places = Turns(self.max_calls)
-        self.threads = Turns(self.max_calls)
+        self.places = Turns(box.queries.max_calls)
+        self.threads = Turns(box.queries.max_calls)
         """What functions run in: no provider that hangs holds up a computation."""
         self.here = Path(box.source).parent
         self.clock = clock
@@ -170,9 +169,8 @@ class Courier(Actor):
             case SettleCall():
                 return self.settle(message)
             case NewConfig():
-                self.max_calls = message.box.queries.max_calls
                 for turns in (self.places, self.threads):
-                    turns.places = self.max_calls
+                    turns.places = message.box.queries.max_calls
                     self.next_ones(turns)
             case _:
                 pass
@@ -428,7 +426,7 @@ class Courier(Actor):
         self.late[errand.name] = None
         self.ctx.timer(errand.name, errand.until - self.ctx.now(), GiveUp(errand.name))
         self.back(errand)
-        while len(self.late) > self.max_calls:
+        while len(self.late) > self.places.places:
             self.forget(next(iter(self.late)))
 
     def forget(self, name: str) -> None:

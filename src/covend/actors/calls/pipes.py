@@ -5,11 +5,15 @@ from __future__ import annotations
 import fcntl
 import os
 import selectors
+import signal
 import subprocess
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+
+from covend.runtime import one_core
+from covend.runtime.guard import guarded
 
 PART_BYTES = 64 * 1024
 COMPLAINT_BYTES = 64 * 1024
@@ -26,6 +30,27 @@ class Said:
 
     output: bytearray = field(default_factory=bytearray)
     complaint: bytearray = field(default_factory=bytearray)
+
+
+def begin(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start a program to talk to: in a session of its own, which ends with this process (S16).
+
+    ``kill_session`` ends it before. Raises ``OSError`` where it cannot be started. Any thread.
+    """
+    one_core.let_go()
+    return subprocess.Popen(
+        guarded(command),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def kill_session(leader: int) -> None:
+    """Kill a process and all of its group."""
+    with suppress(ProcessLookupError):  # it may be gone already
+        os.killpg(leader, signal.SIGKILL)
 
 
 def talk(process: subprocess.Popen[bytes], told: bytes, seconds: float, most: int) -> Said:

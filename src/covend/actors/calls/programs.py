@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from covend.actors.calls import replies
-from covend.actors.calls.pipes import TooMuch, talk
+from covend.actors.calls.pipes import TooMuch, begin, kill_session, talk
 from covend.actors.calls.replies import answered, failed, too_much
 from covend.patterns.answers.understanding import Raw
-from covend.runtime import one_core
-from covend.runtime.guard import guarded
 
 
 class Program:
@@ -55,14 +50,7 @@ class Program:
             with self._lock:
                 if self._given_up:
                     return
-                one_core.let_go()
-                process = self._process = subprocess.Popen(
-                    guarded(self._command),
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    start_new_session=True,
-                )
+                process = self._process = begin(self._command)
         except OSError as error:
             raw = failed(error, transport=False)
         else:
@@ -88,12 +76,6 @@ class Program:
             text = said.complaint.decode(errors="replace").strip()[-500:]
             return _no_answer(f"{name} ended with {process.returncode}: {text}")
         return answered(said.output)
-
-
-def kill_session(leader: int) -> None:
-    """Kill a process and all of its group."""
-    with contextlib.suppress(ProcessLookupError):  # it may be gone already
-        os.killpg(leader, signal.SIGKILL)
 
 
 def _no_answer(why: str) -> Raw:

@@ -5,20 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import queue
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from covend.actors.calls.pipes import talk
-from covend.actors.calls.programs import kill_session
+from covend.actors.calls.pipes import begin, kill_session, talk
 from covend.actors.people import sender
 from covend.actors.people.sender import named
 from covend.config import expand_env
-from covend.runtime import one_core
-from covend.runtime.guard import guarded
 
 log = logging.getLogger(__name__)
 
@@ -62,14 +58,7 @@ def send(messages: Sequence[Message]) -> Sequence[bool]:
     """
     listed = [(one.channel, one.title, one.text) for one in messages]
     told = json.dumps({"seconds": SECONDS, "bytes": BYTES, "messages": listed}).encode()
-    one_core.let_go()
-    with subprocess.Popen(
-        guarded((sys.executable, "-P", "-m", sender.__name__)),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    ) as process:
+    with begin((sys.executable, "-P", "-m", sender.__name__)) as process:
         try:
             said = talk(process, told, SECONDS + START_SECONDS, MAX_ANSWER_BYTES)
         finally:
