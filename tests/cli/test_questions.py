@@ -395,6 +395,29 @@ def test_an_unclear_call_is_drawn_with_the_command_that_settles_it():
     assert "`covend query settle q-1 'primary/0#1' --again` or `--failed`" in drawn.get()
 
 
+class HeldUp(Desk):
+    """A desk whose query waits for an operator until it was looked at twice."""
+
+    looks = 0
+
+    def on_receive(self, message):
+        if isinstance(message, RecordsOf) and self.looks < 2:
+            return {"records": [], "ended": False}
+        told = super().on_receive(message)
+        if isinstance(message, ShowQuery):
+            self.looks += 1
+            told["calls"] = [{"call": "primary/0#1", "status": "unclear"}]
+        return told
+
+
+def test_who_follows_a_query_is_told_once_that_an_operator_must_settle_a_call(box, covend):
+    """P4, ``on_indeterminate: ask``."""
+    box.system.spawn(HeldUp, thread("verify_disagree_tiebreaker_wins"), [], name="desk")
+    said = covend("query", "watch", "q-1", "--run-dir", box.run_dir).stderr
+    settle = "`covend query settle q-1 'primary/0#1' --again` or `--failed`"
+    assert " ".join(said.split()).count(settle) == 1 and "asks primary/0#1 a" in said
+
+
 @pytest.mark.parametrize(
     ("words", "meant"),
     [

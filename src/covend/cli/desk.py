@@ -88,16 +88,19 @@ def follow(box: BoxClient, id_: str, seconds: float, quiet: bool) -> None:
 
 def follow_on(box: BoxClient, id_: str, seconds: float, quiet: bool) -> None:
     from covend.cli.client import BoxSilent
-    from covend.cli.query_view import PURGED, line
-    from covend.questions import POLL_SECONDS, RETRY_SECONDS, RecordsOf
+    from covend.cli.query_view import PURGED, doubts, line
+    from covend.questions import POLL_SECONDS, RETRY_SECONDS, RecordsOf, ShowQuery
 
     progress = console(stderr=True)
     after, deadline = 0, time.monotonic() + seconds
     purged = False
+    doubted: set[str] = set()
     while (left := deadline - time.monotonic()) > 0:
         try:
             order = RecordsOf(id=id_, after=after, wait=min(POLL_SECONDS, left))
             told = asked(box, order, POLL_SECONDS)
+            still = not told["records"] and not told["ended"] and not quiet
+            doubtful = doubts(asked(box, ShowQuery(id=id_))) if still else []
         except BoxSilent:
             time.sleep(min(RETRY_SECONDS, left))
             continue
@@ -108,6 +111,10 @@ def follow_on(box: BoxClient, id_: str, seconds: float, quiet: bool) -> None:
                 progress.print(PURGED)
             elif not quiet and (text := line(entry)):
                 progress.print(text)
+        for text in doubtful:
+            if text not in doubted:
+                doubted.add(text)
+                progress.print(text, style="red")
         if told["ended"] and not told["records"]:
             return
     fail(f"{id_} has not ended after {seconds:g} s; `covend query watch {id_}`", Status.NO_ANSWER)

@@ -160,6 +160,12 @@ def awaited(call: Mapping[str, Any], due: int, accepted: Mapping[str, Any] | Non
     return f"accepted{by}, due {when(due)}"
 
 
+def doubts(story: Mapping[str, Any]) -> list[str]:
+    """What an operator must say before a query goes on, a line for each unclear call (P4)."""
+    calls = story.get("calls", ())
+    return [unclear(story["id"], one["call"]) for one in calls if one["status"] == "unclear"]
+
+
 def unclear(id_: str, call: str) -> str:
     """That an operator must say what becomes of a call, and how (P4, ``on_indeterminate: ask``)."""
     return (
