@@ -15,6 +15,7 @@ from runs import call, intend
 from covend.phylactery import errors, postgres
 from covend.phylactery.records import record
 from covend.phylactery.store import open_store
+from covend.phylactery.writer import GroupCommit
 from covend.testing import eventually
 from covend.testing.postgresql import PostgresServer, programs
 
@@ -80,20 +81,91 @@ def test_a_store_that_lost_a_table_is_damaged(place: Any) -> None:
         place.open()
 
 
-def test_a_broken_connection_is_opened_again(place: Any, postgres_server: PostgresServer) -> None:
-    """D2: the append under way is refused whole, the next one is stored."""
-    store = place.open()
+def test_a_server_that_was_restarted_while_nothing_was_under_way_is_noticed_by_nobody(
+    place: Any, postgres_server: PostgresServer
+) -> None:
+    """D2: who reads and who appends after it is served, and there is one writer still."""
+    store, reader = place.open(), place.read()
     store.append([intend()])
-    with psycopg.connect(postgres_server.dsn(), autocommit=True) as db:
-        db.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid != pg_backend_pid()"
-        )
-    with pytest.raises(errors.StoreError, match=r"terminat|clos|lost"):
-        store.append([call(), call(slot="other")])
-    eventually(lambda: stored(store), 10.0, "the connection is back")
-    assert [row["slot"] for row in store.open_calls()] == ["s"]
+    for _ in range(2):
+        end_connections(postgres_server)
+        assert store.append([call(slot=f"s{len(store.open_calls())}")]) == 1
+        end_connections(postgres_server)
+        assert len(reader.open_calls()) == len(store.open_calls())
+    with pytest.raises(errors.StoreError, match="another covend writes here"):
+        place.open()
     assert store.verify() == []
     store.close()
+    reader.close()
+
+
+def end_connections(server: PostgresServer) -> None:
+    with psycopg.connect(server.dsn(), autocommit=True) as db:
+        db.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE pid != pg_backend_pid() AND backend_type = 'client backend'"
+        )
+
+
+@pytest.mark.parametrize("chains", [1, 2])
+@pytest.mark.parametrize("carried_out", [True, False])
+def test_a_commit_whose_answer_was_lost_is_found_out_and_made_once(
+    place: Any, postgres_server: PostgresServer, chains: int, carried_out: bool
+) -> None:
+    """D1, D2: whether the server carried it out or not; each asker hears that it is stored."""
+    store = place.open()
+    store.append([intend()])
+    group, answers = GroupCommit(store), list[int | Exception]()
+    for number in range(chains):
+        group.add([[call(slot=f"s{number}")]], answers.append)
+    lose_answer(store, postgres_server, carried_out)
+    group.commit()
+    assert not [answer for answer in answers if isinstance(answer, Exception)]
+    assert [row["slot"] for row in store.open_calls()] == [f"s{n}" for n in range(chains)]
+    assert store.verify() == []
+    store.close()
+
+
+@pytest.mark.parametrize("chains", [1, 2])
+def test_while_the_server_is_away_a_lost_commit_is_in_doubt(
+    place: Any,
+    postgres_server: PostgresServer,
+    monkeypatch: pytest.MonkeyPatch,
+    chains: int,
+) -> None:
+    """D2: nobody is told that what may be stored is not; the same records settle it later."""
+    store = place.open()
+    store.append([intend()])
+    group, answers = GroupCommit(store), list[int | Exception]()
+    calls = [call(slot=f"s{number}") for number in range(chains)]
+    for one in calls:
+        group.add([[one]], answers.append)
+    lose_answer(store, postgres_server, carried_out=True)
+    with monkeypatch.context() as away:
+        away.setattr(store._db, "_connect", refused)
+        group.commit()
+    assert [type(answer) for answer in answers] == [errors.InDoubt] * chains
+    assert store.append(calls) == 0
+    store.close()
+
+
+def lose_answer(store: Any, server: PostgresServer, carried_out: bool) -> None:
+    """The connection breaks at the next commit, after the server carried it out or before."""
+    db = store._db
+    commit = db._commit
+
+    def losing() -> None:
+        del db._commit
+        if carried_out:
+            db._db.execute("COMMIT")
+        end_connections(server)
+        commit()
+
+    db._commit = losing
+
+
+def refused() -> None:
+    raise errors.StoreError("connection refused")
 
 
 def test_a_server_that_stands_still_is_left(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:

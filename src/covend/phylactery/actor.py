@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from covend.phylactery.errors import Conflict, StoreError
+from covend.phylactery.errors import Conflict, InDoubt, StoreError
 from covend.phylactery.messages import (
     Append,
     Due,
@@ -195,9 +195,9 @@ class Phylactery(Actor):
             if isinstance(outcome, int):
                 reply(outcome)
                 return
-            prefix = "conflict" if isinstance(outcome, Conflict) else "not stored"
-            if not fail(ReplyError(f"{prefix}: {outcome}")):
-                log.error("records were not stored, and nobody waits to hear it: %s", outcome)
+            refusal = _refusal(outcome)
+            if not fail(ReplyError(refusal)):
+                log.error("%s (nobody waits to hear it)", refusal)
 
         return done
 
@@ -237,6 +237,17 @@ def _read(store: Store, message: object) -> object:
             return store.next_due(after)
         case _:
             raise ReplyError(f"the phylactery does not know {type(message).__name__}")
+
+
+def _refusal(error: Exception) -> str:
+    """What an asker is told; see ``messages``."""
+    match error:
+        case Conflict():
+            return f"conflict: {error}"
+        case InDoubt():
+            return f"not known to be stored: {error}"
+        case _:
+            return f"not stored: {error}"
 
 
 def _logged(outcome: int | Exception) -> None:

@@ -11,6 +11,13 @@ class StoreFull(StoreError):
     """The disk (or the file's page limit) is full; nothing of the batch was stored."""
 
 
+class InDoubt(StoreError):
+    """The server was lost while it stored a batch: nobody knows whether it did.
+
+    Storing the same records once more says it, as what is there is passed over (D1).
+    """
+
+
 class StoreCorrupt(StoreError):
     """The store is damaged; it was left untouched, and the message says how to rescue it."""
 

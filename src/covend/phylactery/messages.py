@@ -1,8 +1,8 @@
 """What the phylactery actor is asked. A refusal is a ``ReplyError``.
 
-Its text begins with ``conflict:`` for records that contradict stored ones, ``not stored:`` or
-``not read:``. Clocks are microseconds since 1970. Of pages, ``after`` is the last ``seq`` seen and
-``limit=None`` is all.
+Its text begins with ``conflict:`` for records that contradict stored ones, ``not stored:``,
+``not known to be stored:`` where the server was lost meanwhile, or ``not read:``. Clocks are
+microseconds since 1970. Of pages, ``after`` is the last ``seq`` seen and ``limit=None`` is all.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import msgspec
 from covend.phylactery.records import Record
 from covend.runtime import Message
 
-NOT_NOW = ("not stored:", "not read:")
+NOT_NOW = ("not stored:", "not known to be stored:", "not read:")
 """So a refusal begins that may be over when the same is asked again, as of a full disk."""
 
 

@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
 
 from covend.phylactery.database import Row, Value
-from covend.phylactery.errors import StoreCorrupt, StoreError, StoreFull
+from covend.phylactery.errors import InDoubt, StoreCorrupt, StoreError, StoreFull
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,10 @@ _LOCK = (
 _DAMAGE = (psycopg.errors.DataCorrupted, psycopg.errors.IndexCorrupted)
 
 
+class _Lost(StoreError):
+    """The connection broke, and the server with it perhaps."""
+
+
 class _Connection(psycopg.Connection[Row]):
     """One that waits for the answer to a statement no longer than ``ANSWER_SECONDS``."""
 
@@ -53,8 +57,8 @@ class _Connection(psycopg.Connection[Row]):
 class PostgresDatabase:
     """One schema of a PostgreSQL database; the tables are in the first of its search path.
 
-    A connection that broke is opened again by the next statement outside a transaction, so the
-    server can be restarted under a running box.
+    A connection that broke is opened again by the next statement outside a transaction, and a
+    server that was restarted while nothing was under way is noticed by nobody.
     """
 
     def __init__(self, dsn: str, *, read_only: bool = False) -> None:
@@ -93,7 +97,7 @@ class PostgresDatabase:
         self._inside = True
         try:
             yield
-            self.change("COMMIT")
+            self._commit()
         except BaseException:
             if not self._db.closed:
                 self.change("ROLLBACK")
@@ -161,9 +165,27 @@ class PostgresDatabase:
         """See ``Database``."""
         self._db.close()
 
+    def _commit(self) -> None:
+        try:
+            self.change("COMMIT")
+        except StoreError as error:
+            if self._db.closed:
+                raise InDoubt(str(error)) from error
+            raise
+
     def _execute(self, sql: str, values: Sequence[Value]) -> psycopg.Cursor[Row]:
-        if self._db.closed and not self._inside:
-            self._db = self._connect()
+        if self._inside:
+            return self._answered(sql, values)
+        if not self._db.closed:
+            try:
+                return self._answered(sql, values)
+            except _Lost:
+                pass  # since the last statement: nothing was under way, and nothing is lost
+        self._db = self._connect()
+        return self._answered(sql, values)
+
+    def _answered(self, sql: str, values: Sequence[Value]) -> psycopg.Cursor[Row]:
+        """The server's answer; raises ``_Lost`` where the connection is gone."""
         try:
             return self._db.execute(_with_percents(sql), values)
         except psycopg.Error as error:
@@ -172,6 +194,8 @@ class PostgresDatabase:
                 raise StoreError(
                     f"{self.where}: the server has not answered for {ANSWER_SECONDS:g} s"
                 ) from error
+            if self._db.closed:
+                raise _Lost(f"{self.where}: {str(error).strip()}") from error
             raise self._error(error) from error
 
     def _connect(self) -> psycopg.Connection[Row]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from covend.phylactery.canonical import NotCanonical
-from covend.phylactery.errors import StoreError
+from covend.phylactery.errors import Conflict, InDoubt, StoreError
 from covend.phylactery.records import BadRecord
 from covend.phylactery.store import Chain, Store
 
@@ -58,15 +58,24 @@ class GroupCommit:
     def _together(self, group: list[tuple[Chain, Done]]) -> None:
         try:
             outcomes = self.store.append_all([chain for chain, _ in group])
-        except StoreError:
+        except StoreError as error:
             for chain, done in group:
-                done(self._alone(chain))
+                done(self._alone(chain, error))
             return
         for (_, done), outcome in zip(group, outcomes, strict=True):
             done(outcome)
 
-    def _alone(self, chain: Chain) -> int | Exception:
+    def _alone(self, chain: Chain, before: StoreError | None = None) -> int | Exception:
+        """How a chain went; ``before`` is how it went the last time.
+
+        What is in doubt is stored once more, which says it, and stays in doubt where that fails.
+        """
+        doubt = before if isinstance(before, InDoubt) else None
         try:
             return sum(self.store.append(batch) for batch in chain)
-        except (StoreError, BadRecord, NotCanonical) as error:
+        except (Conflict, BadRecord, NotCanonical) as error:
             return error
+        except InDoubt as error:
+            return doubt or self._alone(chain, error)
+        except StoreError as error:
+            return doubt or error
