@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from covend.patterns.query.names import Status
 from covend.patterns.step import Quarantined, replay
 from covend.phylactery.errors import StoreError
+from covend.phylactery.rows import Entry
 from covend.phylactery.schema import RUN_ACTS
 from covend.phylactery.store import Store, open_store
 
@@ -25,11 +26,14 @@ if TYPE_CHECKING:
 
 Told = dict[str, Any]
 
-SHARE = 250
+SHARE = 100
 """How many queries a process takes at once."""
 
-MANY = 4 * SHARE
+MANY = 1000
 """From so many queries on, beginning more processes takes less time than they save."""
+
+READ = 10
+"""How many queries are read before they are replayed: by turns, both take longer."""
 
 
 def cores() -> int:
@@ -51,7 +55,7 @@ def replayed_all(
     if jobs <= 1:
         store = open_store(where, read_only=True, checked=True)
         try:
-            yield from (replayed(store, name) for name in names)
+            yield from replayed_each(store, names)
         finally:
             store.close()
         return
@@ -65,27 +69,33 @@ def replayed_all(
         pool.shutdown(cancel_futures=True)
 
 
-def replayed(store: Store, name: str) -> Told:
+def replayed(name: str, every: Sequence[Entry]) -> Told:
     """Where a query stands by its records, or where these differ from what follows from them."""
-    every = list(store.entries(name))
     # What others wrote into the thread, such as who takes part in a join, is no part of the run.
-    entries = [entry for entry in every if entry.record.kind in RUN_ACTS]
+    own = [entry for entry in every if entry.record.kind in RUN_ACTS]
     told: Told = {"id": name, "records": len(every), "compared": False, "differs": False}
     if not every:
         return told | {"stands": "there is no such thread", "differs": True}
-    if not entries:
+    if not own:
         return told | {"stands": f"has not begun: {every[-1].record.kind}"}
-    if any(entry.purged for entry in entries):
+    if any(entry.purged for entry in own):
         return told | {"stands": "its working records were purged; its answer is kept"}
     told["compared"] = True
     try:
-        return told | {"stands": standing(replay(name, (entry.record for entry in entries)))}
+        return told | {"stands": standing(replay(name, [entry.record for entry in own]))}
     except MemoryError:
         raise  # nothing is wrong with the records
     except (Quarantined, ValueError) as error:
         return told | {"stands": str(error), "differs": True}
     except Exception as error:  # as wide as an execution's: such a run is set aside there
         return told | {"stands": f"{type(error).__name__}: {error}", "differs": True}
+
+
+def replayed_each(store: Store, names: Sequence[str]) -> Iterator[Told]:
+    """Where each of these queries stands, in their order; see ``READ``."""
+    for at in range(0, len(names), READ):
+        read = [(name, list(store.entries(name))) for name in names[at : at + READ]]
+        yield from (replayed(name, entries) for name, entries in read)
 
 
 def line(told: Told) -> str:
@@ -131,6 +141,6 @@ def _open(where: str | Path) -> None:
 
 def _replayed_share(names: Sequence[str]) -> list[Told]:
     try:
-        return [replayed(_stores[0], name) for name in names]
+        return list(replayed_each(_stores[0], names))
     except StoreError as error:
         raise StoreError(str(error)) from None  # one that can be handed to another process
