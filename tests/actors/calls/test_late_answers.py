@@ -177,6 +177,32 @@ def test_a_paid_call_whose_deadline_passed_before_its_turn_costs_nothing(world, 
     assert len(provider.asked) == 1
 
 
+def test_a_place_that_is_free_at_the_deadline_of_all_is_nobody_s(world, provider, monkeypatch):
+    """P13: what is sent then is paid for, and cannot be in time; the run says so a moment later."""
+    overdue, withdraw = [], courier.Courier.withdraw
+
+    def after_the_others(self, name):
+        if not self.errands[name].begun and name not in overdue:
+            self.ctx.tell(self.ctx.me, courier.Overdue(name))
+        else:
+            withdraw(self, name)
+        overdue.append(name)
+
+    monkeypatch.setattr(courier.Courier, "take_back", lambda self, names: None)
+    monkeypatch.setattr(courier.Courier, "withdraw", after_the_others)
+    provider.hold("quick", "slow")
+    limits = {"max_cost_usd": 1.0, "max_latency_secs": 0.5}
+    with world.core(max_calls=1) as core:
+        thread = core.submit(query("quick", "slow", side_effects=limits))["id"]
+        eventually(lambda: len(overdue) == 3, what="the deadline of both has passed")
+        (unsent,) = late(core, thread)
+        assert "before it was sent" in unsent["problem"]
+        provider.let_go()
+        late(core, thread, 2)
+        assert spent(core, thread) == (PRICE, 0)
+    assert len(provider.asked) == 1
+
+
 def test_a_call_that_is_withdrawn_while_the_courier_is_busy_holds_no_place(world, monkeypatch):
     """P14: what is taken back never overtakes what it takes back."""
     busy, dispatch, orders = threading.Event(), courier.Courier.dispatch, []

@@ -259,8 +259,8 @@ class Courier(Actor):
         """Send out whose turn it is, as many at once as the configuration allows."""
         while (name := turns.take()) is not None:
             errand = self.errands[name]
-            if errand.withdrawn:
-                turns.leave(name)
+            if errand.withdrawn or self.left(errand.order) <= 0:
+                turns.leave(name)  # what becomes of it is being said, or about to be
             else:
                 errand.begun = True
                 self.send(errand)
