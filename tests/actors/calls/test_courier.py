@@ -229,6 +229,17 @@ def test_a_function_that_raises_is_an_error_and_one_that_has_no_answer_declines(
         assert "no function is called" in core.run(query("gone"))["partial"][0]["problem"]
 
 
+@pytest.mark.parametrize("value", [{1, 2}, b"bytes", object()], ids=lambda one: type(one).__name__)
+def test_a_function_whose_answer_is_no_json_is_heard_of_at_once(world, value):
+    """Its thread would end without a word, and its call last until the deadline."""
+    world.scripted("odd", value)
+    with world.core() as core:
+        (partial,) = core.run(query("odd"))["partial"]
+        assert (partial["status"], "not JSON serializable" in partial["problem"]) == ("error", True)
+        know = core.run(query("odd", answer_shape={"kind": "json"}))
+        assert know["partial"][0]["status"] == "invalid"
+
+
 def test_only_so_many_calls_are_out_at_once_and_all_get_their_turn(world):
     """Nothing grows without bound."""
     world.scripted("one", "an answer")

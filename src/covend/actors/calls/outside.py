@@ -14,7 +14,7 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 from covend import functions
 from covend.actors.calls.programs import Program
@@ -110,12 +110,12 @@ def compute(name: str, call: Mapping[str, Any]) -> tuple[Raw, str | None]:
         return failed(error, transport=False), None
     try:
         value = function(asked, argument)
+        if asked["shape"]["kind"] == "text" and not isinstance(value, str | None):
+            value = json.dumps(value)
     except functions.Declined as declined:
         return Raw(), str(declined)
     except BaseException as error:  # it may do anything, and sys.exit() ends no more than its call
         return failed(error, transport=False, billable=True), None
-    if cast("dict[str, Any]", asked["shape"]).get("kind", "text") == "text" and value is not None:
-        value = value if isinstance(value, str) else json.dumps(value)
     return Raw(body=value), None
 
 
