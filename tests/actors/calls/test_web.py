@@ -9,7 +9,7 @@ import pytest
 from tests.actors.calls.wire import http, wired
 from tests.actors.running import World, completion, query
 
-from covend.actors.calls import replies
+from covend.actors.calls import replies, web
 from covend.actors.calls.web import COMPLAINT_BYTES, Web, chat_url, leave_alone
 
 SECRET = "secret-of-theirs"
@@ -70,6 +70,19 @@ def test_of_a_complaint_no_more_is_read_than_is_told():
     with wired(head + b"x" * (2 * COMPLAINT_BYTES)) as wire:
         raw = asked(wire)
     assert (raw.status, raw.failure, len(raw.body)) == (500, None, COMPLAINT_BYTES)
+
+
+@pytest.mark.parametrize("once", [True, False], ids=["breaks off", "hangs"])
+@pytest.mark.parametrize("framing", ["Content-Length: 100\r\n\r\nslow", "Transfer-Encoding: "
+                                     "chunked\r\n\r\n4\r\nslow\r\n"])  # fmt: skip
+def test_who_refuses_has_refused_also_where_its_complaint_never_ends(monkeypatch, framing, once):
+    """P4: nothing was done for the call, and it is told when to come again."""
+    monkeypatch.setattr(web, "COMPLAINT_SECONDS", 0.1)
+    with wired(f"HTTP/1.1 429 Oh\r\nRetry-After: 7\r\n{framing}".encode()) as wire:
+        wire.once = once
+        raw = asked(wire)
+    assert (raw.status, raw.body, raw.retry_after) == (429, "slow", 7.0)
+    assert (raw.failure, raw.unknown) == (None, False)
 
 
 def test_an_answer_of_too_many_bytes_is_read_no_further(monkeypatch):

@@ -6,6 +6,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import cached_property
@@ -23,6 +24,8 @@ from covend.patterns.answers.understanding import Raw
 
 COMPLAINT_BYTES = 64 * 1024
 """So much is read of what comes with a status that is no success."""
+COMPLAINT_SECONDS = 5.0
+"""For so long that is waited for: the status says enough."""
 LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=2.0)
 """The courier bounds how many requests are out. An idle connection is closed before its server
 does so (5 s are usual): a request that meets that moment is lost, and nobody knows how far it came.
@@ -157,26 +160,27 @@ async def _read(response: httpx.Response, token: str) -> Raw:
         # To unpack it could take any amount of memory.
         why = f"the answer is encoded as {encoding}, though it was asked for as it is"
         return Raw(status=status, unusable=why)
-    most = replies.MAX_ANSWER_BYTES
-    data = await _bytes(response, most)
+    data, most = bytearray(), replies.MAX_ANSWER_BYTES
+    await _take(response, data, most)
     return answered(data, status) if len(data) <= most else too_much(most, status)
 
 
 async def _complaint(response: httpx.Response, token: str) -> Any:
     if response.has_redirect_location:
         return f"it redirects to {_where(response, token)}, and no redirect is followed"
-    data = await _bytes(response, COMPLAINT_BYTES)
+    data = bytearray()
+    with suppress(TimeoutError, httpx.HTTPError):  # what has come till then is told
+        async with asyncio.timeout(COMPLAINT_SECONDS):
+            await _take(response, data, COMPLAINT_BYTES)
     return parsed(_without(token, data[:COMPLAINT_BYTES]).decode("utf-8", "replace"))
 
 
-async def _bytes(response: httpx.Response, most: int) -> bytes:
-    """The body, or its beginning: a part of more than ``most`` bytes."""
-    read = bytearray()
+async def _take(response: httpx.Response, data: bytearray, most: int) -> None:
+    """Read the body to its end, or until there is more than ``most`` bytes of it."""
     async for part in response.aiter_raw():
-        read += part
-        if len(read) > most:
+        data += part
+        if len(data) > most:
             break
-    return bytes(read)
 
 
 def _where(response: httpx.Response, token: str) -> str:
@@ -186,7 +190,7 @@ def _where(response: httpx.Response, token: str) -> str:
     return _without(token, str(shown).encode()).decode()
 
 
-def _without(token: str, told: bytes) -> bytes:
+def _without(token: str, told: bytes | bytearray) -> bytes | bytearray:
     """What a server says, without the token that it may have quoted."""
     return told.replace(token.encode(), b"***") if len(token) >= LEAST_SECRET else told
 
