@@ -67,3 +67,9 @@ def test_what_is_shown_of_a_responder_leaves_out_where_it_is() -> None:
     view = responder_view(msgspec.to_builtins(one), NOON)
     assert (view["id"], view["kind"], view["is"], view["domains"]) == ("a", "llm", "chat", ["law"])
     assert "secret" not in str(view)
+
+
+def test_another_name_of_a_model_is_shown_as_such() -> None:
+    """P9: who asks for two opinions sees which are of one model."""
+    view = responder_view(msgspec.to_builtins(llm("model:chat", alias_of="model:big")), NOON)
+    assert view["is"] == "model:big"

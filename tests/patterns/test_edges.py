@@ -560,6 +560,16 @@ TABLE: dict[str, Ends] = {
         "fulfilled", None, {"x": 1}, "primary/0", "primary/0"
     ),
     "single_shot_answer_that_a_fold_made_is_too_deep": failed("fold_failed", "primary/0"),
+    # what the sixth reducer changed
+    "single_shot_model_of_two_names_is_asked_once": Ends(
+        "fulfilled", None, "yes", "primary/0 primary/1", "primary/0 primary/1"
+    ),
+    "verify_model_does_not_verify_itself_under_another_name": Ends(
+        "unresolved", "disagreement", None, PAIR, learned=(DISAGREE,)
+    ),
+    "ensemble_model_does_not_audit_itself_under_another_name": Ends(
+        "fulfilled", None, 1, "primary/0 backup/0", "primary/0", learned=({}, {})
+    ),
 }
 
 

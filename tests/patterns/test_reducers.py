@@ -1,4 +1,4 @@
-"""What the third to fifth reducer changed, beside what runs of the ones before do (P5)."""
+"""What the third to sixth reducer changed, beside what runs of the ones before do (P5)."""
 
 from __future__ import annotations
 
@@ -332,8 +332,42 @@ def test_a_person_of_two_names_is_asked_once(reducer: int, asked: list[str]) -> 
     assert [each["responder"]["id"] for each in play.bodies("call")] == ["eve-law", second]
 
 
-def test_two_models_are_not_one_person() -> None:
+@pytest.mark.parametrize("reducer", [5, 6])
+def test_two_responders_that_somebody_listed_are_two_though_they_have_one_model(
+    reducer: int,
+) -> None:
     """P9: several samples of one model are several answers."""
     who = [llm("one", model="chat"), llm("two", model="chat")]
-    play = Play(intend(query("one", "two", relevance={"top_k": 2}), *who, reducer=5))
+    play = Play(intend(query("one", "two", relevance={"top_k": 2}), *who, reducer=reducer))
     assert play.open == ["primary/0", "primary/1"]
+
+
+@pytest.mark.parametrize(("reducer", "asked"), [(5, ["big", "chat"]), (6, ["big", "small"])])
+def test_a_model_of_the_box_is_asked_once_whatever_it_serves(
+    reducer: int, asked: list[str]
+) -> None:
+    """P9: in a round, and in the parts that others must have, in whichever order."""
+    who = [llm("big"), llm("chat", alias_of="big"), llm("small", trust=0.1)]
+    body = query("big", "chat", "small", relevance={"top_k": 2})
+    play = Play(intend(body, *who, reducer=reducer))
+    assert [each["responder"]["id"] for each in play.bodies("call")] == asked
+    for first, second in (("big", "chat"), ("chat", "big")):
+        pattern = {"pattern": "verify", "verifier": ids(second, "small"), "tiebreaker": []}
+        play = Play(intend(query(first, pattern=pattern), *who, reducer=reducer))
+        other = second if reducer == 5 else "small"
+        assert [each["responder"]["id"] for each in play.bodies("call")] == [first, other]
+
+
+@pytest.mark.parametrize(
+    ("reducer", "why"),
+    [
+        (5, "no responder meets any of the predicates"),
+        (6, "whoever meets the predicates has another part of the query"),
+    ],
+)
+def test_who_has_another_part_is_said_to_have_one(reducer: int, why: str) -> None:
+    """P9, P19: nobody would understand that no responder meets what one does."""
+    pattern = {"pattern": "verify", "verifier": ids("a"), "tiebreaker": ids("a")}
+    play = Play(intend(query("a", pattern=pattern), llm("a"), reducer=reducer))
+    play.reply("primary/0", 1)
+    assert play.end["reason"] == f"no tiebreaker could be asked: {why}"

@@ -64,14 +64,16 @@ WORLD = [
     paid("b", 0.3),
     paid("c", 0.5),
     llm("d"),
+    llm("d too", alias_of="d"),
     person("p", sla_secs=40, delegates=["did:x", "did:y"]),
     person("p too", did="did:p"),
 ]
 """Beside them, q, who may be away."""
 NAMES = [*(who["id"] for who in WORLD), "q"]
 anybody = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True)
-some = st.one_of(anybody, anybody, anybody, st.just(["p", "p too"]))
-"""Now and then one person twice: by chance that is rare."""
+twice = st.sampled_from([["p", "p too"], ["d", "d too"]])
+some = st.one_of(anybody, anybody, anybody, twice)
+"""Now and then one person or one model twice: by chance that is rare."""
 conditions = st.sampled_from(["confidence < 0.7", "answer.unsure", "answer.x > 1"])
 """Each is true for some answers and false for others, and fails for most."""
 values = st.sampled_from(
@@ -510,6 +512,8 @@ class Run(RuleBasedStateMachine):
                     check_money(before, k, entry.body["slot"])
                 if k.rules.asked_once:
                     check_asked_once(before, entry.body)
+                if k.rules.one_model_each:
+                    check_one_model(before, entry.body)
 
     def check_accepted(self, k: K) -> None:
         """A CEL error never accepts: what is fulfilled met its condition, plainly."""
@@ -549,6 +553,17 @@ def check_asked_once(before: K, body: Data) -> None:
     others = [call for call in before.round(name) if call.slot != body["slot"]]
     tasks = [before.responder(call.responder).did for call in others if call.kind == "actor"]
     assert did is None or did not in tasks, "a person has one task in a round"
+
+
+def check_one_model(before: K, body: Data) -> None:
+    """No model has two slots of a round, nor two parts that two responders must have."""
+    name = body["slot"].partition("/")[0]
+    kinds = {name, *RULED_OUT.get(name, ())}
+    others = [c for c in before.calls.values() if c.round in kinds and c.slot != body["slot"]]
+    asked = [before.responder(c.responder) for c in others]
+    models = {one.alias_of or one.id for one in asked}
+    this = before.responder(body["responder"]["id"])
+    assert (this.alias_of or this.id) not in models, "a model has one part"
 
 
 def line(kind: str, body: Data) -> str:

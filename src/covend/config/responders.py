@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -23,17 +23,26 @@ RENAMED = {
     "typical_delay_seconds": "typical_delay_secs",
 }
 """What a box file calls otherwise than a query."""
-NOT_IN_FILES = frozenset({"schema", "seen", "status"})
+NOT_IN_FILES = frozenset({"schema", "seen", "status", "alias_of"})
 """What no box file says of a responder."""
 
 
 def from_config(box: Box) -> dict[str, Responder]:
     """The responders of a configuration: those it lists, and the box's own models that chat."""
-    own = {
-        f"{OWN}{name}": Responder(id=f"{OWN}{name}", kind="llm", model=name, capabilities=(name,))
-        for name in box.answering()
-    }
+    own = {f"{OWN}{name}": own_model(name, stones) for name, stones in box.answering().items()}
     return {**own, **{entry.name: from_entry(entry) for entry in box.responder}}
+
+
+def own_model(name: str, soulstones: Sequence[str]) -> Responder:
+    """A capability of the box as a responder: another name of the soulstone that serves it best."""
+    best = soulstones[0]
+    return Responder(
+        id=f"{OWN}{name}",
+        kind="llm",
+        model=name,
+        alias_of=None if name == best else f"{OWN}{best}",
+        capabilities=(name,),
+    )
 
 
 def from_entry(entry: ResponderEntry) -> Responder:
@@ -54,6 +63,8 @@ def local_model(responder: Responder) -> str | None:
 def problems(responder: Responder, box: Box) -> list[tuple[str, str]]:
     """What keeps a responder from being asked in this box, each with its path (P8)."""
     found = out_of_bounds(responder)
+    if responder.alias_of is not None:
+        found.append(("$.alias_of", "only the box says it, of its own models"))
     if responder.id.startswith(OWN):
         found.append(("$.id", f"ids that begin with {OWN} are those of the box's own models"))
     if lacking := lack(responder):

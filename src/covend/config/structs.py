@@ -260,10 +260,11 @@ class Box(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             found[role.name] = list(role.tiers)
         return {capability: tuple(names) for capability, names in found.items()}
 
-    def answering(self) -> list[str]:
-        """Every capability a query may ask: all its soulstones answer chat requests (P8)."""
+    def answering(self) -> dict[str, tuple[str, ...]]:
+        """Those of ``serving`` that a query may ask: all soulstones answer chat requests (P8)."""
         chatting = {stone.name for stone in self.soulstone if stone.chat}
-        return [name for name, stones in self.serving().items() if chatting.issuperset(stones)]
+        serving = self.serving()
+        return {name: serving[name] for name in serving if chatting.issuperset(serving[name])}
 
     def schemas(self) -> dict[str, Any]:
         """The JSON Schemas that queries may name, decoded."""

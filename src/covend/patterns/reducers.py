@@ -41,6 +41,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """An answer that a fold makes has the bounds of one that is given (P17)."""
     asked_once: bool = False
     """A person has one task in a round, whatever names he is registered under (P9)."""
+    one_model_each: bool = False
+    """A model of the box is one responder, whatever capabilities it serves (P9)."""
 
 
 REDUCER_1 = Rules()
@@ -65,7 +67,8 @@ REDUCER_4 = msgspec.structs.replace(
     made_like_given=True,
 )
 REDUCER_5 = msgspec.structs.replace(REDUCER_4, asked_once=True)
+REDUCER_6 = msgspec.structs.replace(REDUCER_5, one_model_each=True)
 
-RULES = {1: REDUCER_1, 2: REDUCER_2, 3: REDUCER_3, 4: REDUCER_4, 5: REDUCER_5}
+RULES = {1: REDUCER_1, 2: REDUCER_2, 3: REDUCER_3, 4: REDUCER_4, 5: REDUCER_5, 6: REDUCER_6}
 CURRENT = max(RULES)
 """The reducer that new runs are pinned to."""

@@ -123,6 +123,7 @@ WRONG = [
     ({"delegates": ["did:bob", ""]}, "$.delegates[1]", "must be 1 to 200 ASCII characters"),
     ({"id": "a\nb"}, "$.id", "must be 1 to 200 characters without spaces"),
     ({"id": "model:thinker"}, "$.id", "that begin with model: are those of the box's own models"),
+    ({"alias_of": "model:m"}, "$.alias_of", "only the box says it, of its own models"),
     ({"kind": "seer"}, "$.kind", "Invalid enum value 'seer'"),
     ({"schema": {"type": 5}}, "$.schema", "is no valid JSON Schema: 5 is not valid"),
     ({"schema": {"const": 2**60}}, "$.schema.const", "1152921504606846976 is beyond"),

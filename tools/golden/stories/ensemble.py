@@ -123,3 +123,11 @@ def ensemble_delegate_does_not_audit_himself() -> Play:
     play = Play(intend(query("a", pattern=pattern), *who, reducer=4)).passes(11)
     play.reply("primary/0", "mine", by="did:b")
     return play.reply("backup/0", {"approved": True})
+
+
+@story
+def ensemble_model_does_not_audit_itself_under_another_name() -> Play:
+    pattern = {"pattern": "ensemble_with_audit", "auditor": ids("big"), "backup_auditor": ids("u")}
+    who = [llm("chat", alias_of="big"), llm("big"), llm("u")]
+    play = Play(intend(query("chat", pattern=pattern), *who, reducer=6))
+    return play.reply("primary/0", 1).reply("backup/0", {"approved": True})

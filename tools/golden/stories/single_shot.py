@@ -173,3 +173,11 @@ def single_shot_person_of_two_names_is_asked_once() -> Play:
     body = query("eve-law", "eve-tax", "bob", relevance={"top_k": 3})
     play = Play(intend(body, *who, reducer=5))
     return play.reply("primary/0", "yes").reply("primary/1", "yes")
+
+
+@story
+def single_shot_model_of_two_names_is_asked_once() -> Play:
+    who = [llm("big"), llm("chat", alias_of="big"), llm("small", trust=0.5)]
+    body = query("big", "chat", "small", relevance={"top_k": 3})
+    play = Play(intend(body, *who, reducer=6))
+    return play.reply("primary/0", "yes").reply("primary/1", "yes")

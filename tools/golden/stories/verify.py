@@ -163,3 +163,11 @@ def verify_one_person_under_two_names_is_asked_once() -> Play:
     who = [person("p1", did="did:p"), person("p2", did="did:p", trust=0.99), llm("v")]
     play = Play(intend(query("p1", pattern=pattern), *who, reducer=4))
     return play.reply("primary/0", 1, by="did:p").reply("verifier/0", 1)
+
+
+@story
+def verify_model_does_not_verify_itself_under_another_name() -> Play:
+    pattern = {"pattern": "verify", "verifier": ids("chat", "v"), "tiebreaker": ids("talk")}
+    who = [llm("big"), llm("chat", alias_of="big"), llm("talk", alias_of="big")]
+    play = Play(intend(query("big", pattern=pattern), *who, llm("v", trust=0.5), reducer=6))
+    return play.reply("primary/0", 1).reply("verifier/0", 2)

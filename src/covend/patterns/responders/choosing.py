@@ -12,7 +12,7 @@ Relevance = .35·trust + .25·capability match + .15·recency + .25·input match
 
 Filters come in this order: those excluded, predicates, too slow (hard), threshold, availability.
 Whoever is left is ranked by relevance, then trust, then typical delay, then id; a person who is
-registered under several names is asked under the first of them.
+registered under several names is asked under the first of them, and so is a model of the box.
 """
 
 from __future__ import annotations
@@ -88,15 +88,19 @@ def choose(
         present = [one for one in relevant if one.responder.kind == "actor"]
     ranked = tuple(sorted(present, key=_rank))
     if k.rules.asked_once:
-        ranked = once_each(ranked)
+        ranked = once_each(k, ranked)
     if ranked[:top_k]:
         return Choice(ranked, top_k)
-    return Choice(ranked, top_k, *_nobody(k, len(matched), len(relevant)))
+    return Choice(ranked, top_k, *_nobody(k, wants, len(matched), len(relevant)))
 
 
 def has_part(k: K, responder: Responder, taken: frozenset[str]) -> bool:
     """Whether a responder is among those that ``parts`` named."""
-    return responder.id in taken or (k.rules.one_part_each and responder.did in taken)
+    return (
+        responder.id in taken
+        or (k.rules.one_part_each and responder.did in taken)
+        or (k.rules.one_model_each and responder.alias_of in taken)
+    )
 
 
 def is_wanted(responder: Responder, wants: Iterable[Want], given: Any, now: int) -> bool:
@@ -121,20 +125,24 @@ def relevant_of(k: K, wants: Sequence[Want], matched: Iterable[Responder]) -> li
     ]
 
 
-def once_each(ranked: Iterable[Candidate]) -> tuple[Candidate, ...]:
-    """Those ranked, each person under the first of his names alone."""
-    first: dict[str | None, Candidate] = {}
-    return tuple(
-        one
-        for one in ranked
-        if one.responder.kind != "actor" or first.setdefault(one.responder.did, one) is one
-    )
+def once_each(k: K, ranked: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    """Those ranked, each person and each model of the box under the first of its names alone."""
+    first: dict[tuple[bool, str | None], Candidate] = {}
+    return tuple(one for one in ranked if first.setdefault(_self(k, one.responder), one) is one)
+
+
+def _self(k: K, who: Responder) -> tuple[bool, str | None]:
+    """What two names of one person, or of one model of the box, have in common."""
+    if who.kind == "actor":
+        return True, who.did
+    return False, (who.alias_of if k.rules.one_model_each else None) or who.id
 
 
 def parts(k: K, calls: Iterable[Call]) -> frozenset[str]:
     """Whom another part of the query must not ask: the responders of these calls, and the people.
 
     People are named by did: the responder's own, and that of the delegate who answered instead.
+    A model of the box that was asked under another name is named by the id it answers under.
     """
     names: set[str | None] = set()
     for call in calls:
@@ -142,6 +150,8 @@ def parts(k: K, calls: Iterable[Call]) -> frozenset[str]:
         if k.rules.one_part_each and call.kind == "actor":
             names.add(k.responder(call.responder).did)
             names.add(call.response.by if call.response is not None else None)
+        if k.rules.one_model_each:
+            names.add(k.responder(call.responder).alias_of)
     return frozenset(name for name in names if name is not None)
 
 
@@ -258,8 +268,12 @@ def _rank(one: Candidate) -> tuple[float, float, float, str]:
     return (-one.relevance, -who.trust, delay, who.id)
 
 
-def _nobody(k: K, matched: int, relevant: int) -> tuple[str, str]:
+def _nobody(k: K, wants: Sequence[Want], matched: int, relevant: int) -> tuple[str, str]:
     if not matched:
+        if k.rules.one_model_each and any(
+            is_wanted(one, wants, k.plan.input, k.now) for one in k.plan.responders
+        ):
+            return "no_candidates", "whoever meets the predicates has another part of the query"
         return "no_candidates", "no responder meets any of the predicates"
     if not relevant:
         threshold = k.query.relevance.threshold

@@ -50,7 +50,8 @@ class Responder(Spec, frozen=True, kw_only=True):
     """One responder; which members matter depends on its ``kind``.
 
     ``model`` is a capability of this box, or with ``endpoint`` what that OpenAI-compatible
-    server calls it. ``function`` names a registered deterministic function. A ``system``
+    server calls it. ``alias_of`` is the id under which the same model of this box answers already;
+    the box alone says it. ``function`` names a registered deterministic function. A ``system``
     responder is a ``command`` (the request as JSON on its standard input, the answer as JSON on
     its output) or a ``url`` that is posted to. ``schema`` is the JSON Schema of all that it
     answers. ``did`` is a person's identity, ``channels`` are apprise addresses (in the registry
@@ -62,6 +63,7 @@ class Responder(Spec, frozen=True, kw_only=True):
     id: str
     kind: Kind
     model: str | None = None
+    alias_of: str | None = None
     endpoint: str | None = None
     api_key_env: str | None = None
     function: str | None = None

@@ -22,7 +22,7 @@ def responder_view(responder: Mapping[str, Any], now: int) -> dict[str, Any]:
     return {
         "id": one.id,
         "kind": one.kind,
-        "is": one.model or one.did or one.function,
+        "is": one.alias_of or one.model or one.did or one.function,
         "trust": one.trust,
         "delay_secs": one.typical_delay_secs,
         "domains": list(one.domains),
