@@ -32,7 +32,7 @@ from covend.phylactery.messages import Append, Query, Tasks
 from covend.phylactery.records import record
 from covend.questions import WAITING
 from covend.resolving import resolved
-from covend.runtime import Context
+from covend.runtime import Context, ReplyError
 
 THREAD = "herald"
 SOON_SECONDS = 1.0
@@ -132,9 +132,17 @@ class Account:
             self.told.update(mark.tasks)
 
     def look(self, whole: bool) -> list[Missed]:
-        """Store who was told; returns the tasks and reminders that are unheard of (P4)."""
+        """Store who was told; returns the tasks and reminders that are unheard of (P4).
+
+        Raises ``ReplyError`` where the store cannot be read; the next look finds the same.
+        """
         upto, told, missed = self.look_at_tasks(whole)
-        ticks, reminded, late = self.look_at_ticks(whole)
+        try:
+            ticks, reminded, late = self.look_at_ticks(whole)
+        except ReplyError:
+            self.ticks_read = self.ticks_marked
+            self.reminders.clear()
+            raise
         covered = told | reminded
         self.mark(upto, ticks, [whom for whom in self.news if whom not in covered])
         self.told -= covered

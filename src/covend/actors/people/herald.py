@@ -15,6 +15,7 @@ across any number of crashes.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +28,7 @@ from covend.actors.people.channels import Messengers, Send, named, send
 from covend.actors.people.delivery_log import Account, Look, Missed, task_of
 from covend.actors.people.inbox import parse_task
 from covend.actors.people.outbox import Outbox, is_new, merged
+from covend.actors.runs.legible import intact
 from covend.actors.runs.messages import Notice, OpenPages, PageClosed
 from covend.actors.runs.story import wall_clock
 from covend.config import Box
@@ -36,11 +38,15 @@ from covend.phylactery.messages import Query
 from covend.questions import WAITING
 from covend.runtime import Actor, ActorError, Exit, MailboxSpec, ReplyError
 
+log = logging.getLogger(__name__)
+
 PAGES_SECONDS = 5.0
 DIGEST_FROM = 3600 * 1_000_000
 """Microseconds that a task must leave for it to wait for the digest."""
 LOOK_SECONDS = 30.0
 """How often tasks are looked for of which no notice came: it died with whoever had it."""
+UNREAD_SECONDS = 5.0
+"""After this it is tried again to send what could not be, as the store could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,8 @@ class Herald(Actor):
         self.digests: dict[str, dict[str, Notice]] = {}
         self.paged: dict[str, dict[str, Notice]] = {}
         """What an open page was told, by person and task."""
+        self.people: tuple[Responder, ...] = ()
+        """Who was registered when the message came that is handled now."""
 
     def on_start(self) -> None:
         self.messengers = Messengers(self.through)
@@ -97,16 +105,12 @@ class Herald(Actor):
     def on_receive(self, message: object) -> object:
         match message:
             case Notice():
+                self.meet_people()
                 self.notify(message)
-            case PageClosed(did=did):
-                for notice in self.still(did, self.paged.pop(did, {}).values()):
-                    self.through_channels(did, notice)
-            case Digest(did=did):
-                self.post(did, self.still(did, self.digests.pop(did, {}).values()))
+            case PageClosed() | Digest() | Again():
+                self.surely(message)
             case Sent():
                 self.sent(message)
-            case Again(did=did, channel=channel):
-                self.again(did, channel)
             case Look(whole=whole):
                 self.look(whole)
             case NewConfig():
@@ -114,6 +118,25 @@ class Herald(Actor):
             case _:
                 pass
         return None
+
+    def surely(self, message: PageClosed | Digest | Again) -> None:
+        """Send what was kept for somebody; where the store cannot be read now, in a while."""
+        try:
+            self.meet_people()
+            match message:
+                case PageClosed(did=did):
+                    self.page_closed(did)
+                case Digest(did=did):
+                    self.digest_due(did)
+                case Again(did=did, channel=channel):
+                    self.again(did, channel)
+        except ReplyError as error:
+            log.warning("what was kept for %s is kept on: %s", message.did, error)
+            self.ctx.timer(message, UNREAD_SECONDS, message)
+
+    def meet_people(self) -> None:
+        """See who is registered now. What a notice is about is found again if this is refused."""
+        self.people = ask_known(self.ctx)
 
     def configure(self, box: Box) -> None:
         self.limits = box.queries
@@ -147,6 +170,19 @@ class Herald(Actor):
             self.ctx.timer(("digest", did), max(0.0, left), Digest(did))
         digest = self.digests.setdefault(did, {})
         digest[notice.task] = merged(digest.get(notice.task), notice)
+
+    def page_closed(self, did: str) -> None:
+        """What they were told on their page, they may not have seen."""
+        notices = self.still(did, self.paged.get(did, {}).values())
+        self.paged.pop(did, None)
+        for notice in notices:
+            self.through_channels(did, notice)
+
+    def digest_due(self, did: str) -> None:
+        """One message for all that was collected, as far as it still waits."""
+        notices = self.still(did, self.digests.get(did, {}).values())
+        self.digests.pop(did, None)
+        self.post(did, notices)
 
     def withdrawn(self, did: str, notice: Notice) -> None:
         """Who has not read of it never will; who was told at once, or accepted it, is told."""
@@ -211,7 +247,12 @@ class Herald(Actor):
             return
         me = self.ctx.me
         title = letters.title(notices)
-        text = letters.text(notices, self.limits.inbox_url, self.question)
+        try:
+            text = letters.text(notices, self.limits.inbox_url, self.question)
+        except ReplyError as error:
+            log.warning("a message to %s waits: its question was not read: %s", did, error)
+            self.pause(did, channel)
+            return
         if not self.messengers.send(
             channel,
             title,
@@ -235,12 +276,16 @@ class Herald(Actor):
 
     def failed(self, did: str, channel: str) -> None:
         """Wait before the next attempt; the operator hears of the first that failed (W27)."""
-        box = self.boxes[did, channel]
-        pause = box.failed()
-        self.ctx.timer(("again", did, channel), pause, Again(did, channel))
+        box = self.pause(did, channel)
         if box.failures == 1:
             text = f"{did} cannot be told of tasks through {named(channel)}; it is tried again"
             self.ctx.tell("console", Alert(text, {"did": did, "tasks": list(box.waiting)}))
+
+    def pause(self, did: str, channel: str) -> Outbox:
+        """Keep what was to be sent now, and try it again later."""
+        box = self.boxes[did, channel]
+        self.ctx.timer(("again", did, channel), box.failed(), Again(did, channel))
+        return box
 
     def again(self, did: str, channel: str) -> None:
         box = self.boxes[did, channel]
@@ -249,18 +294,15 @@ class Herald(Actor):
             self.account.was_told(did, notice)
         self.send(did, channel)
 
-    def known(self) -> tuple[Responder, ...]:
-        return ask_known(self.ctx)
-
     def channels(self, did: str) -> tuple[str, ...]:
-        found = [channel for one in self.known() if one.did == did for channel in one.channels]
+        found = [channel for one in self.people if one.did == did for channel in one.channels]
         return tuple(dict.fromkeys(found))
 
     def patience(self, did: str) -> float:
         """The microseconds in which this person, or whom they stand in for, should answer."""
         slas = [
             one.sla_secs * 1e6
-            for one in self.known()
+            for one in self.people
             if one.sla_secs is not None and did in (one.did, *one.delegates)
         ]
         return min(slas, default=float("inf"))
@@ -271,27 +313,34 @@ class Herald(Actor):
         """Take it up; pages that are open come first here as well (P4)."""
         if whole:  # first, should the store not be readable
             self.ctx.timer("look", LOOK_SECONDS, Look(whole=True))
+        self.meet_people()  # before, as what a look has found is to be told
         missed = self.account.look(whole)
-        live = self.open_pages() if missed else ()
+        if not missed and not (whole and self.paged):
+            return
+        live = self.open_pages()
         for one in missed:
-            self.notify(as_notice(one, live))
+            self.notify(as_notice(one, live or ()))
+        if whole and live is not None:  # a desk that was started again knows of no page before
+            for did in self.paged.keys() - set(live):
+                self.surely(PageClosed(did))
 
-    def open_pages(self) -> tuple[str, ...]:
-        """Whose page is open; nobody's while the desk is away."""
+    def open_pages(self) -> tuple[str, ...] | None:
+        """Whose page is open; None while the desk is away."""
         try:
             return self.ctx.ask("desk", OpenPages(), timeout=PAGES_SECONDS)
         except (ActorError, ReplyError):
-            return ()
+            return None
 
     def question(self, notice: Notice) -> str:
         """The question of a task; one that was found in the store is read only to be told."""
         if notice.question is not None:
             return notice.question
         thread, call = parse_task(notice.task) or ("", "")
-        for entry in ask_store(self.ctx, Query(kind="call", thread=thread)):
+        calls = ask_store(self.ctx, Query(kind="call", thread=thread, damaged=True))
+        for entry in intact(self.ctx, calls):
             if call_id_of(entry["body"]) == call:
                 return str(entry["body"]["ask"]["question"])
-        return ""
+        return "A question that cannot be read any more"
 
 
 def as_notice(missed: Missed, live: tuple[str, ...]) -> Notice:
