@@ -1,13 +1,14 @@
 """Calls that a command or a function answers: what is said, and what it costs (P8, P13)."""
 
 import os
+import queue
 import subprocess
 import sys
 
 import pytest
 from tests.actors.running import World, query
 
-from covend.actors.calls import replies
+from covend.actors.calls import programs, replies
 from covend.actors.calls.pipes import COMPLAINT_BYTES, kill_session, talk
 
 PRICE = 0.25
@@ -79,6 +80,21 @@ def test_a_program_may_leave_something_running(world):
     with world.core() as core:
         know = core.run(query("cmd", side_effects={"max_latency_secs": 20}))
     assert know["answer"] == "done"
+
+
+def test_a_program_that_was_waited_for_is_never_killed(monkeypatch):
+    """S16: its number may be another's by then, who would be killed with all of its group."""
+    killed, heard = [], queue.SimpleQueue()
+
+    def kill(leader):
+        killed.append(os.waitid(os.P_PID, leader, os.WEXITED | os.WNOWAIT).si_pid)
+        kill_session(leader)
+
+    monkeypatch.setattr(programs, "kill_session", kill)
+    program = programs.Program(("echo", "done"), {}, 10.0, heard.put)
+    assert heard.get(timeout=10).body == "done"
+    program.cancel()
+    assert len(killed) == 1
 
 
 def test_a_file_that_may_not_be_run_is_no_missing_one(world, tmp_path):

@@ -48,7 +48,7 @@ def begin(command: Sequence[str]) -> subprocess.Popen[bytes]:
 
 
 def kill_session(leader: int) -> None:
-    """Kill a process and all of its group."""
+    """Kill a process that was not waited for, and all of its group; dead, it keeps its number."""
     with suppress(ProcessLookupError):  # it may be gone already
         os.killpg(leader, signal.SIGKILL)
 
@@ -57,9 +57,9 @@ def talk(process: subprocess.Popen[bytes], told: bytes, seconds: float, most: in
     """Write all of its input and read all that it says, until its end.
 
     What it said is complete once the process itself has ended, also where something that it began
-    goes on and still holds its streams. Those must be three pipes. Raises ``TimeoutError``, and
-    ``TooMuch`` as soon as its output has more than ``most`` bytes: the program goes on then. Any
-    thread.
+    goes on and still holds its streams. Those must be three pipes. It is not waited for: who kills
+    its session does that first. Raises ``TimeoutError``, and ``TooMuch`` as soon as its output has
+    more than ``most`` bytes: the program goes on then. Any thread.
     """
     assert process.stdin and process.stdout and process.stderr
     deadline = time.monotonic() + seconds
@@ -92,7 +92,6 @@ def talk(process: subprocess.Popen[bytes], told: bytes, seconds: float, most: in
             if len(said.output) > most:
                 raise TooMuch(most)
             del said.complaint[:-COMPLAINT_BYTES]
-    process.wait()  # which has ended
     return said
 
 

@@ -71,7 +71,9 @@ class Program:
             except OSError as error:
                 return failed(error, transport=False, billable=True)
             finally:
-                kill_session(process.pid)  # it, or whatever it left running
+                with self._lock:
+                    kill_session(process.pid)  # it, or whatever it left running
+                    self._process = None  # once it is waited for, its number may be another's
         if process.returncode:
             text = said.complaint.decode(errors="replace").strip()[-500:]
             return _no_answer(f"{name} ended with {process.returncode}: {text}")
