@@ -1,5 +1,8 @@
 """One responder that hangs does not hold up the others (P8)."""
 
+import socket
+import threading
+
 import pytest
 from tests.actors import payee
 from tests.actors.running import World, query
@@ -76,6 +79,53 @@ def test_who_is_elsewhere_has_its_turn_while_all_of_a_host_hangs(world, provider
             eventually(lambda: provider.keys("quick"), what="the host has its share")
             assert core.run(query("it"))["answer"] == "from it"
             end(core, provider, threads)
+
+
+def test_names_that_nobody_knows_hold_up_no_other(world, provider, monkeypatch):
+    """To look one up may take half a minute, in a thread of its own."""
+    known, look_up = threading.Event(), socket.getaddrinfo
+
+    def looked_up(host, *more, **flags):
+        if b"nobody" in (host if isinstance(host, bytes) else host.encode()):
+            known.wait(10)
+            raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+        return look_up(host, *more, **flags)
+
+    monkeypatch.setattr(socket, "getaddrinfo", looked_up)
+    port = provider.url.rpartition(":")[2]
+    world.other(name="near", kind="system", url=f"http://localhost:{port}/near")
+    names = [f"far-{number}" for number in range(2 * 32)]
+    for name in names:
+        world.other(name=name, kind="system", url=f"http://{name}.nobody.invalid/")
+    with world.core(max_calls=4 * 32) as core:
+        for name in names:
+            core.submit(query(name))
+        know = core.run(query("near", side_effects={"max_latency_secs": 5}))
+        known.set()
+    assert know["answer"] == "from near"
+
+
+@pytest.mark.parametrize("name", ["echo", "sums"])
+def test_a_machine_without_threads_for_a_call_is_asked_again(world, monkeypatch, name):
+    """P12: nobody had the work, and all others go on."""
+    world.other(name="echo", kind="system", command=["echo", "42"])
+    world.scripted("sums", "42")
+    refused, start = [], threading.Thread.start
+
+    def full_once(self):
+        if self.name.startswith(("program-", "function-")) and not refused:
+            refused.append(self.name)
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", full_once)
+    with world.core() as core:
+        courier = core.system.find("courier")
+        thread = core.submit(query(name))["id"]
+        assert core.ended(thread)["answer"] == "42"
+        problem = core.records(thread, "do")[0]["body"]["problem"]
+        assert courier.alive
+    assert problem == "RuntimeError: can't start new thread"
 
 
 def test_more_places_in_the_file_are_given_out_at_once(world, provider):

@@ -276,7 +276,10 @@ class Courier(Actor):
         def done(raw: Raw, declined: str | None = None) -> None:
             me.tell(Brought(name, raw, declined))
 
-        errand.work = self.outside.carry(errand.order.call, responder, left, done)
+        try:
+            errand.work = self.outside.carry(errand.order.call, responder, left, done)
+        except RuntimeError as error:  # the machine has no more threads
+            done(outside.failed(error))
 
     # ── this box's models (W14, S17) ────────────────────────────────────────────────────────
 

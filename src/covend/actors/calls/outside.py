@@ -12,7 +12,7 @@ import json
 import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from covend.actors.calls.web import Web
 
 STOP_SECONDS = 5.0
+LOOKUPS = 256
+"""So many names of hosts are looked up at once: one that nobody knows may take its thread half a
+minute, and each name but an address is looked up, ``localhost`` as well.
+"""
 
 
 class Loop:
@@ -35,6 +39,7 @@ class Loop:
 
     def __init__(self, name: str) -> None:
         self._loop = asyncio.new_event_loop()
+        self._loop.set_default_executor(ThreadPoolExecutor(LOOKUPS, f"{name}-lookup"))
         self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
         self._thread.start()
 
@@ -148,7 +153,10 @@ class Outside:
     def carry(
         self, call: Mapping[str, Any], responder: Responder, seconds: float, done: Done
     ) -> Work | None:
-        """Begin a call to whoever is not of this box; None where it cannot be given up."""
+        """Begin a call to whoever is not of this box; None where it cannot be given up.
+
+        Raises ``RuntimeError`` where the machine has no more threads.
+        """
         if responder.kind == "pattern":
             name = responder.function or ""
             self._hands.run(lambda: done(*compute(name, call)), f"function-{name[:20]}")
