@@ -60,7 +60,7 @@ def _of_records(db: Database, scratch: Database, entries: Iterable[Entry]) -> It
     clocks: dict[str, int] = {}
     expected = 1
     for entry in entries:
-        seq, record, _ = entry
+        seq, record = entry.seq, entry.record
         if seq != expected:
             yield f"records {expected} to {seq - 1} are missing"
         expected = seq + 1

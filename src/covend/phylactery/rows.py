@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -21,11 +21,12 @@ NewRow = tuple[str, str, str, str, str, int, str, str]
 """A row without its ``seq``."""
 
 
+_TYPES = (int, str, str, str, str, str, int, str, str)
 _encode = msgspec.json.Encoder().encode
 _parents = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """A record in its place; where it was ``purged``, its body is empty and its hash unknown."""
 
     seq: int
@@ -52,12 +53,9 @@ def to_purged_row(entry: Record) -> NewRow:
 
 def from_row(row: Row) -> Entry:
     """The record of a row; raises ``ValueError`` if the row is not what was stored."""
-    seq, id_, thread, actor, act, kind, clock, body, parents_text = row
-    if type(clock) is not int or not (
-        type(id_) is type(thread) is type(actor) is type(act) is type(kind) is str
-        and type(body) is type(parents_text) is str
-    ):
+    if tuple(map(type, row)) != _TYPES:
         raise BadRecord("its columns have the wrong types")
+    seq, id_, thread, actor, act, kind, clock, body, parents_text = row
     parents = _parents(parents_text)
     purged = body == PURGED_BODY
     if purged:
