@@ -1,19 +1,26 @@
 """`covend check`, `export`, `import`, `replay` and `salvage` on real stores (D5)."""
 
+import errno
+import io
 import json
+import os
+import shutil
 import subprocess
 import sys
 
 import apsw
+import psutil
 import pytest
 import typer
 from tools.golden.stories import STORIES
 
 from covend.cli import records, replaying
 from covend.cli.replaying import SHARE
+from covend.phylactery import sqlite
 from covend.phylactery.records import record
 from covend.phylactery.schema import RUN_ACTS
 from covend.phylactery.store import open_store
+from covend.testing import eventually
 
 
 def told_by(name, other=False, thread="q-play"):
@@ -223,6 +230,92 @@ def test_an_existing_file_is_not_written_over(store, covend, tmp_path):
     assert (tmp_path / "mine").read_text() == "mine"
 
 
+def test_an_export_that_was_cut_short_leaves_no_file(store, covend, tmp_path, monkeypatch):
+    """D2: it can be said again once there is room; half of it would be in the way."""
+
+    class Full(io.StringIO):
+        def flush(self):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def opened(path, *_args, **_options):
+        path.touch(exist_ok=False)
+        return Full()
+
+    with monkeypatch.context() as disk:
+        disk.setattr(records.Path, "open", opened)
+        told = covend("export", "q-play", "--store", store, "-o", "out.jsonl", status=2).stderr
+    assert "out.jsonl cannot be written: No space left on device" in told
+    covend("export", "q-play", "--store", store, "-o", "out.jsonl")
+
+
+def run(*words, **options):
+    """The program itself, for what is said to it in bytes."""
+    command = [sys.executable, "-m", "covend.cli", *map(str, words)]
+    return subprocess.run(command, check=False, capture_output=True, timeout=60, **options)
+
+
+def test_runs_move_between_terminals_of_any_encoding(tmp_path):
+    """D5: an export is UTF-8, wherever it is printed and read."""
+    box = open_store(tmp_path / "a.db")
+    box.append([record("q-n", "refused", {"code": "ünï …"}, actor="test")])
+    box.close()
+    for encoding in ("ascii", "latin-1"):
+        environment = os.environ | {"PYTHONIOENCODING": encoding}
+        told = run("export", "q-n", "--store", tmp_path / "a.db", env=environment)
+        assert json.loads(told.stdout.splitlines()[0])["body"] == {"code": "ünï …"}
+        into = tmp_path / f"{encoding}.db"
+        done = run("import", "-", "--store", into, env=environment, input=told.stdout)
+        assert done.stdout == f"1 records are new in {into}\n".encode()
+        said = run("export", "q-…", "--store", into, env=environment)
+        assert b"has no thread 'q-" in said.stderr and b"Traceback" not in said.stderr
+
+
+def test_a_full_disk_is_said_in_words(store):
+    """X6: as where the answer goes to a file."""
+    for words in (["export", "q-play"], ["check"], ["check", "--json"]):
+        command = [sys.executable, "-m", "covend.cli", *words, "--store", str(store)]
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(
+                command, check=False, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+            )
+        assert done.returncode == 1
+        assert done.stderr.startswith("covend: ") and "No space left on device" in done.stderr
+
+
+def test_what_came_to_nothing_takes_no_store_of_others_away(store, covend, tmp_path, monkeypatch):
+    """D2: an import that fails removes the store that it made itself, and no other."""
+    (tmp_path / "bad.jsonl").write_text("{}\n")
+    covend("import", "bad.jsonl", "--store", "new.db", status=1)
+    assert not list(tmp_path.glob("new.db*"))
+    lock = sqlite.writers_lock
+
+    def taken_late(where):
+        shutil.copy(store, where)  # by a box that began at the same time
+        return lock(where)
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(sqlite, "writers_lock", taken_late)
+        covend("import", "bad.jsonl", "--store", "new.db", status=1)
+    assert "intact" in covend("check", "--store", "new.db").stdout
+
+
+def test_a_folder_is_no_store(covend, tmp_path):
+    told = covend("check", "--store", tmp_path, status=1).stderr
+    assert f"{tmp_path} is a folder: give the path of a file" in told
+
+
+def test_runs_that_say_they_are_each_others_children_are_written_once(covend, tmp_path):
+    """D5: nobody but the writer of a file makes such; it is read to its end all the same."""
+    box = open_store(tmp_path / "a.db")
+    for name, parent in (("q-a", "q-b"), ("q-b", "q-a"), ("q-c", "q-b"), ("q-d", "q-d")):
+        box.append([record(name, "intend", {"parent": parent}, actor="test", act="INTEND")])
+    box.close()
+    told = covend("export", "q-a", "--store", "a.db")
+    assert json.loads(told.stdout.splitlines()[-1]) == {"records": 3}
+    assert told.stderr.startswith("q-a, q-b, q-c: not ended")
+    assert "q-d: not ended" in covend("export", "q-d", "--store", "a.db").stderr
+
+
 def test_a_record_that_does_not_follow_from_its_inputs_is_told(covend, tmp_path):
     """P2: both versions."""
     box = open_store(tmp_path / "a.db")
@@ -263,6 +356,45 @@ def test_several_processes_tell_what_one_tells(covend, tmp_path, damaged):
         assert [line["differs"] for line in found].index(True) == SHARE + 1
 
 
+def many(path):
+    """A store of so many queries that two processes have long to do."""
+    box = open_store(path)
+    story = [
+        [record(name, entry.kind, entry.body, actor="test", act=RUN_ACTS[entry.kind], clock=clock)
+         for clock, entry in enumerate(STORIES["single_shot_quorum_closes_early"]().records)]
+        for name in (f"q-{number}" for number in range(12 * SHARE))
+    ]  # fmt: skip
+    box.append_all([[entries] for entries in story])
+    box.close()
+
+
+def test_who_shares_the_work_ends_with_the_command_and_is_missed_by_it(tmp_path):
+    """X6: whatever ends either; a process left behind would wait for work for ever."""
+    many(tmp_path / "a.db")
+    words = [sys.executable, "-m", "covend.cli", "replay", "--store", "a.db", "-j", "2"]
+    for victim in ("command", "share"):
+        with subprocess.Popen(
+            words, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ) as command:
+            below = psutil.Process(command.pid)
+            eventually(lambda below=below: len(sharing(below)) == 2, 30.0, "they work")
+            shares = sharing(below)
+            if victim == "command":
+                command.kill()
+            else:
+                shares[0].kill()
+            _, stderr = command.communicate(timeout=60)
+            assert victim == "command" or stderr.startswith("covend: a process that shared the")
+        gone, alive = psutil.wait_procs(shares, 30.0)
+        assert len(gone) == 2 and not alive
+
+
+def sharing(command):
+    """The processes of the pool: those below the one that forks for it."""
+    children = command.children()
+    return [below for child in children for below in child.children()]
+
+
 def test_what_is_not_there_is_said(store, covend):
     assert "no such thread" in covend("replay", "q-none", "--store", store, status=1).stdout
     assert "q-none" in covend("export", "q-none", "--store", store, status=1).stderr
@@ -273,6 +405,16 @@ def test_the_intact_records_of_a_store_are_salvaged(store, covend, tmp_path):
     told = covend("salvage", store, "new.db").stdout
     assert "records copied to new.db" in told
     assert "exists" in covend("salvage", store, "new.db", status=1).stderr
+
+
+def test_a_store_of_an_earlier_version_is_salvaged(store, covend):
+    """D5: it lacks tables that are made anew from its records."""
+    db = apsw.Connection(str(store))
+    db.execute("DROP TABLE job; PRAGMA user_version=2; UPDATE record SET clock = 1 WHERE seq = 2")
+    db.close()
+    told = covend("salvage", store, "new.db").stdout
+    assert "records copied to new.db; record 2: its content is not what its id names" in told
+    assert "intact" not in covend("check", "--store", "new.db", status=1).stdout
 
 
 def test_text_with_any_line_break_in_it_moves_whole(covend, tmp_path):

@@ -1,12 +1,17 @@
 """What others wrote does not steer the terminal that shows it (X6)."""
 
 import io
+import json
 
+import pytest
+import typer
 from rich.console import Console
 from rich.text import Text
 
 from covend.cli.query_view import table
-from covend.cli.visible import Visible, visible
+from covend.cli.shared import Status, fail, print_json, say
+from covend.cli.visible import visible
+from covend.cli.visible_console import Visible
 
 
 def test_what_steers_a_terminal_becomes_a_sign():
@@ -17,6 +22,23 @@ def test_what_steers_a_terminal_becomes_a_sign():
 def test_what_people_write_stays_as_it_is():
     text = "two\nlines\t😀 ünï العربية"
     assert visible(text) == text
+
+
+def test_json_says_the_same_and_steers_no_terminal(capfdbinary):
+    """Programs read what was there; what only a terminal would obey is escaped in it."""
+    said = {"answer": "a\x1b[2J \x9b2J \x7f \u202e\nünï"}
+    print_json(said)
+    told = capfdbinary.readouterr().out.decode()
+    assert json.loads(told) == said
+    assert not set("\x1b\x9b\x7f\u202e") & set(told) and "ünï" in told
+
+
+def test_what_is_said_beside_tables_steers_no_terminal_either(capsys):
+    say("q-\x1b]0;t\x07: ended")
+    with pytest.raises(typer.Exit):
+        fail("no query \x9b2J", Status.FAILED)
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("q-␛]0;t␇: ended\n", "covend: no query \ufffd2J\n")
 
 
 def test_styles_are_put_on_afterwards():

@@ -18,6 +18,7 @@ from covend.cli.shared import (
     fail,
     print_json,
     report_errors,
+    say,
 )
 
 if TYPE_CHECKING:
@@ -57,12 +58,12 @@ def check_config(
     if as_json:
         print_json({"ok": True, "file": str(path), "errors": [], "notes": notes})
         return
-    typer.echo(
+    say(
         f"{path}: box {box.name} holds, with {len(box.device)} devices, {len(box.soulstone)} "
         f"soulstones and {len(box.coven)} covens"
     )
     for note in notes:
-        typer.echo(f"note: {note}")
+        say(f"note: {note}")
 
 
 def absent_here(box: Box) -> list[str]:
@@ -126,5 +127,5 @@ def init(
         table.add_row(Text(used.name), Text(used.server), Text(show_size(used.memory)))
     console().print(table)
     for out in made.left_out:
-        typer.echo(f"left out: {out}")
-    typer.echo(f"wrote {output}; next: covend serve {output}")
+        say(f"left out: {out}")
+    say(f"wrote {output}; next: covend serve {output}")

@@ -5,9 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from covend.cli.shared import Status, console, fail
+from covend.cli.shared import Status, console, fail, say
 
 if TYPE_CHECKING:
     from covend.cli.client import BoxClient
@@ -30,7 +28,7 @@ def asked(box: BoxClient, message: object, wait: float = 0.0) -> dict[str, Any]:
             raise BoxSilent(str(refused["message"]))
         errors = faults(refused)
         for error in errors:
-            typer.echo(error, err=True)
+            say(error, err=True)
         wrong = refused["status"] in (400, 422)
         count = f"{len(errors)} error{'s' * (len(errors) > 1)}"
         fail(count if errors else refused["message"], Status.WRONG if wrong else Status.FAILED)

@@ -18,6 +18,7 @@ from covend.cli.shared import (
     console,
     fail,
     print_json,
+    say,
 )
 from covend.patterns.query.names import DECLINE_REASONS
 
@@ -78,7 +79,7 @@ def inbox(
         found = [oldest(box, did, state) for state in states]
     tasks = [task for some, _ in found for task in some]
     if any(more for _, more in found):
-        typer.echo(f"there are more: these are the oldest {SHOWN}", err=True)
+        say(f"there are more: these are the oldest {SHOWN}", err=True)
     if as_json:
         print_json(tasks)
         return
@@ -145,7 +146,7 @@ def accept(
     if not as_json:
         from covend.cli.inbox_view import promised
 
-        typer.echo(f"{task}: {promised(told, wished)}")
+        say(f"{task}: {promised(told, wished)}")
 
 
 @app.command()
@@ -212,4 +213,4 @@ def act(
 
 def say_state(task: dict[str, Any], as_json: bool) -> None:
     if not as_json:
-        typer.echo(f"{task['id']}: {task['state']}")
+        say(f"{task['id']}: {task['state']}")

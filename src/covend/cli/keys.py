@@ -16,6 +16,7 @@ from covend.cli.shared import (
     fail,
     load_box,
     print_json,
+    say,
 )
 
 app = typer.Typer(help="API keys, stored as hashes.", no_args_is_help=True)
@@ -64,8 +65,8 @@ def add(
     if as_json:
         print_json({"name": name, "key": secret, "sha256": key.sha256, "file": str(path)})
         return
-    typer.echo(secret)
-    typer.echo(f"added to {path}; the key is shown this once and stored nowhere", err=True)
+    say(secret)
+    say(f"added to {path}; the key is shown this once and stored nowhere", err=True)
 
 
 @app.command("list")
@@ -79,7 +80,7 @@ def list_(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     from rich.text import Text
 
     if not box.key:
-        typer.echo("no keys; covend keys add NAME makes one")
+        say("no keys; covend keys add NAME makes one")
         return
     table = Table(
         "name", "class", "capabilities", "at once", "per minute", "did", "sha256", box=None
@@ -106,7 +107,7 @@ def remove(
         remove_key(path, name)
     except KeyFileError as error:
         fail(str(error), Status.WRONG)
-    print_json({"removed": name, "file": str(path)}) if as_json else typer.echo(f"removed {name}")
+    print_json({"removed": name, "file": str(path)}) if as_json else say(f"removed {name}")
 
 
 @app.command("hash")
@@ -125,4 +126,4 @@ def hash_(as_json: JsonOption = False) -> None:
         fail("the key on standard input has bytes in it that are no UTF-8", Status.WRONG)
     if not secret:
         fail("no key on standard input", Status.WRONG)
-    print_json({"sha256": digest}) if as_json else typer.echo(digest)
+    print_json({"sha256": digest}) if as_json else say(digest)

@@ -18,6 +18,7 @@ from covend.cli.shared import (
     load_box,
     print_json,
     report_errors,
+    say,
 )
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def stop(
     if as_json:
         print_json({"stopped": gone, "how": how, "pid": identity.pid, "seconds": round(seconds, 3)})
     elif gone:
-        typer.echo(f"stopped after {seconds:.1f} s")
+        say(f"stopped after {seconds:.1f} s")
     if not gone:
         fail(
             f"the root process {identity.pid} is still there after {seconds:.0f} s; see its log, "

@@ -31,6 +31,7 @@ from covend.cli.shared import (
     console,
     fail,
     print_json,
+    say,
 )
 from covend.patterns.query.names import PATTERNS
 
@@ -154,9 +155,9 @@ def ask(
         bounded(query, "the query")
         told = submitted(box, submission(query, key))
         if not wait:
-            print_json(told) if as_json else typer.echo(told["id"])
+            print_json(told) if as_json else say(told["id"])
             return
-        typer.echo(told["id"], err=True)
+        say(told["id"], err=True)
         follow(box, told["id"], timeout, quiet=as_json)
         finish(box, told["id"], as_json)
 
@@ -227,7 +228,7 @@ def cancel(
         answer = asked(box, CancelQuery(id=id_, reason=reason))
     end: dict[str, Any] = answer.get("know") or {}
     said = end.get("status") or answer.get("state")
-    print_json(answer) if as_json else typer.echo(f"{id_}: {said}")
+    print_json(answer) if as_json else say(f"{id_}: {said}")
 
 
 @app.command()
@@ -255,7 +256,7 @@ def settle(
     with connected(config, run_dir) as box:
         asked(box, EndOf(id=id_))  # says that there is no such query, where there is none
         answer = asked(box, SettleCall(id=id_, call=call, how=how))
-    print_json(answer) if as_json else typer.echo(f"{id_} {call}: {answer['how']}")
+    print_json(answer) if as_json else say(f"{id_} {call}: {answer['how']}")
 
 
 @app.command()
@@ -310,7 +311,6 @@ def say_end(story: dict[str, Any], know: dict[str, Any]) -> None:
     from rich.text import Text
 
     from covend.cli.query_view import missing, shown, verdict
-    from covend.cli.visible import visible
 
     beside = console(stderr=True)
     beside.print(verdict(story))
@@ -319,6 +319,6 @@ def say_end(story: dict[str, Any], know: dict[str, Any]) -> None:
         if sys.stdout.isatty():
             console().print(Text(answer))
         else:
-            typer.echo(visible(answer))  # as it is: no line is broken for whoever reads on
+            say(answer)  # as it is: no line is broken for whoever reads on
     if know.get("left_out"):
         beside.print(Text(missing(know["left_out"]), "yellow"))

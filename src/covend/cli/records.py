@@ -19,7 +19,9 @@ from covend.cli.shared import (
     fail,
     load_box,
     print_json,
+    say,
 )
+from covend.cli.visible import escaped
 
 if TYPE_CHECKING:
     from covend.phylactery.store import Store
@@ -70,7 +72,7 @@ def check(
     if as_json:
         print_json({"store": box.where, "problems": problems})
     else:
-        typer.echo("\n".join(problems) or f"{box.where}: all records and projections are intact")
+        say("\n".join(problems) or f"{box.where}: all records and projections are intact")
     if problems:
         raise typer.Exit(int(Status.FAILED))
 
@@ -87,19 +89,19 @@ def export(
     The last line says how many records there are.
     """
     with opened(store, config) as box:
-        *records, closing = (line + "\n" for line in box.export(id_, children=children))
+        lines = [line + "\n" for line in box.export(id_, children=children)]
         going_on = still_open(box, id_, children)
     if going_on:
-        typer.echo(f"{', '.join(going_on)}: {GOES_ON}", err=True)
+        say(f"{', '.join(going_on)}: {GOES_ON}", err=True)
+    text = "".join(lines)
     if output is None:
-        sys.stdout.writelines([*records, closing])
+        typer.echo((escaped(text) if sys.stdout.isatty() else text).encode(), nl=False)
         return
     try:
-        with output.open("x", encoding="utf-8") as file:
-            file.writelines([*records, closing])
+        written_new(output, text)
     except OSError as error:
         fail(f"{output} cannot be written: {error.strerror}", Status.WRONG)
-    typer.echo(f"{len(records)} records written to {output}")
+    say(f"{len(lines) - 1} records written to {output}")
 
 
 def import_(
@@ -122,7 +124,8 @@ def import_(
     without --trust.
     """
     try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+        data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        text = data.decode()
     except (OSError, UnicodeDecodeError) as error:
         fail(f"{file} cannot be read: {error}", Status.WRONG)
     if not text.strip():
@@ -130,9 +133,9 @@ def import_(
     if store is None:
         refuse_while_running(config, run_dir)
         prepare(config, run_dir)
-    with whole_or_none(store or where(config)), opened(store, config, write=True) as box:
+    with opened(store, config, write=True) as box:
         new = box.import_(text.split("\n"), trust=trust)
-    typer.echo(f"{new} records are new in {box.where}")
+    say(f"{new} records are new in {box.where}")
 
 
 def replay(
@@ -143,18 +146,28 @@ def replay(
     as_json: JsonOption = False,
 ) -> None:
     """Rebuild queries from their records, and compare all that follows from them byte for byte."""
+    from concurrent.futures import BrokenExecutor
+
     from covend.cli.replaying import line, replayed_all, sums
 
     with opened(store, config) as box:
         names = [id_] if id_ else [row["id"] for row in box.threads()]
-    with store_errors():
-        found = list(with_progress(replayed_all(store or where(config), names, jobs), len(names)))
+    try:
+        with store_errors():
+            replayed = replayed_all(store or where(config), names, jobs)
+            found = list(with_progress(replayed, len(names)))
+    except BrokenExecutor:
+        fail(
+            "a process that shared the work was ended, for want of memory perhaps: --jobs 1 "
+            "takes the least",
+            Status.FAILED,
+        )
     if as_json:
         print_json(found)
     else:
         for told in found:
-            typer.echo(line(told))
-        typer.echo(sums(found))
+            say(line(told))
+        say(sums(found))
     if any(told["differs"] for told in found):
         raise typer.Exit(int(Status.FAILED))
 
@@ -168,19 +181,18 @@ def salvage(
     from covend.phylactery.store import salvage as copy_intact
 
     try:
-        with whole_or_none(into):
-            copied, problem = copy_intact(damaged, into)
-            if not copied:
-                found = problem or "it is an empty store, or none of covend's"
-                raise StoreError(f"{damaged} has no record that is whole: {found}")
+        copied, problem = copy_intact(damaged, into)
     except StoreError as error:
         fail(str(error), Status.FAILED)
-    typer.echo(f"{copied} records copied to {into}" + (f"; {problem}" if problem else ""))
+    say(f"{copied} records copied to {into}" + (f"; {problem}" if problem else ""))
 
 
 @contextmanager
 def opened(store: str | None, config: Path | None, write: bool = False) -> Generator[Store]:
-    """The store that was named, or the box's; what goes wrong with it ends the command."""
+    """The store that was named, or the box's; what goes wrong with it ends the command.
+
+    One that was made to be written is gone again where what is done with it fails.
+    """
     from covend.phylactery.store import is_dsn, open_store
 
     place = store or where(config)
@@ -190,31 +202,27 @@ def opened(store: str | None, config: Path | None, write: bool = False) -> Gener
         box = open_store(place, read_only=not write)
         try:
             yield box
-        finally:
-            box.close()
+        except BaseException:
+            box.discard()
+            raise
+        box.close()
 
 
-@contextmanager
-def whole_or_none(place: str | Path) -> Generator[None]:
-    """Leaves no new store behind where it comes to nothing."""
-    from covend.phylactery.store import is_dsn
-
-    made = not is_dsn(place) and not Path(place).exists()
-    try:
-        yield
-    except BaseException:
-        for ending in ("", "-wal", "-shm") if made else ():
-            Path(f"{place}{ending}").unlink(missing_ok=True)
-        raise
+def written_new(path: Path, text: str) -> None:
+    """Write a new file, whole or not at all; raises ``OSError``."""
+    with path.open("x", encoding="utf-8") as file:
+        try:
+            file.write(text)
+            file.flush()
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
 
 
 def still_open(box: Store, id_: str, children: bool) -> list[str]:
     """Which of an exported thread, and of those it triggered, have not ended."""
-    row = box.thread(id_)
-    found = [id_] if row is not None and row["state"] == "open" else []
-    for child in box.threads(parent=id_) if children else ():
-        found += still_open(box, child["id"], children)
-    return found
+    rows = map(box.thread, box.family(id_) if children else [id_])
+    return [row["id"] for row in rows if row is not None and row["state"] == "open"]
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import chain
@@ -48,7 +49,8 @@ def replayed_all(
 
     In their order. ``jobs`` is how many processes share the work; None: one a core where there are
     many queries.
-    Raises ``StoreError`` where the store cannot be read.
+    Raises ``StoreError`` where the store cannot be read, and ``BrokenExecutor`` where one of the
+    processes was ended.
     """
     shares = [names[at : at + SHARE] for at in range(0, len(names), SHARE)]
     jobs = min(jobs or (cores() if len(names) >= MANY else 1), len(shares))
@@ -135,8 +137,17 @@ _stores: list[Store] = []
 
 
 def _open(where: str | Path) -> None:
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
     gc.freeze()  # what is imported stays: the collector need not walk over it again and again
     _stores.append(open_store(where, read_only=True, checked=True))
+
+
+def _leave_with_parent() -> None:
+    """However the command ends: a pool whose owner was killed would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _replayed_share(names: Sequence[str]) -> list[Told]:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
+from covend.cli.visible import escaped, visible
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
@@ -52,17 +54,23 @@ TimeoutOption = Annotated[
 ]
 
 
+def say(text: str, err: bool = False) -> None:
+    """Lines on standard output (or error), which may have words in them that others wrote."""
+    typer.echo(visible(text), err=err)
+
+
 def fail(message: str, status: Status) -> NoReturn:
     """Say what is wrong on standard error, and end the command with `status`."""
-    typer.echo(f"covend: {message}", err=True)
+    say(f"covend: {message}", err=True)
     raise typer.Exit(int(status))
 
 
 def print_json(data: Any) -> None:
-    """One JSON document on standard output."""
+    """One JSON document on standard output, in UTF-8 whatever the terminal has."""
     import msgspec
 
-    typer.echo(msgspec.json.format(msgspec.json.encode(data), indent=2).decode())
+    text = msgspec.json.format(msgspec.json.encode(data), indent=2).decode()
+    typer.echo(f"{escaped(text)}\n".encode(), nl=False)
 
 
 def console(stderr: bool = False) -> Console:
@@ -72,7 +80,7 @@ def console(stderr: bool = False) -> Console:
     """
     from rich.console import Console
 
-    from covend.cli.visible import Visible
+    from covend.cli.visible_console import Visible
 
     # A pipe has no width: cutting cells to 80 columns there would lose what a script looks for.
     stream = sys.stderr if stderr else sys.stdout
@@ -109,7 +117,7 @@ def load_box(path: Path) -> Box:
 def report_errors(errors: Any) -> NoReturn:
     """Print every error of a box file on standard error, and end the command."""
     count = len(errors.errors)
-    typer.echo(str(errors), err=True)
+    say(str(errors), err=True)
     fail(f"{count} error{'s' if count != 1 else ''} in the box file", Status.WRONG)
 
 
@@ -127,7 +135,7 @@ def show(answer: T, as_json: bool, view: Callable[[T], RenderableType]) -> None:
         print_json(answer)
         return
     made = view(answer)
-    typer.echo(made) if isinstance(made, str) else console().print(made)
+    say(made) if isinstance(made, str) else console().print(made)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from covend.cli.shared import (
     connected,
     fail,
     print_json,
+    say,
 )
 
 if TYPE_CHECKING:
@@ -48,14 +49,14 @@ def tail(
     kinds = tuple(kind or ())
     if not follow:
         found = export.tail(_records(dump, config, run_dir), actor=actor, kinds=kinds)[-lines:]
-        print_json(found) if as_json else [typer.echo(line) for line in found]
+        print_json(found) if as_json else [say(line) for line in found]
         return
     if dump or as_json:
         fail("--follow reads the running box and prints lines", Status.WRONG)
     with connected(config, run_dir) as box:
         try:
             for line in export.follow(box.wire, box.run_dir, actor=actor, kinds=kinds):
-                typer.echo(line)
+                say(line)
         except KeyboardInterrupt:
             pass  # the way it is meant to end
 
@@ -79,7 +80,7 @@ def tree(
         text = export.tree(records, number)
     except LookupError as error:
         not_there(error, number, records)
-    print_json({"id": number, "tree": text.splitlines()}) if as_json else typer.echo(text)
+    print_json({"id": number, "tree": text.splitlines()}) if as_json else say(text)
 
 
 @app.command()
@@ -100,7 +101,7 @@ def why(
         chain = export.why(records, about)
     except LookupError as error:
         not_there(error, about, records)
-    print_json({"id": id_, "why": chain}) if as_json else [typer.echo(line) for line in chain]
+    print_json({"id": id_, "why": chain}) if as_json else [say(line) for line in chain]
 
 
 @app.command()
@@ -128,7 +129,7 @@ def export(
     if as_json:
         print_json({"file": str(perfetto), "records": len(records), "bytes": len(data)})
     else:
-        typer.echo(f"{perfetto}: {len(records)} records; open it at https://ui.perfetto.dev")
+        say(f"{perfetto}: {len(records)} records; open it at https://ui.perfetto.dev")
 
 
 def not_there(error: LookupError, about: int | str, records: list[Record]) -> NoReturn:

@@ -68,3 +68,7 @@ class Database(Protocol):
     def close(self) -> None:
         """Close the connection; safe to call twice."""
         ...
+
+    def discard(self) -> None:
+        """Close; the file is gone again if this opening made it, before another may write it."""
+        ...

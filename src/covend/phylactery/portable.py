@@ -60,7 +60,7 @@ def export(store: Store, thread: str, *, children: bool) -> Iterator[str]:
 
     The last line says how many they are.
     """
-    names = list(_family(store, thread)) if children else [thread]
+    names = store.family(thread) if children else [thread]
     entries = heapq.merge(*(store.entries(name) for name in names), key=lambda entry: entry.seq)
     count = 0
     for count, entry in enumerate(entries, 1):  # noqa: B007 (counted for after the loop)
@@ -107,12 +107,6 @@ def read(store: Store, lines: Iterable[str], *, trust: bool) -> list[Entry]:
     if not trust:
         _check_powers(store, found)
     return list(found.values())
-
-
-def _family(store: Store, thread: str) -> Iterator[str]:
-    yield thread
-    for child in store.threads(parent=thread):
-        yield from _family(store, child["id"])
 
 
 def _line(entry: Entry) -> str:

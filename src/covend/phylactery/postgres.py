@@ -165,6 +165,10 @@ class PostgresDatabase:
         """See ``Database``."""
         self._db.close()
 
+    def discard(self) -> None:
+        """See ``Database``."""
+        self.close()
+
     def _commit(self) -> None:
         try:
             self.change("COMMIT")

@@ -81,10 +81,16 @@ class SqliteDatabase:
         if problem:
             log.warning(problem)
         self.where = str(path)
+        if os.path.isdir(path):
+            raise StoreError(
+                f"{path} is a folder: give the path of a file; a box's is phylactery.db in its "
+                "state_dir"
+            )
         durable = not read_only and self.where != ":memory:"
         with ExitStack() as opened:
             if durable:
                 opened.callback(writers_lock(self.where).close)
+            self._made = durable and not os.path.exists(path)
             self._db = self._connected(read_only)
             opened.callback(self._db.close)
             self._db.set_busy_timeout(BUSY_MS)
@@ -199,6 +205,13 @@ class SqliteDatabase:
     def close(self) -> None:
         """Checkpoint, close and let others write; safe to call twice."""
         self._opened.close()
+
+    def discard(self) -> None:
+        """See ``Database``."""
+        self._db.close()
+        for ending in ("", "-wal", "-shm") if self._made else ():
+            Path(f"{os.path.realpath(self.where)}{ending}").unlink(missing_ok=True)
+        self.close()
 
     def _connected(self, read_only: bool) -> apsw.Connection:
         flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE

@@ -57,7 +57,7 @@ def open_store(
         if not checked:
             _prepare(db, read_only)
     except BaseException:
-        db.close()
+        db.discard()
         raise
     return Store(db)
 
@@ -234,6 +234,10 @@ class Store(Views):
         """Close; safe to call twice."""
         self._db.close()
 
+    def discard(self) -> None:
+        """Close, and leave no store behind where there was none before it was opened."""
+        self._db.discard()
+
     # ── writing and reading rows ─────────────────────────────────────────────────────────────
 
     def _each(
@@ -329,7 +333,7 @@ def salvage(damaged: str | Path, into: str | Path) -> tuple[int, str | None]:
     """Copy every intact record of a damaged store into a new one; the damaged one is only read.
 
     Returns how many were copied and, if something was wrong, what. Raises ``StoreError`` if
-    ``into`` exists or ``damaged`` is not there.
+    ``into`` exists, ``damaged`` is not there, or nothing in it is intact; then nothing is made.
     """
     if not is_dsn(into) and Path(into).exists():
         raise StoreError(f"{into} exists: give the path of a new file")
@@ -340,12 +344,26 @@ def salvage(damaged: str | Path, into: str | Path) -> tuple[int, str | None]:
         new = open_store(into)
         try:
             copied = new.restore(old.intact())
-            found = old.verify()
-        finally:
-            new.close()
+            problem = _first_problem(old)
+            if not copied:
+                found = problem or "it is an empty store, or none of covend's"
+                raise StoreError(f"{damaged} has no record that is whole: {found}")
+        except BaseException:
+            new.discard()
+            raise
+        new.close()
     finally:
         old.close()
-    return copied, found[0] if found else None
+    return copied, problem
+
+
+def _first_problem(damaged: Store) -> str | None:
+    """What is wrong with a store, as far as can be told of one that may lack some tables."""
+    try:
+        found = damaged.verify()
+    except StoreError as error:
+        return str(error)
+    return found[0] if found else None
 
 
 def is_dsn(where: str | Path) -> bool:

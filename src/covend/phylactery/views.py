@@ -56,6 +56,16 @@ class Views:
         found = self._page("thread", _THREAD, {"id": name}, 0, 1)
         return found[0] if found else None
 
+    def family(self, name: str) -> list[str]:
+        """A thread and the runs below it, each once, whatever their records say of each other."""
+        found = {name: None}
+        below = [name]
+        while below:
+            young = [child["id"] for child in self.threads(parent=below.pop())]
+            below += [child for child in young if child not in found]
+            found |= dict.fromkeys(young)
+        return list(found)
+
     def tasks(
         self,
         *,
