@@ -11,7 +11,7 @@ from tests.actors.stage import Ear, Store, heard, small_box
 from covend.actors.admission.catalog import Catalog
 from covend.actors.jobs import ghoul as ghoul_module
 from covend.actors.jobs.book import UNCLEAR
-from covend.actors.jobs.broker import Broker
+from covend.actors.jobs.broker import WITHDRAWN, Broker
 from covend.actors.jobs.ghoul import Ghoul, StepResult
 from covend.actors.messages import (
     BrokerStarted,
@@ -414,8 +414,41 @@ def test_a_job_that_nobody_works_on_is_cancelled_and_one_under_way_is_not(stage)
     stage.calls.end_all(stage.system)
     stage.system.advance(1.0)
     ended = {news.id: news.error for news in heard(told, JobFinished)}
-    assert ended == {"first": None, "second": "withdrawn before anybody worked on it"}
+    assert ended == {"first": None, "second": WITHDRAWN}
     assert stage.calls.begun == ["first/0"]
+
+
+@pytest.mark.parametrize("how", ["parked", "refused", "its ghoul dies"])
+def test_a_job_that_nobody_waits_for_is_not_handed_out_again(stage, how):
+    """P14, W9: put down, it is no demand for hardware, however often it would be put down."""
+    told = listening(stage)
+    stage.broker.ask(order(steps=2), timeout=5.0)
+    stage.system.advance(0.05)
+    stage.broker.tell(CancelJob("j"))
+    if how == "its ghoul dies":
+        restart_ghoul(stage)
+    else:
+        stage.calls.answers["j/0"] = {"refused": "502"} if how == "refused" else {"answer": {}}
+        stage.drain()
+        stage.calls.end_one()
+    stage.dispatcher.clear()
+    stage.system.advance(8.0)
+    assert [news.error for news in heard(told, JobFinished)] == [WITHDRAWN]
+    assert not any(change.added for change in heard(stage.dispatcher, SignalsChanged))
+
+
+def test_a_job_that_is_submitted_again_is_waited_for_again(stage):
+    """P4: the same name again is the same job."""
+    told = listening(stage)
+    stage.broker.ask(order(), timeout=5.0)
+    stage.system.advance(0.05)
+    stage.broker.tell(CancelJob("j"))
+    stage.broker.ask(order(), timeout=5.0)
+    stage.calls.answers["j/0"] = {"refused": "503"}
+    stage.calls.end_one()
+    stage.calls.answers.clear()
+    stage.calls.end_all(stage.system)
+    assert heard(told, JobFinished) == [JobFinished("j", None, [{"of": "j/0"}])]
 
 
 # ── what must not be made twice (P4) ─────────────────────────────────────────────────────────
@@ -481,10 +514,11 @@ def test_a_job_that_says_once_is_handed_on_where_it_was_put_down(stage):
     assert [(news.error, len(news.results)) for news in heard(told, JobFinished)] == [(None, STEPS)]
 
 
-def test_a_job_that_says_once_ends_when_the_gate_breaks_off_its_step(stage):
+@pytest.mark.parametrize("how", ["refused", "error"])
+def test_a_job_that_says_once_ends_when_the_gate_breaks_off_its_step(stage, how):
     """P4: the request had been sent."""
     told = submit_once(stage)
-    stage.calls.answers["j/0"] = {"refused": "ConnectionResetError", "begun": True}
+    stage.calls.answers["j/0"] = {how: "ConnectionResetError", "begun": True}
     stage.calls.end_one()
     stage.system.advance(0.5)
     assert lost(told) == [(UNCLEAR, True)]

@@ -1,6 +1,7 @@
 """What no record and no frame can hold ends its job with the reason, and nothing else (D1, S13)."""
 
 import json
+import socket
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,8 +10,9 @@ import pytest
 from tests.actors.stage import Ear, Store, StubWire, heard, small_box
 
 from covend.actors.admission.catalog import Catalog
+from covend.actors.jobs import ghoul
 from covend.actors.jobs.broker import Broker
-from covend.actors.jobs.ghoul import Ghoul, call_gate
+from covend.actors.jobs.ghoul import Ghoul, StepResult, call_gate
 from covend.actors.messages import CapabilitiesOpen
 from covend.protocol import (
     GhoulHello,
@@ -104,6 +106,15 @@ def test_a_step_that_no_request_can_say_is_an_error(path, key):
     with answering(b"{}") as gate:
         result = call_gate(gate, path, {"Idempotency-Key": key}, b"{}", epoch=1, index=0)
     assert result.error.startswith("step 0: it cannot be sent: ")
+
+
+def test_a_step_without_an_answer_in_all_its_time_is_an_error(monkeypatch):
+    """Made again, it would take as long, for ever; nobody knows how much of it was made (P4)."""
+    monkeypatch.setattr(ghoul, "STEP_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        gate = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        result = call_gate(gate, "/v1/x", {}, b"{}", epoch=1, index=2)
+    assert result == StepResult(1, 2, error="step 2: no answer within 0.1 s", begun=True)
 
 
 class Wire(StubWire):

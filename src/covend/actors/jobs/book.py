@@ -10,7 +10,8 @@
 A job given back keeps its boundary (``done`` steps), so the next ghoul begins after them. A ghoul
 that died may have been in the middle of a step. No gate and no soulstone can take up half an
 answer, so the next ghoul makes that step again: at least once, since a model of this box costs time
-and no money. A job that says ``once`` is not handed out again then; it is ``doubtful`` (P4).
+and no money. A job that says ``once`` is not handed out again then; it is ``doubtful`` (P4). Nor is
+one that nobody waits for any more: it would be demand for hardware, again and again (W9).
 """
 
 # What a ghoul says travels while an order travels to it. So a ghoul that says it has no job is
@@ -45,8 +46,8 @@ def step_body(index: int, result: dict[str, Any]) -> dict[str, Any]:
 class JobEntry:
     """One job: its status, who has it under which epoch, and the results so far.
 
-    ``begun`` says of a ``once`` job that it was handed out and not put down since, ``purged`` that
-    only its end is known any more (D4).
+    ``begun`` says of a ``once`` job that it was handed out and not put down since, ``unwanted``
+    that nobody waits for it, ``purged`` that only its end is known any more (D4).
     """
 
     job: Job
@@ -56,6 +57,7 @@ class JobEntry:
     ghoul: str | None = None
     epoch: int = 0
     begun: bool = False
+    unwanted: bool = False
     purged: bool = False
     results: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     error: str | None = None
@@ -219,6 +221,10 @@ class JobBook:
     def doubtful(self) -> list[JobEntry]:
         """The jobs that must not be handed out again, whose ghoul is gone (P4)."""
         return [entry for entry in self.jobs.values() if entry.doubtful]
+
+    def unwanted(self) -> list[JobEntry]:
+        """The jobs that nobody works on and nobody waits for."""
+        return [one for one in self.jobs.values() if one.status == "queued" and one.unwanted]
 
     def waiting(self) -> dict[str, JobEntry]:
         """The jobs nobody works on, by id: each is a signal (W9)."""

@@ -55,6 +55,7 @@ GHOUL_SILENCE_SECONDS = 5.0
 """A ghoul says hello every second; one silent for this long has lost its job."""
 CHECKPOINT = 500
 """So many ends after the last one, the broker stores from where the next one has to read."""
+WITHDRAWN = "withdrawn: nobody waits for it any more, and nobody works on it"
 PURGED = "what it answered was purged, since the run that it worked for has ended long ago"
 REJOIN_SECONDS = 2.5
 """After a restart no job is handed out before every living ghoul has said what it works on."""
@@ -143,10 +144,8 @@ class Broker(Actor):
             self.drained(hello.ghoul, {})
         elif job == hello.job and self.book.jobs[job].status == "parking":
             # The order to park overtook the order to run, or was lost.
-            waiting = (
-                epoch for epoch, drain in self.drains.items() if hello.ghoul in drain.waiting
-            )
-            self.order_park(self.book.jobs[job], max(waiting, default=0))
+            asked = (epoch for epoch, one in self.drains.items() if hello.ghoul in one.waiting)
+            self.order_park(self.book.jobs[job], max(asked, default=0))
 
     # ── jobs ────────────────────────────────────────────────────────────────────────────────
 
@@ -174,16 +173,16 @@ class Broker(Actor):
             except NotCanonical as error:
                 raise ReplyError(f"no record can hold this job: {error}") from error
             self.book.submit(job, self.ctx.now())
+        self.book.jobs[job.id].unwanted = False
         if order.tell is not None:
             self.tell.setdefault(job.id, set()).add(order.tell)
             self.tell_end(self.book.jobs[job.id])
         return job.id
 
     def cancel(self, job: str) -> None:
-        """End a job that is queued; what a ghoul does is not undone by forgetting it."""
-        entry = self.book.jobs.get(job)
-        if entry is not None and entry.status == "queued":
-            self.end(entry, "withdrawn before anybody worked on it")
+        """Hand a job out no more; what a ghoul does is not undone by forgetting it."""
+        if (entry := self.book.jobs.get(job)) is not None:
+            entry.unwanted = True
 
     def end(self, entry: JobEntry, error: str | None) -> None:
         """Free a job's ghoul, make the end durable, and tell who waits for it."""
@@ -359,6 +358,8 @@ class Broker(Actor):
         if now >= self.assign_from:
             for entry in self.book.doubtful():
                 self.end(entry, UNCLEAR)
+        for entry in self.book.unwanted():
+            self.end(entry, WITHDRAWN)
         for order in self.book.assign(allowed, now):
             self.hand_out(order)
         waiting = self.book.waiting()

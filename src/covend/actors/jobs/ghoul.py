@@ -48,7 +48,7 @@ DIED = 502
 class StepResult:
     """What the helper thread found: an answer, ``refused`` (try later) or an ``error`` for good.
 
-    ``begun`` says of a step that was refused that something of it may have been made.
+    ``begun`` says of a step without an answer that something of it may have been made.
     """
 
     epoch: int
@@ -147,7 +147,7 @@ class Ghoul(Actor):
     def step_ended(self, result: StepResult) -> None:
         if self.job is None or result.epoch != self.epoch:
             return
-        if result.refused is not None and result.begun and self.job.once:
+        if result.begun and self.job.once:
             self.end(UNCLEAR)
         elif result.refused is not None:
             self.give_back()
@@ -257,6 +257,9 @@ def call_gate(
     except (ValueError, http.client.InvalidURL) as error:
         return StepResult(epoch, index, error=f"step {index}: it cannot be sent: {error}")
     except (OSError, http.client.HTTPException) as error:
+        if begun and isinstance(error, TimeoutError):  # and so it would be every time
+            text = f"step {index}: no answer within {STEP_SECONDS:g} s"
+            return StepResult(epoch, index, error=text, begun=True)
         return StepResult(epoch, index, refused=f"{type(error).__name__}: {error}", begun=begun)
     finally:
         connection.close()
