@@ -268,6 +268,21 @@ def test_a_step_the_gate_refuses_is_given_back_and_one_that_fails_ends_the_job(s
     assert stage.show()["parked"] == 1
 
 
+@pytest.mark.parametrize(("begun", "status"), [(True, "failed"), (False, "done")])
+def test_a_step_that_its_soulstone_dies_of_every_time_ends_its_job(stage, begun, status):
+    """It would die for ever; to be refused, however often, harms nobody."""
+    stage.calls.answers["j/0"] = {"refused": "502: died", "begun": begun}
+    stage.submit(steps=1)
+    for _ in range(ghoul_module.MOST_BROKEN_OFF):
+        stage.system.advance(0.1)
+        stage.calls.end_one()
+    stage.calls.answers.clear()
+    stage.calls.end_all(stage.system)
+    assert stage.show()["status"] == status
+    if begun:
+        assert stage.show()["error"] == "step 0: it broke off 5 times: 502: died"
+
+
 def test_a_confirmation_of_an_older_order_takes_no_new_job_away(stage):
     """S17: what a ghoul puts down is named; an empty confirmation crossed something else."""
     stage.submit()

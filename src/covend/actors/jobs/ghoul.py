@@ -14,6 +14,7 @@ from __future__ import annotations
 import http.client
 import json
 import threading
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 from urllib.parse import urlsplit
@@ -42,6 +43,10 @@ REFUSED = frozenset({429, 502, 503, 504})
 """The gate could not serve the step now: it has no result, the job goes back to the broker."""
 DIED = 502
 """The soulstone died at it: something of the step was made."""
+MOST_BROKEN_OFF = 5
+"""A step that broke off so often in one ghoul's hands is what broke it: no soulstone is to die of
+it for ever.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,8 @@ class Ghoul(Actor):
         self.index = 0
         self.unacknowledged: StepResult | None = None
         self.parking: ParkJob | None = None
+        self.broken_off: Counter[tuple[str, int]] = Counter()
+        """How often each step broke off in the middle, by its job and its index."""
 
     def on_start(self) -> None:
         self.ctx.tell(self.ctx.me, Report("hello"))
@@ -147,13 +154,19 @@ class Ghoul(Actor):
     def step_ended(self, result: StepResult) -> None:
         if self.job is None or result.epoch != self.epoch:
             return
+        step = (self.job.id, result.index)
+        if result.begun:
+            self.broken_off[step] += 1
         if result.begun and self.job.once:
             self.end(UNCLEAR)
-        elif result.refused is not None:
-            self.give_back()
         elif result.error is not None:
             self.end(result.error)
+        elif result.refused is not None and self.broken_off[step] >= MOST_BROKEN_OFF:
+            self.end(f"step {result.index}: it broke off {MOST_BROKEN_OFF} times: {result.refused}")
+        elif result.refused is not None:
+            self.give_back()
         else:
+            del self.broken_off[step]
             self.unacknowledged = result
             self.report_step()
 
