@@ -29,6 +29,13 @@ def test_every_start_of_a_node_has_a_greater_number_even_when_the_clock_goes_bac
     assert next_incarnation(folders, "gate-0") == 1000
 
 
+def test_a_number_that_a_power_cut_emptied_keeps_no_node_from_starting(folders, monkeypatch):
+    """W25: the clock alone goes on from there."""
+    monkeypatch.setattr("covend.boot.process.time.time", lambda: 1000.0)
+    (folders.run / "core.incarnation").write_text("")
+    assert next_incarnation(folders, "core") == 1_000_000
+
+
 def test_who_runs_the_box_is_written_whole_and_for_its_owner_alone(folders):
     """`covend stop` finds the root by it; nothing half-written is ever under that name."""
     me = ProcessId.of(os.getpid())

@@ -77,6 +77,24 @@ def test_a_box_that_was_told_to_stop_ends_well_and_says_nothing(tmp_path: Path) 
     assert (box.returncode, stderr) == (0, "")
 
 
+def test_a_second_box_in_its_place_changes_nothing_of_the_first(tmp_path: Path) -> None:
+    """G10: what its processes go by while its file is broken is its own last good one."""
+    with root(tmp_path, "import time; time.sleep(60)") as box:
+        assert box.stdout is not None
+        assert "box a is at" in box.stdout.readline()
+        kept = (tmp_path / "run" / "last-good.toml").read_text()
+        other = tmp_path / "other"
+        other.mkdir()
+        config = other / "box.toml"
+        config.write_text(BOX.format(folder=tmp_path).replace('"a"', '"b"'))
+        command = [sys.executable, "-m", "covend.cli", "serve", str(config)]
+        second = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+        assert "another covend" in second.stderr and second.returncode == 1
+        assert (tmp_path / "run" / "last-good.toml").read_text() == kept
+        box.send_signal(signal.SIGTERM)
+        box.communicate(timeout=60)
+
+
 @pytest.fixture
 def words(tmp_path: Path) -> LastWords:
     return LastWords(tmp_path)

@@ -31,6 +31,7 @@ from covend.protocol import (
     WhyQuery,
 )
 from covend.runtime import Actor, ActorError, Answer, MailboxSpec, Promise, ReplyError
+from covend.runtime.saying import say
 
 LOOK_SECONDS = 1.0
 ASK_SECONDS = 3.0
@@ -103,7 +104,7 @@ class Console(Actor):
     def note(self, event: Event) -> None:
         self.sequence += 1
         self.events.append((self.sequence, event))
-        print(f"{event.kind}: {event.text}", flush=True)
+        say(f"{event.kind}: {event.text}")
 
     def alert(self, alert: Alert) -> None:
         """An operator must know: events, log and record get it with its evidence (W27).

@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 
 from covend.boot.process import NodeProcess, Place
+from covend.runtime.saying import say
 
 BACKLOG = 256
 
@@ -63,7 +64,7 @@ async def serve(process: NodeProcess, listening: socket.socket) -> None:
             await serving
         finally:
             process.end("the web server ended")  # if nobody said so: the root starts another
-    print(f"{process.place.node}: leaving ({await ended})", flush=True)
+    say(f"{process.place.node}: leaving ({await ended})")
 
 
 async def _readable(listening: socket.socket) -> None:

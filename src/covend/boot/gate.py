@@ -10,6 +10,7 @@ import uvloop
 from covend.boot.process import NodeProcess, Place, next_incarnation
 from covend.gate import Gate
 from covend.runtime import Actor, MailboxSpec
+from covend.runtime.saying import say
 
 CORE = "dispatcher@core"
 
@@ -69,6 +70,6 @@ async def serve(place: Place, process: NodeProcess) -> None:
     process.system.spawn(Bridge, loop, gate, name="gate")
     try:
         cause = await asyncio.to_thread(process.wait)
-        print(f"{place.node}: leaving ({cause})", flush=True)
+        say(f"{place.node}: leaving ({cause})")
     finally:
         await gate.stop()

@@ -19,10 +19,11 @@ import msgspec
 
 from covend.boot import chaos
 from covend.boot.ps import Ps
-from covend.config import Box, load, load_or_last_good, remember
+from covend.config import Box, load, load_or_last_good
 from covend.host.folders import Folders, replace_private
 from covend.runtime import ThreadSystem
 from covend.runtime.process import say_ready, watch_parent
+from covend.runtime.saying import say
 from covend.runtime.trace_actor import TraceActor
 from covend.runtime.wire import Node
 
@@ -49,8 +50,6 @@ class Place:
         read = load(config) if node == "root" else load_or_last_good(config, run_dir)
         box = msgspec.structs.replace(read, run_dir=run_dir, state_dir=state_dir)
         folders = Folders.open(Path(run_dir), Path(state_dir))
-        if node == "root":
-            remember(config, run_dir)
         return cls(node, box, folders)
 
 
@@ -106,7 +105,7 @@ def run_until_ended(
     try:
         build(process)
         cause = process.wait()
-        print(f"{place.node}: leaving ({cause})", flush=True)
+        say(f"{place.node}: leaving ({cause})")
     finally:
         process.close()
     return process.status
@@ -115,7 +114,10 @@ def run_until_ended(
 def next_incarnation(folders: Folders, node: str) -> int:
     """A number that grows over restarts of this node; milliseconds are far apart enough."""
     path = folders.run / f"{node}.incarnation"
-    last = int(path.read_text()) if path.exists() else 0
+    try:
+        last = int(path.read_text())
+    except (FileNotFoundError, ValueError):  # the first one, or a power cut emptied the file
+        last = 0
     number = max(last + 1, int(time.time() * 1000))
     replace_private(path, str(number).encode(), durable=False)
     return number

@@ -5,6 +5,7 @@ from __future__ import annotations
 from covend.boot.process import NodeProcess, Place
 from covend.host.reactor import Reactor, StopAll
 from covend.protocol import IntentRefused, WorldChanged
+from covend.runtime.saying import say
 
 STOP_ALL_SECONDS = 50.0
 
@@ -24,10 +25,10 @@ def run(place: Place) -> int:
 
         reactor = process.system.spawn(Reactor, place.box, place.folders, tell_core, name="reactor")
         cause = process.wait()
-        print(f"{place.node}: stopping every soulstone ({cause})", flush=True)
+        say(f"{place.node}: stopping every soulstone ({cause})")
         error = reactor.ask(StopAll(), timeout=STOP_ALL_SECONDS)
         if error:
-            print(f"{place.node}: {error}", flush=True)
+            say(f"{place.node}: {error}")
             return 1
     finally:
         process.close()

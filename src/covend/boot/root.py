@@ -8,10 +8,12 @@ from typing import ClassVar
 
 from covend.boot.last_words import LastWords
 from covend.boot.process import NodeProcess, Place, write_identity
+from covend.config import remember
 from covend.protocol import StopBox
 from covend.runtime import Actor, Exit, MailboxSpec
 from covend.runtime.orphans import OrphanReaper, become_subreaper
 from covend.runtime.pidfd import ProcessId
+from covend.runtime.saying import say
 from covend.supervisors import Supervisor
 from covend.supervisors.root_tree import root_tree
 
@@ -42,6 +44,7 @@ def run(place: Place, config: str) -> int:
     died; none is left behind when it ends (S16).
     """
     claim = place.folders.claim()
+    remember(config, place.folders.run)  # not before: it is what the processes of one box go by
     become_subreaper()
     process = NodeProcess(place, top="processes")
     reaper = OrphanReaper()
@@ -57,14 +60,14 @@ def run(place: Place, config: str) -> int:
             process.end(f"the root's supervisor ended: {reason}", status=1)
 
         process.system.watch("processes", on_down)
-        print(f"covend: box {place.box.name} is at http://{place.box.listen}", flush=True)
+        say(f"covend: box {place.box.name} is at http://{place.box.listen}")
         cause = process.wait()
-        print(f"covend: stopping ({cause})", flush=True)
+        say(f"covend: stopping ({cause})")
     finally:
         process.system.shutdown(timeout=STOP_SECONDS)
         process.close()
         reaper.close()
         identity.unlink(missing_ok=True)
         claim.close()
-    print("covend: stopped", flush=True)
+    say("covend: stopped")
     return process.status

@@ -12,6 +12,7 @@ from pathlib import Path
 from covend.config.errors import ConfigErrors
 from covend.config.loading import load, parse
 from covend.config.structs import Box
+from covend.runtime.saying import say
 
 NAME = "last-good.toml"
 
@@ -35,5 +36,5 @@ def load_or_last_good(source: str | Path, run_dir: str | Path) -> Box:
         kept = Path(run_dir) / NAME
         if not kept.exists():
             raise
-        print(f"the last good configuration is used, because {error}", flush=True)
+        say(f"the last good configuration is used, because {error}")
         return parse(kept.read_text("utf-8-sig"), Path(source), os.environ)
