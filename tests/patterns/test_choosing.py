@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from tests.patterns.sample_runs import DAY, NOON, llm, person, run
 
 from covend.patterns.query.spec import Want
+from covend.patterns.reducers import RULES
 from covend.patterns.responders import choosing
 from covend.patterns.responders.choosing import choose
 from covend.patterns.responders.responder import Cost, Hours, Responder
@@ -228,7 +229,7 @@ def test_a_round_that_is_not_the_last_may_be_emptied() -> None:
 
 def of_the_second_reducer(k: K) -> K:
     """Until then a round's place was told by its wants."""
-    return replace(k, plan=replace(k.plan, reducer=2))
+    return replace(k, rules=RULES[2])
 
 
 def test_a_tier_below_the_last_could_be_emptied_by_what_it_wants() -> None:

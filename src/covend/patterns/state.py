@@ -156,10 +156,15 @@ class Call(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class K(msgspec.Struct, kw_only=True):
-    """One run's accumulated state; see the module. A value: ``fold`` gives a new one."""
+    """One run's accumulated state; see the module. A value: ``fold`` gives a new one.
+
+    ``query`` is that of its plan, ``rules`` are what the plan's reducer decides.
+    """
 
     thread: str
     plan: Plan
+    query: Query
+    rules: Rules
     opened: int
     now: int
     seq: int = 1
@@ -171,15 +176,6 @@ class K(msgspec.Struct, kw_only=True):
     reserved: int = 0
     settled: int = 0
     overrun: int = 0
-
-    @property
-    def query(self) -> Query:
-        return self.plan.query
-
-    @property
-    def rules(self) -> Rules:
-        """What its reducer decides; a run of a later covend is only read, by our newest (P5)."""
-        return RULES.get(self.plan.reducer, RULES[CURRENT])
 
     def left(self) -> int | None:
         """Nano-dollars not yet spent nor reserved, never below 0; None without a limit (P13)."""
@@ -227,7 +223,10 @@ def fold(k: K, kind: str, body: dict[str, Any], clock: int) -> K:
 
 def begin(thread: str, body: dict[str, Any], clock: int) -> K:
     """The K of a run that has just been intended; raises ``msgspec.ValidationError``."""
-    return K(thread=thread, plan=msgspec.convert(body, resolved(Plan)), opened=clock, now=clock)
+    plan = msgspec.convert(body, resolved(Plan))
+    # A run of a later covend is only read, by our newest rules (P5).
+    rules = RULES.get(plan.reducer, RULES[CURRENT])
+    return K(thread=thread, plan=plan, query=plan.query, rules=rules, opened=clock, now=clock)
 
 
 # Each of these gets a fresh copy of K and may change that copy, never what its members refer to.
