@@ -49,10 +49,10 @@ def world(tmp_path, monkeypatch):
 
 
 def patterns():
-    models = {name: [{"id": f"model:{name}"}] for name in ("a", "small", "b")}
+    models = {name: [{"id": f"model:{name}"}] for name in ("a", "small", "b", "ext")}
     return {
         "single_shot": {"pattern": "single_shot"},
-        "verify": {"pattern": "verify", "verifier": models["small"], "tiebreaker": models["b"]},
+        "verify": {"pattern": "verify", "verifier": models["ext"], "tiebreaker": models["b"]},
         "waterfall": {
             "pattern": "waterfall",
             "stages": [
