@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from tools.golden.play import Play, intend, llm, query, retold, state
+from tools.golden.play import Play, ids, intend, llm, paid, query, retold, state
 from tools.golden.stories import STORIES
 
 from covend.patterns.ending import __doc__ as documented
@@ -757,6 +757,27 @@ def test_a_stage_that_did_not_win_keeps_its_candidate() -> None:
     first = told("waterfall_later_stage_wins").bodies("learn")[0]
     assert first["candidate"] == {"answer": 1, "confidence": 0.2, "folded": ["stage:0/0#1"]}
     assert first["reason"] == "confidence >= 0.8"
+
+
+def waterfall(*stages: str, **plan: Any) -> Play:
+    """Of models that accept nothing; ``dear`` costs a dollar."""
+    named = [{"name": n, "responders": ids(n), "accept_expression": "false"} for n in stages]
+    pattern = {"pattern": "waterfall", "stages": named}
+    who = [paid(n, 1.0) if n == "dear" else llm(n) for n in stages]
+    return Play(intend(query(*stages, pattern=pattern), *who, **plan))
+
+
+def test_a_stage_that_could_not_be_paid_for_is_why_there_is_no_answer_whatever_came_after() -> None:
+    """P13, P19: who reads it may give more money."""
+    end = waterfall("dear", "b", budget=0.5).fail("stage:1/0").end
+    assert (end["status"], end["code"]) == ("error", "cost_budget_exceeded")
+
+
+def test_a_candidate_that_says_how_sure_it_is_stands_above_one_that_does_not() -> None:
+    """rules §6, waterfall: and of equals the earlier one."""
+    play = waterfall("a", "b", "c")
+    play.reply("stage:0/0", 1).reply("stage:1/0", 2, confidence=0.1)
+    assert play.reply("stage:2/0", 3, confidence=0.1).end["answer"] == 2
 
 
 def test_a_retry_asks_with_the_adjusted_dial_and_responders() -> None:

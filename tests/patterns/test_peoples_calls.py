@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tools.golden.play import START, Play, ids, intend, llm, person, query
 
-from covend.patterns.rounds import reminder_of
+from covend.patterns.rounds import is_overtaken, reminder_of
 from covend.patterns.state import SECOND
 
 
@@ -128,6 +128,36 @@ def test_delegates_are_asked_one_after_another_on_the_same_call() -> None:
     assert play.drafts[0].body["timers"] == []
     assert play.passes(1000).drafts == []
     assert play.asked == ["primary/0#1"]
+
+
+def test_who_wakes_when_all_is_over_asks_no_delegate() -> None:
+    """P18: of a box that was off meanwhile; nobody is told of what cannot be answered any more."""
+    tiers = [
+        {"name": "t", "responders": ids("p"), "timeout_secs": 200},
+        {"name": "u", "responders": ids("a")},
+    ]
+    body = query("p", pattern={"pattern": "escalate", "tiers": tiers})
+    play = Play(intend(body, person("p", sla_secs=100, delegates=["did:q"]), llm("a")))
+    play.passes(200, "delegate:tier:0/0#1")
+    assert not any("delegate" in body for body in play.bodies("learn"))
+    assert play.open == ["tier:1/0"]
+
+
+def test_no_delegate_is_due_when_nobody_can_answer_any_more() -> None:
+    """P18, P20: his time would begin after the deadline."""
+    play = asked(secs=250.0, sla_secs=100, delegates=["did:q", "did:r", "did:s"])
+    play.passes(200, "delegate:primary/0#1")
+    assert dues(play.drafts[0].body) == {}
+
+
+def test_a_timer_of_a_call_that_is_over_was_never_overtaken() -> None:
+    """P20: its tick is stored, or it would be told of until the run ends."""
+    play = tier(60).accept("tier:0/0", eta=90)
+    old = START + 60 * SECOND
+    assert is_overtaken(play.k, "deadline:tier:0/0#1", old)
+    play.reply("tier:0/0", 1)
+    assert not is_overtaken(play.k, "deadline:tier:0/0#1", old)
+    assert not is_overtaken(play.k, "end", play.k.plan.ends)
 
 
 def test_a_person_whose_call_was_withdrawn_is_reminded_of_nothing() -> None:

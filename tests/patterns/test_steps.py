@@ -49,6 +49,15 @@ def test_a_record_that_follows_from_nothing_quarantines_the_run() -> None:
         step.replay(play.thread, [*play.records, extra])
 
 
+def test_a_record_of_another_kind_does_not_follow_though_it_says_the_same() -> None:
+    """P2."""
+    play = STORIES["verify_agree"]()
+    end = next(e for e in play.records if e.kind == "know")
+    before = play.records[: play.records.index(end)]
+    with pytest.raises(step.Quarantined):
+        step.replay(play.thread, [*before, step.Entry("learn", end.body, end.clock)])
+
+
 @pytest.mark.parametrize("records", [[], [step.Entry("tick", {"name": "end"}, 0)]])
 def test_a_thread_without_its_intend_is_no_run(records: list[step.Entry]) -> None:
     with pytest.raises(ValueError, match="run q-x"):
@@ -175,6 +184,27 @@ def test_an_answer_at_the_deadline_is_late_even_before_the_timer_fires() -> None
     play.reply("primary/0", 1)
     assert play.end["code"] == "latency_timeout"
     assert play.k.late == ("primary/0#1",)
+
+
+def test_another_answer_that_is_said_twice_is_one_conflict() -> None:
+    """P12: as a replay may find it; the first answer holds."""
+    play = Play(intend(query("a", "b"), llm("a"), llm("b"))).reply("primary/0", 1)
+    for value in (2, 2, 3, 1):
+        play.reply("primary/0", value, conflict=True)
+    call = play.k.calls["primary/0#1"]
+    assert call.response is not None
+    assert (call.response.value, len(call.conflicts)) == (1, 2)
+    assert state(play) == play.k
+
+
+def test_what_a_stage_adds_to_a_request_leaves_what_the_query_puts_there() -> None:
+    """rules §6, P7: of two members of one name, the stage's wins."""
+    mine = {"extra": {"top_p": 0.5, "stop": ["."]}}
+    stage = {"name": "s", "responders": ids("a"), "dial": {"extra": {"stop": ["!"], "min_p": 0}}}
+    pattern = {"pattern": "waterfall", "stages": [stage]}
+    play = Play(intend(query("a", pattern=pattern, dial=mine), llm("a")))
+    extra = play.called("stage:0/0#1")["ask"]["dial"]["extra"]
+    assert extra == {"top_p": 0.5, "stop": ["!"], "min_p": 0}
 
 
 def test_the_chosen_are_asked_in_the_order_of_their_relevance() -> None:

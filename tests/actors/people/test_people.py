@@ -268,6 +268,8 @@ def test_a_reminder_at_once_takes_the_task_out_of_the_digest(world):
     people(world)
     with world.core(digest_seconds=10 * HOUR) as core:
         thread, _ = asked(core, "ann", side_effects={"max_latency_secs": 1.9 * HOUR})
+        core.parked()
+        core.system.address("herald").ask(None, timeout=5)  # it is in the digest by now
         core.forward(HOUR)
         eventually(lambda: told(world, "ann"), what="ann is reminded of what she never heard of")
         core.system.address("herald").tell(Digest("did:ann"))
@@ -410,6 +412,40 @@ def test_nobody_answers_what_is_to_check_his_own_answer(world):
         )
         core.act(anns, "submit", value="yes")
         assert core.ended(thread)["status"] == "fulfilled"
+
+
+def test_who_must_not_answer_any_more_may_still_decline(world):
+    """P18: bob answered for ann, and was asked to verify that."""
+    with verified_by_the_delegate(world) as (core, thread, mine, anns):
+        passed_on(core, thread)
+        core.act(anns, "submit", "did:bob", value="yes")
+        assert refusal(core.act(mine, "submit", value="yes")) == (403, "one_part_each")
+        assert core.act(mine, "decline", reason="conflict_of_interest")["state"] == "declined"
+        assert core.ended(thread)["status"] == "unresolved"
+
+
+@pytest.mark.parametrize("judge", ["bob", "cy"])
+def test_who_judges_two_answers_may_have_given_one_and_may_give_the_third(world, judge):
+    """rules §6, P16: a judge says whether they agree, and what he says is no answer."""
+    for name in ("ann", "bob", "cy"):
+        world.person(name)
+    pattern = {
+        "pattern": "verify",
+        "verifier": [{"id": "bob"}],
+        "tiebreaker": [{"id": "cy"}],
+        "judge": {"responders": [{"id": judge}]},
+    }
+    with world.core() as core:
+        thread = core.submit(query("ann", orchestration=pattern))["id"]
+        for name in ("ann", "bob"):
+            core.act(core.task(f"did:{name}"), "submit", value=name)
+        verdict = core.task(f"did:{judge}")
+        assert verdict["role"] == "judge"
+        core.act(verdict, "submit", value={"agree": False})
+        third = core.task("did:cy")
+        assert third["role"] == "tiebreak"
+        core.act(third, "submit", value="cy")
+        assert core.ended(thread)["answer"] == "cy"
 
 
 def test_a_promise_of_one_who_must_not_answer_any_more_keeps_nobody_from_declining(world):
