@@ -3,7 +3,7 @@
 import pytest
 from tests.actors.running import World, completion, query
 
-from covend.actors.calls import courier
+from covend.actors.calls import busy, courier
 from covend.actors.jobs.book import UNCLEAR
 from covend.actors.runs.commits import Commits
 from covend.questions import CancelQuery, SettleCall
@@ -15,7 +15,7 @@ PRICE = 0.25
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch):
-    monkeypatch.setattr(courier, "LATER", Backoff(base=0.01, maximum=0.02))
+    monkeypatch.setattr(busy, "LATER", Backoff(base=0.01, maximum=0.02))
 
 
 @pytest.fixture
@@ -74,18 +74,18 @@ def test_what_a_lost_work_may_cost_stays_reserved(world, provider):
 
 def test_work_that_was_refused_is_called_anew(world, provider):
     """P4: who keeps an answer by its key would refuse it for ever."""
-    provider.refusals = 1 + courier.PAUSES
+    provider.refusals = 1 + busy.PAUSES
     with world.core() as core:
         thread = core.submit(query("svc"))["id"]
         assert core.ended(thread)["answer"] == "from svc"
     keys = [f"{thread}/primary/0#{number}" for number in (1, 2)]
-    assert provider.keys("svc") == [keys[0]] * (1 + courier.PAUSES) + keys[1:]
+    assert provider.keys("svc") == [keys[0]] * (1 + busy.PAUSES) + keys[1:]
     assert len(provider.paid) == 1
 
 
 def test_a_provider_that_is_busy_when_asked_again_leaves_the_work_its_key(world, provider):
     """P4, P13: it may have been done, so nothing is asked for under another key, nor is it free."""
-    provider.resets, provider.busy = 1, 1 + courier.PAUSES
+    provider.resets, provider.busy = 1, 1 + busy.PAUSES
     with world.core() as core:
         thread = core.submit(query("svc", side_effects={"max_cost_usd": 0.4}))["id"]
         assert core.ended(thread)["cost"] == {"settled": PRICE, "reserved": 0, "overrun": 0}
@@ -96,7 +96,7 @@ def test_a_provider_that_is_busy_when_asked_again_leaves_the_work_its_key(world,
 
 def test_a_provider_that_stays_busy_leaves_what_the_work_may_cost_reserved(world, provider):
     """P13."""
-    provider.resets, provider.busy = 1, 2 + courier.PAUSES
+    provider.resets, provider.busy = 1, 2 + busy.PAUSES
     with world.core() as core:
         know = core.run(query("svc", side_effects={"max_cost_usd": 0.4}))
     assert (know["code"], know["cost"]["reserved"]) == ("responder_unavailable", PRICE)

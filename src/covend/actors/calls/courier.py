@@ -2,7 +2,7 @@
 
 | responder | how |
 |---|---|
-| llm of this box | a ghoul job named by the key: the broker runs it once, whoever asks again |
+| llm of this box | a ghoul job (``own_models``) |
 | llm with an endpoint, system with a url | an HTTP request with the key as ``Idempotency-Key`` |
 | system with a command | a process |
 | pattern | a function in a thread |
@@ -10,12 +10,8 @@
 A call that may have been carried out before, of which a crash or a broken connection left no word,
 goes out again under the same key, unless its query says otherwise or its responder heeds no keys
 (P4); a provider that is still working for that key is asked until it is done, and one that is busy
-or away has said nothing of the work. That a call's deadline has passed is not said from here, but
-by the run's own timer.
-
-Whoever is busy (429, 503) is asked again after the pause that it wants, or else after one that
-doubles: ``PAUSES`` times for each slot, under the same key, as long as the deadline allows it. Then
-its refusal is handed on, and another attempt at the slot begins no sooner than after such a pause.
+or away has said nothing of the work: see ``busy`` for when it is asked again. That a call's
+deadline has passed is not said from here, but by the run's own timer.
 
 Endpoints and commands share ``max_calls`` places, and functions as many threads of their own; see
 ``turns`` for who is next.
@@ -27,7 +23,7 @@ When nobody waits for a call any more (its round has closed, its deadline passed
 | out, and it may cost money | left to finish: stored as late and billed, never folded (P12) |
 | out, and free | stopped |
 | not out yet, for the first time | dropped; what was reserved for it is free again (P13) |
-| a job of this box | withdrawn where it waits for a ghoul, else left to end its one step (S17) |
+| a job of this box | withdrawn as soon as no ghoul has it; its one step may end before (S17) |
 | a function | left alone: a thread cannot be stopped |
 
 What was out when the core died and nobody waits for is not sent anew: what it may have cost stays
@@ -36,7 +32,6 @@ reserved (docs/decisions/0005).
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -46,7 +41,9 @@ from typing import Any, ClassVar
 import msgspec
 
 from covend.actors.calls import outside
+from covend.actors.calls.busy import goes_on, is_busy, pause_after
 from covend.actors.calls.errand import Errand
+from covend.actors.calls.own_models import OwnModels, came_of
 from covend.actors.calls.turns import Turns
 from covend.actors.messages import NewConfig
 from covend.actors.runs.messages import (
@@ -62,25 +59,16 @@ from covend.config import Box
 from covend.patterns.answers.understanding import Raw
 from covend.patterns.query.spec import MAX_LATENCY
 from covend.patterns.state import call_id, call_id_of
-from covend.phylactery.messages import NOT_NOW
-from covend.protocol import CancelJob, JobFinished, Step, SubmitJob
+from covend.protocol import JobFinished
 from covend.questions import SettleCall, refusal
-from covend.runtime import Actor, ActorError, Exit, MailboxSpec, ReplyError
-from covend.supervisors.backoff import Backoff
+from covend.runtime import Actor, Exit, MailboxSpec
 
-SUBMIT_SECONDS = 20.0
 REPEAT_SECONDS = 5.0
 """An answer that was not recorded for so long was lost with whoever was told: it is said again."""
 STILL_AT_IT = 409
 """How a provider that heeds keys answers one that it is still working for."""
 AGAIN_SECONDS = 1.0
 """After this pause it is asked again."""
-BUSY = frozenset({429, 503})
-"""How a provider answers that wants to be asked later: it has done nothing."""
-LATER = Backoff(base=1.0, maximum=4.0)
-"""The pauses for one that does not say how long it wants (S7)."""
-PAUSES = 3
-CHAT = "/v1/chat/completions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +120,12 @@ class Courier(Actor):
         self.here = Path(box.source).parent
         self.clock = clock
         self.errands: dict[str, Errand] = {}
-        self.jobs: dict[str, str] = {}
         self.late: dict[str, None] = {}
         """What is left to finish although nobody waits for it, oldest first."""
 
     def on_start(self) -> None:
         self.outside = outside.Outside(self.here)
+        self.own = OwnModels(self.ctx)
 
     def on_stop(self, reason: Exit) -> None:
         for errand in self.errands.values():
@@ -194,8 +182,7 @@ class Courier(Actor):
             return  # the run's own timer is about to say so
         now = self.ctx.now()
         errand = Errand(name, order, now, now + left)
-        if before is not None:
-            errand.refusals, errand.rests_until = before.refusals, before.rests_until
+        goes_on(errand, before)
         self.errands[name] = errand
         self.ctx.timer(name, left, Overdue(name))
         if order.again and not errand.local and not errand.repeatable:
@@ -220,7 +207,8 @@ class Courier(Actor):
     def begin(self, errand: Errand) -> None:
         """Have it carried out: by this box's ghouls at once, else when there is room."""
         if errand.local:
-            self.submit(errand)
+            me, name = self.ctx.me, errand.name
+            self.own.submit(errand, lambda raw: me.tell(Brought(name, raw)))
         else:
             turns = self.turns(errand)
             turns.join(errand.name, errand.lane)
@@ -281,55 +269,17 @@ class Courier(Actor):
         except RuntimeError as error:  # the machine has no more threads
             done(outside.failed(error))
 
-    # ── this box's models (W14, S17) ────────────────────────────────────────────────────────
-
-    def submit(self, errand: Errand) -> None:
-        """Queue a ghoul job named by the key; the same name again is the same job.
-
-        A step whose ghoul died in the middle is made again by another one, which costs time and
-        no money; where the query does not want that, the job ends instead (P4).
-        """
-        name, order = errand.name, errand.order
-        again = f"-{errand.tries}" if errand.tries else ""
-        errand.job = f"call-{hashlib.sha256(errand.key.encode()).hexdigest()[:24]}{again}"
-        self.jobs[errand.job] = name
-        step = Step(CHAT, outside.completion(order.call, order.responder))
-        job = SubmitJob(
-            capability=order.responder.model or "",
-            steps=[step],
-            klass=order.klass,
-            id=errand.job,
-            tell="courier@core",
-            once=not errand.repeatable,
-            run=order.thread,
-        )
-        me = self.ctx.me
-
-        def heard(answer: Any) -> None:
-            if isinstance(answer.error, ReplyError):
-                why = str(answer.error)
-                passing = why.startswith(NOT_NOW)  # a store that was full: no word of the broker's
-                me.tell(Brought(name, Raw(failure=why, transport=passing)))
-            elif isinstance(answer.error, ActorError):
-                me.tell(Brought(name, outside.failed(answer.error, indeterminate=True)))
-
-        self.ctx.ask_later("broker", job, SUBMIT_SECONDS).on_done(heard)
+    # ── what comes back ─────────────────────────────────────────────────────────────────────
 
     def finished(self, news: JobFinished) -> None:
         """A job has ended: it is the call's answer, or why there is none."""
-        errand = self.errands.get(self.jobs.get(news.id, ""))
-        if errand is None or errand.job != news.id:
+        errand = self.errands.get(self.own.of(news.id))
+        if errand is None:
             return
-        if news.error is None:
-            raw = Raw(status=200, body=news.results[0] if news.results else None)
-        elif errand.withdrawn and not errand.paid:
+        if news.error is not None and errand.withdrawn and not errand.paid:
             self.forget(errand.name)
-            return
         else:
-            raw = Raw(failure=news.error, transport=False, indeterminate=news.unclear)
-        self.brought(errand.name, raw)
-
-    # ── what comes back ─────────────────────────────────────────────────────────────────────
+            self.brought(errand.name, came_of(news))
 
     def brought(self, name: str, raw: Raw, declined: str | None = None) -> None:
         """What came of an errand; its query says what then, where that is unclear (P4)."""
@@ -340,8 +290,12 @@ class Courier(Actor):
         if at_it and not errand.withdrawn:
             self.pause(errand, AGAIN_SECONDS)
             return
-        if raw.status in BUSY and raw.failure is None and self.later(errand, raw):
-            return
+        if is_busy(raw):
+            left = self.left(errand.order)
+            seconds = pause_after(errand, raw, self.ctx.now(), left, random.random())
+            if seconds is not None:
+                self.pause(errand, seconds)
+                return
         # Who is busy or away says nothing of the work that was asked for under this key before.
         unsaid = at_it or (errand.repeated and raw.passing)
         raw = msgspec.structs.replace(raw, indeterminate=raw.indeterminate or unsaid)
@@ -349,22 +303,6 @@ class Courier(Actor):
             self.unclear(errand, raw.failure or f"HTTP status {raw.status}")
         else:
             self.keep(errand, raw, declined)
-
-    def later(self, errand: Errand, refusal: Raw) -> bool:
-        """Whether who is busy is asked again after a pause, which the deadline has to allow (P4).
-
-        It is the same call, with the same key: nothing was done for it yet.
-        """
-        wanted, now = refusal.retry_after, self.ctx.now()
-        seconds = LATER.delay(errand.refusals, random.random()) if wanted is None else wanted
-        errand.refusals += 1
-        errand.rests_until = now + seconds
-        spent = errand.refusals > PAUSES or seconds >= self.left(errand.order)
-        if spent or errand.withdrawn:
-            return False
-        errand.refusal = refusal
-        self.pause(errand, seconds)
-        return True
 
     def pause(self, errand: Errand, seconds: float) -> None:
         """Leave its provider alone for so long, and the place to others; then ask again."""
@@ -410,7 +348,7 @@ class Courier(Actor):
         if errand.unclear:
             self.forget(name)
         elif errand.job is not None:
-            self.ctx.tell("broker", CancelJob(id=errand.job))
+            self.own.withdraw(errand.job)
         elif errand.begun and errand.work is None:
             self.back(errand)  # a function that never ends must not hold up the others
         elif errand.begun and errand.paid:
@@ -442,6 +380,5 @@ class Courier(Actor):
         self.late.pop(name, None)
         if errand.work is not None and errand.answer is None:
             errand.work.cancel()
-        if errand.job is not None and self.jobs.get(errand.job) == name:
-            del self.jobs[errand.job]
+        self.own.forget(errand)
         self.back(errand)
