@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from covend.cli.query_view import table
-from covend.cli.shared import Status, fail, print_json, say
+from covend.cli.shared import Status, console, fail, print_json, say
 from covend.cli.visible import visible
 from covend.cli.visible_console import Visible
 
@@ -31,6 +31,11 @@ def test_json_says_the_same_and_steers_no_terminal(capfdbinary):
     told = capfdbinary.readouterr().out.decode()
     assert json.loads(told) == said
     assert not set("\x1b\x9b\x7f\u202e") & set(told) and "ünï" in told
+
+
+def test_what_looks_like_markup_is_shown_as_it_is(capsys):
+    console().print("q-1 [/b] [red]r[/red] :smile:", style="red")
+    assert capsys.readouterr().out == "q-1 [/b] [red]r[/red] :smile:\n"
 
 
 def test_what_is_said_beside_tables_steers_no_terminal_either(capsys):

@@ -79,7 +79,8 @@ def test_a_file_that_was_removed_before_it_was_locked_is_nobodys(
         flock(fd, operation)
 
     monkeypatch.setattr(file_lock.fcntl, "flock", removed_first)
-    lock = FileLock(path, patience=60.0)
+    lock = FileLock(path)
+    assert path.exists(), "nobody else can make it, and nobody was waited for"
     with pytest.raises(FileHeld):
         FileLock(path)
     lock.close()

@@ -84,7 +84,8 @@ def console(stderr: bool = False) -> Console:
 
     # A pipe has no width: cutting cells to 80 columns there would lose what a script looks for.
     stream = sys.stderr if stderr else sys.stdout
-    found = Console(stderr=stderr, width=None if stream.isatty() else 200, highlight=False)
+    width = None if stream.isatty() else 200
+    found = Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
     found.push_render_hook(Visible())
     return found
 

@@ -54,19 +54,22 @@ class FileLock:
 
 def _taken(path: Path) -> int | None:
     """A descriptor that holds the file; None while somebody else does."""
-    fd = os.open(path, _FLAGS, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Whoever held it may have removed it meanwhile: then another has the name, or nobody.
-        if os.path.samestat(os.fstat(fd), os.stat(path)):
-            return fd
-    except (BlockingIOError, FileNotFoundError):
-        pass  # as below: not ours
-    except BaseException:
+    while True:
+        fd = os.open(path, _FLAGS, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever held it may have removed it meanwhile: then it is made anew.
+            if os.path.samestat(os.fstat(fd), os.stat(path)):
+                return fd
+        except FileNotFoundError:
+            pass
+        except BlockingIOError:
+            os.close(fd)
+            return None
+        except BaseException:
+            os.close(fd)
+            raise
         os.close(fd)
-        raise
-    os.close(fd)
-    return None
 
 
 def _holder(path: Path) -> str:
