@@ -15,7 +15,7 @@ import msgspec
 from covend.patterns.answers.asking import messages
 from covend.patterns.decision import Batch, Wait
 from covend.patterns.query.spec import MAX_LATENCY, Dial, Want
-from covend.patterns.responders.choosing import Choice, choose
+from covend.patterns.responders.choosing import Choice, choose, parts
 from covend.patterns.responders.responder import Responder
 from covend.patterns.state import SECOND, Call, K, Response, call_id, nano, usd
 
@@ -38,6 +38,7 @@ class Ask(msgspec.Struct, frozen=True):
     """What a pattern wants of one round.
 
     ``show`` is what the responder sees beside the question: an answer to audit, two to choose from.
+    ``apart`` names the rounds that whoever is asked here has had no part in.
     ``free`` admits only responders that cost nothing. ``max_cost_usd`` limits this round alone.
     ``final`` says that nobody else is asked after this round, should it come to nothing (P9).
     ``resends`` is how many failures of the transport the whole run makes good (None: each slot has
@@ -51,7 +52,7 @@ class Ask(msgspec.Struct, frozen=True):
     dial: Dial = UNSAID
     timeout_secs: float | None = None
     quorum: int | None = None
-    exclude: frozenset[str] = frozenset()
+    apart: tuple[str, ...] = ()
     show: Any = None
     free: bool = False
     max_cost_usd: float | None = None
@@ -120,7 +121,8 @@ def start(k: K, ask: Ask) -> Batch | NotAsked:
     """The calls of a round's beginning, or why it cannot begin."""
     if k.now >= k.plan.ends:
         return NotAsked("latency_timeout", "the query's time is over")
-    choice = choose(k, ask.wants, ask.top_k, ask.exclude, final=ask.final)
+    taken = parts(k, [call for name in ask.apart for call in k.round(name)])
+    choice = choose(k, ask.wants, ask.top_k, taken, final=ask.final)
     if not choice.chosen:
         return NotAsked(choice.code, choice.reason)
     question = asked(k, ask)

@@ -152,7 +152,7 @@ def parts(k: K, calls: Iterable[Call]) -> frozenset[str]:
             names.add(call.response.by if call.response is not None else None)
         if k.rules.one_model_each:
             names.add(k.responder(call.responder).alias_of)
-    return frozenset(name for name in names if name is not None)
+    return frozenset(filter(None, names))
 
 
 def suits(responder: Responder, want: Want) -> bool:

@@ -18,10 +18,9 @@ from typing import Any
 
 from covend.patterns.answers.folding import Folded, FoldProblem
 from covend.patterns.decision import Batch, Decision, Done, Wait
-from covend.patterns.fulfilling import fan_out, folded
+from covend.patterns.fulfilling import ROUND, fan_out, folded
 from covend.patterns.query.names import Status
 from covend.patterns.query.spec import Ensemble
-from covend.patterns.responders.choosing import parts
 from covend.patterns.rounds import Ask, Closed, NotAsked, closing, stand
 from covend.patterns.state import K, Response
 from covend.phylactery.canonical import canonical
@@ -68,8 +67,8 @@ def audited(k: K, spec: Ensemble, noted: list[dict[str, Any]]) -> Decision:
     if len(silent) == 2:
         audit = {"state": "unaudited", "reason": unheard(k, spec, silent)}
         return ended(k, answer, "degraded", audit)
-    asks = (ask(k, spec, answer, AUDIT), ask(k, spec, answer, BACKUP))
-    match stand(k, asks[len(silent)]):
+    name = (AUDIT, BACKUP)[len(silent)]
+    match stand(k, ask(k, spec, answer, name)):
         case Wait() | Batch() as decision:
             return decision
         case NotAsked(code="cost_budget_exceeded", reason=reason):
@@ -82,21 +81,20 @@ def audited(k: K, spec: Ensemble, noted: list[dict[str, Any]]) -> Decision:
                 verdict = approves(response, answer["audited"])
                 if verdict is not None:
                     return decided(k, answer, response, verdict)
-            return passed_on(k, answer, silence(k, closed, (AUDIT, BACKUP)[len(silent)]))
+            return passed_on(k, answer, silence(k, closed, name))
 
 
 def ask(k: K, spec: Ensemble, answer: dict[str, Any], name: str) -> Ask:
     """An audit's round; whoever was asked for the answer itself, or for the other audit, is out."""
-    wants = spec.auditor if name == AUDIT else spec.backup_auditor
-    others = [call for call in k.calls.values() if not call.slot.startswith(name + "/")]
+    first = name == AUDIT
     return Ask(
         name,
-        wants,
+        spec.auditor if first else spec.backup_auditor,
         role="audit",
         timeout_secs=spec.audit_timeout_secs,
-        exclude=parts(k, others),
+        apart=(ROUND, BACKUP if first else AUDIT),
         show=answer["answer"],
-        final=name == BACKUP or not spec.backup_auditor,
+        final=not first or not spec.backup_auditor,
     )
 
 

@@ -61,7 +61,7 @@ def ask(k: K, spec: Retry, index: int) -> Ask:
         quorum=k.query.min_quorum,
         max_cost_usd=change.max_cost_usd,
         resends=spec.max_transport_errors,
-        final=all(wanted(k, spec, later) == wants for later in range(index, spec.max_attempts)),
+        final=all(wanted(k, spec, later) == wants for later in range(index + 1, spec.max_attempts)),
     )
 
 

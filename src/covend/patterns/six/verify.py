@@ -21,7 +21,6 @@ from covend.patterns.answers.folding import Folded, FoldProblem, obligations
 from covend.patterns.decision import Batch, Decision, Done, Wait
 from covend.patterns.fulfilling import fulfilled
 from covend.patterns.query.spec import Verify
-from covend.patterns.responders.choosing import parts
 from covend.patterns.rounds import Ask, Closed, NotAsked, closing, progress, stand, start
 from covend.patterns.state import K, Response, fold
 
@@ -76,11 +75,11 @@ def asks(k: K, spec: Verify) -> tuple[Ask, Ask]:
     A tiebreaker comes after them only where one of them was asked: without a primary the verifier
     is the last (P9).
     """
-    primary = parts(k, k.round(PRIMARY))
     alone = not spec.tiebreaker
+    last = alone or not k.round(PRIMARY)
     return (
         Ask(PRIMARY, k.query.responders, final=alone),
-        Ask(VERIFIER, spec.verifier, role="verify", exclude=primary, final=alone or not primary),
+        Ask(VERIFIER, spec.verifier, role="verify", apart=(PRIMARY,), final=last),
     )
 
 
@@ -145,12 +144,11 @@ def third(k: K, spec: Verify, answers: list[Response]) -> Decision:
     alone = len(answers) == 1
     if not k.noted("verify"):
         return Batch(learn=(compared(k, answers),))
-    pair = parts(k, (*k.round(PRIMARY), *k.round(VERIFIER)))
     ask = Ask(
         THIRD,
         spec.tiebreaker,
         role="verify" if alone else "tiebreak",
-        exclude=pair,
+        apart=(PRIMARY, VERIFIER),
         show=None if alone else [answer.value for answer in answers],
     )
     match stand(k, ask):
