@@ -282,6 +282,19 @@ def test_a_full_disk_is_said_in_words(store):
         assert done.stderr.startswith("covend: ") and "No space left on device" in done.stderr
 
 
+def test_closed_streams_end_no_command(store, tmp_path):
+    """As where a service manager gives none; no store is opened in the place of one."""
+    for closed, words in (("1", "export q-play"), ("2", "check"), ("0", "import -")):
+        where = tmp_path / "none.db" if closed == "0" else store
+        line = f'exec "$0" -m covend.cli {words} --store "$1" {closed}>&-'
+        command = ["/bin/sh", "-c", line, sys.executable, str(where)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+        assert (done.returncode == 0) == (closed != "0")
+        assert done.stderr == (
+            "" if closed != "0" else "covend: - is empty: there is no record to take up\n"
+        )
+
+
 def test_what_came_to_nothing_takes_no_store_of_others_away(store, covend, tmp_path, monkeypatch):
     """D2: an import that fails removes the store that it made itself, and no other."""
     (tmp_path / "bad.jsonl").write_text("{}\n")
