@@ -9,7 +9,8 @@ import pytest
 from tests.actors import running
 from tests.actors.running import Broker, World, completion, query
 
-from covend.actors.calls import replies
+from covend import functions
+from covend.actors.calls import outside, replies
 from covend.protocol import SubmitJob
 from covend.questions import CancelQuery
 from covend.runtime import ReplyError
@@ -229,15 +230,34 @@ def test_a_function_that_raises_is_an_error_and_one_that_has_no_answer_declines(
         assert "no function is called" in core.run(query("gone"))["partial"][0]["problem"]
 
 
-@pytest.mark.parametrize("value", [{1, 2}, b"bytes", object()], ids=lambda one: type(one).__name__)
-def test_a_function_whose_answer_is_no_json_is_heard_of_at_once(world, value):
+class Strange(dict):
+    def __iter__(self):
+        raise TypeError("not JSON serializable")
+
+    keys = items = __iter__
+
+
+@pytest.mark.parametrize("kind", ["text", "json"])
+@pytest.mark.parametrize(
+    "value", [{1, 2}, b"bytes", object(), Strange(a=1)], ids=lambda one: type(one).__name__
+)
+def test_a_function_whose_answer_is_no_json_is_heard_of_at_once(world, value, kind):
     """Its thread would end without a word, and its call last until the deadline."""
     world.scripted("odd", value)
     with world.core() as core:
-        (partial,) = core.run(query("odd"))["partial"]
-        assert (partial["status"], "not JSON serializable" in partial["problem"]) == ("error", True)
-        know = core.run(query("odd", answer_shape={"kind": "json"}))
-        assert know["partial"][0]["status"] == "invalid"
+        (partial,) = core.run(query("odd", answer_shape={"kind": kind}))["partial"]
+    assert partial["status"] == "error"
+    assert "not JSON serializable" in partial["problem"]
+
+
+def test_what_a_function_does_with_its_answer_later_changes_nothing():
+    """P12: it may keep what it gave out, and give it out again."""
+    kept = {"v": 1}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(functions.BUILT_IN, "kept", lambda asked, argument: kept)
+        raw, _ = outside.compute("kept", {"key": "k", "ask": {"shape": {"kind": "json"}}})
+    kept["v"] = 2
+    assert raw.body == {"v": 1}
 
 
 def test_only_so_many_calls_are_out_at_once_and_all_get_their_turn(world):

@@ -114,7 +114,7 @@ def compute(name: str, call: Mapping[str, Any]) -> tuple[Raw, str | None]:
     except BaseException as error:  # to import somebody's module may raise anything
         return failed(error, transport=False), None
     try:
-        value = function(asked, argument)
+        value = json.loads(json.dumps(function(asked, argument)))  # a copy, which nobody changes
         if asked["shape"]["kind"] == "text" and not isinstance(value, str | None):
             value = json.dumps(value)
     except functions.Declined as declined:
