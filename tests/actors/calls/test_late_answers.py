@@ -203,6 +203,25 @@ def test_a_place_that_is_free_at_the_deadline_of_all_is_nobody_s(world, provider
     assert len(provider.asked) == 1
 
 
+def test_a_paid_call_that_comes_to_the_courier_too_late_costs_nothing(world, provider, monkeypatch):
+    """P13: nobody was asked, so what was reserved for it is free again."""
+    busy, dispatch = threading.Event(), courier.Courier.dispatch
+
+    def slowly(self, order):
+        busy.wait(10)
+        dispatch(self, order)
+
+    monkeypatch.setattr(courier.Courier, "dispatch", slowly)
+    limits = {"max_cost_usd": 1.0, "max_latency_secs": 0.2}
+    with world.core() as core:
+        thread = core.submit(query("slow", side_effects=limits))["id"]
+        assert core.ended(thread)["code"] == "latency_timeout"
+        busy.set()
+        assert "before it was sent" in late(core, thread)[0]["problem"]
+        assert spent(core, thread) == (0, 0)
+    assert provider.asked == []
+
+
 def test_a_call_that_is_withdrawn_while_the_courier_is_busy_holds_no_place(world, monkeypatch):
     """P14: what is taken back never overtakes what it takes back."""
     busy, dispatch, orders = threading.Event(), courier.Courier.dispatch, []

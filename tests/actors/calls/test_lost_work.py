@@ -106,6 +106,7 @@ def test_an_execution_that_dies_between_two_attempts_sends_the_second_one(
     world, provider, monkeypatch
 ):
     """P4: both have one key, and are two errands: the courier still has the first one's answer."""
+    monkeypatch.setattr(courier, "REPEAT_SECONDS", 60.0)  # it is told as soon as it asks
     provider.resets = 1
     died, make = [], Commits.make
 
@@ -194,6 +195,19 @@ def test_a_job_whose_worker_died_in_the_middle_fails_where_the_query_wants_that(
         know = core.ended(thread)
         assert "nobody knows whether" in know["partial"][0]["problem"]
     assert len(hesitant.submitted) == 1
+
+
+@pytest.mark.parametrize("policy", ["redispatch", "fail", "ask"])
+def test_a_job_is_known_to_the_broker_whatever_becomes_of_the_core(hesitant, policy):
+    """P4: its story is recorded, so that nothing is unclear about it."""
+    with hesitant.core() as core:
+        thread = core.submit(query("model:a", on_indeterminate=policy))["id"]
+        first = submitted(hesitant)
+    with hesitant.core() as core:
+        assert submitted(hesitant, 2) == first
+        core.finish_job(first.id, completion("done"))
+        assert core.ended(thread)["answer"] == "done"
+        assert core.alerts() == []
 
 
 def test_an_operator_has_a_job_whose_worker_died_done_again(hesitant):

@@ -177,13 +177,13 @@ class Courier(Actor):
             if known.answer is not None:
                 self.tell(known)
             return
-        left = self.left(order)
-        if left <= 0:
-            return  # the run's own timer is about to say so
-        now = self.ctx.now()
+        left, now = self.left(order), self.ctx.now()
         errand = Errand(name, order, now, now + left)
         goes_on(errand, before)
         self.errands[name] = errand
+        if left <= 0:
+            self.withdraw(name)
+            return
         self.ctx.timer(name, left, Overdue(name))
         if order.again and not errand.local and not errand.repeatable:
             self.unclear(errand, "the core was started again")
