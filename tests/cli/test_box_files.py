@@ -1,5 +1,6 @@
 """Commands that work on box files, without a running box."""
 
+import errno
 import hashlib
 import json
 import os
@@ -195,6 +196,24 @@ def test_a_change_that_would_not_hold_changes_nothing(covend, file, arguments, s
     before = file.read_text()
     assert said in covend("keys", *arguments, status=2).stderr
     assert file.read_text() == before
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
+def test_a_key_file_stays_its_owner_s_whoever_adds_a_key(covend, file):
+    """G7: `sudo covend keys add` leaves the box a file that it can read."""
+    os.chown(file, 4321, 1234)
+    covend("keys", "add", "alice")
+    assert (file.stat().st_uid, file.stat().st_gid) == (4321, 1234)
+
+
+def test_a_key_that_finds_no_room_leaves_the_file_and_nothing_beside_it(covend, file, monkeypatch):
+    def full(_fd):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before, beside = file.read_text(), sorted(file.parent.iterdir())
+    monkeypatch.setattr("covend.cli.keyfile.os.fsync", full)
+    assert "No space left" in covend("keys", "add", "alice", status=2).stderr
+    assert (file.read_text(), sorted(file.parent.iterdir())) == (before, beside)
 
 
 def test_a_key_that_is_no_block_is_left_to_its_owner(covend, file):

@@ -86,6 +86,34 @@ def test_a_file_that_was_removed_before_it_was_locked_is_nobodys(
     lock.close()
 
 
+def test_the_file_is_removed_while_it_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else who takes it in between loses its name, and there are two holders."""
+    path = tmp_path / "lock"
+    lock = FileLock(path)
+    unlink, refused = Path.unlink, list[FileHeld]()
+
+    def taking(self: Path, missing_ok: bool = False) -> None:
+        with pytest.raises(FileHeld) as told:
+            FileLock(path)
+        refused.append(told.value)
+        unlink(self, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", taking)
+    lock.close()
+    assert len(refused) == 1 and not path.exists()
+
+
+def test_of_what_a_killed_holder_left_nothing_is_taken_for_the_next_one(tmp_path: Path) -> None:
+    (tmp_path / "lock").write_text("123456789\n123456789\n")
+    lock = FileLock(tmp_path / "lock")
+    with pytest.raises(FileHeld) as told:
+        FileLock(tmp_path / "lock")
+    assert told.value.holder == str(os.getpid())
+    lock.close()
+
+
 def test_a_link_is_not_followed_and_no_descriptor_is_left(tmp_path: Path) -> None:
     (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match="lock"):

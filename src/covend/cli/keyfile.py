@@ -7,6 +7,7 @@ import json
 import os
 import re
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -81,18 +82,28 @@ def _checked(text: str, path: Path) -> Box:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Write the file whole and with its mode, so that a box that reads it never sees half of it."""
+    """Write the file whole, so that a box that reads it never sees half of it.
+
+    Its mode stays and, where that is allowed, its owner: who edits it is not always whose box it
+    is.
+    """
     real = path.resolve()  # a link stays a link
     try:
-        mode = real.stat().st_mode & 0o777
+        before = real.stat()
         with tempfile.NamedTemporaryFile(
             "w", encoding="utf-8", dir=real.parent, prefix=f".{real.name}.", delete=False
         ) as file:
-            file.write(text)
-            file.flush()
-            os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-        os.replace(file.name, real)
+            try:
+                file.write(text)
+                file.flush()
+                with suppress(PermissionError):
+                    os.fchown(file.fileno(), before.st_uid, before.st_gid)
+                os.fchmod(file.fileno(), before.st_mode & 0o777)
+                os.fsync(file.fileno())
+                os.replace(file.name, real)
+            except BaseException:
+                os.unlink(file.name)
+                raise
     except OSError as error:
         raise KeyFileError(f"{path} cannot be written: {error.strerror}") from error
 
