@@ -335,6 +335,28 @@ def test_a_job_for_which_there_was_no_room_is_submitted_again(world, monkeypatch
     assert len(world.submitted) == (1 if status == "fulfilled" else 0)
 
 
+class Mortal(Broker):
+    """A broker that dies of the first job that it is given."""
+
+    def on_receive(self, message):
+        if isinstance(message, SubmitJob):
+            self.world.submitted.append(message)
+            raise RuntimeError("it dies here")
+        return super().on_receive(message)
+
+
+def test_a_job_whose_broker_died_may_be_done_and_is_asked_for_under_its_name(world, monkeypatch):
+    """P4: at once, and not only when its deadline has passed."""
+    monkeypatch.setattr(running, "Broker", Mortal)
+    with world.core() as core:
+        thread = core.submit(query("model:a"))["id"]
+        assert core.ended(thread)["code"] == "responder_unavailable"
+        bodies = [entry["body"] for entry in core.records(thread, "do")]
+        keys = {entry["body"]["key"] for entry in core.records(thread, "call")}
+    assert [(one["transport"], one["indeterminate"]) for one in bodies] == [(True, True)] * 3
+    assert keys == {f"{thread}/primary/0#1"}
+
+
 def test_a_job_names_the_run_that_it_works_for(world):
     """D4: with which its prompt and its answer are purged."""
     with world.core() as core:

@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+from tests.actors.calls.test_courier import serving
 from tests.actors.running import World, completion, query
 
 from covend.actors.calls import courier
@@ -115,6 +116,37 @@ def test_a_paid_call_of_a_cancelled_query_is_billed(world, provider):
         assert spent(core, thread) == (PRICE, 0)
         assert core.ended(thread) == know
         assert know["status"] == "cancelled"
+
+
+def test_nobody_is_asked_about_a_call_that_is_lost_when_it_is_late(world, provider):
+    """P4, P13: it is recorded as lost, and what it may have cost stays reserved."""
+    provider.hold("slow")
+    provider.resets = 1
+    with world.core() as core:
+        thread = core.submit(query("slow", on_indeterminate="ask"))["id"]
+        eventually(lambda: provider.asked, what="the request")
+        core.ask(CancelQuery(thread))
+        provider.let_go()
+        assert late(core, thread)[0]["indeterminate"]
+        assert spent(core, thread) == (0, PRICE)
+        assert core.alerts() == []
+
+
+def test_a_refusal_that_is_late_is_its_answer(world):
+    """P12, P13: nobody waits, so nobody is asked again, and nothing was done."""
+    with serving() as server:
+        server.answers = [(503, "busy")]
+        server.hold.clear()
+        world.other(name="full", kind="system", url=server.url, cost={"per_call": PRICE})
+        with world.core() as core:
+            thread = core.submit(query("full"))["id"]
+            eventually(lambda: server.seen, what="the request")
+            core.ask(CancelQuery(thread))
+            server.hold.set()
+            assert late(core, thread)[0]["problem"].startswith("HTTP status 503")
+            assert spent(core, thread) == (0, 0)
+            core.parked()
+        assert len(server.seen) == 1
 
 
 def test_a_late_answer_of_a_closed_round_is_billed_while_the_run_goes_on(world, provider):

@@ -162,6 +162,17 @@ def test_an_operator_is_asked_about_work_that_was_lost(world, provider, how, sta
     assert set(provider.keys("svc")) == set(provider.paid)
 
 
+def test_what_an_operator_has_to_settle_holds_no_place(world, provider):
+    """P4: it may take days."""
+    world.other(name="other", kind="system", url=f"{provider.url}/other")
+    provider.resets = 1
+    with world.core(max_calls=1) as core:
+        thread = core.submit(query("svc", on_indeterminate="ask"))["id"]
+        eventually(core.alerts, what="an alert")
+        assert core.run(query("other"))["answer"] == "from other"
+        core.ask(CancelQuery(thread))
+
+
 # ── models of this box ───────────────────────────────────────────────────────────────────────
 
 

@@ -18,11 +18,6 @@ LATER = Backoff(base=1.0, maximum=4.0)
 PAUSES = 3
 
 
-def is_busy(raw: Raw) -> bool:
-    """Whether this is what whoever is busy answers."""
-    return raw.failure is None and raw.status in BUSY
-
-
 def pause_after(
     errand: Errand, refusal: Raw, now: float, left: float, chance: float
 ) -> float | None:

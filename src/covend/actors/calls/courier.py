@@ -41,7 +41,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from covend.actors.calls import outside
-from covend.actors.calls.busy import goes_on, is_busy, pause_after
+from covend.actors.calls.busy import BUSY, goes_on, pause_after
 from covend.actors.calls.errand import Errand
 from covend.actors.calls.own_models import OwnModels, came_of
 from covend.actors.calls.turns import Turns
@@ -231,7 +231,7 @@ class Courier(Actor):
     def settle(self, order: SettleCall) -> dict[str, Any]:
         """What an operator knows of a call of which nobody else knows (P4)."""
         errand = self.errands.get(call_name(order.id, order.call))
-        if errand is None or not errand.unclear or errand.withdrawn:
+        if errand is None or not errand.unclear:
             text = f"nothing is unclear about a call {order.call!r} of query {order.id!r}"
             return refusal(409, "not_unclear", text)
         errand.unclear = False
@@ -290,7 +290,7 @@ class Courier(Actor):
         if at_it and not errand.withdrawn:
             self.pause(errand, AGAIN_SECONDS)
             return
-        if is_busy(raw):
+        if raw.status in BUSY:
             left = self.left(errand.order)
             seconds = pause_after(errand, raw, self.ctx.now(), left, random.random())
             if seconds is not None:

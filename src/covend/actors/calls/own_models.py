@@ -16,7 +16,7 @@ from covend.actors.calls.errand import Errand
 from covend.patterns.answers.understanding import Raw
 from covend.phylactery.messages import NOT_NOW
 from covend.protocol import CancelJob, JobFinished, Step, SubmitJob
-from covend.runtime import ActorError, Context, ReplyError
+from covend.runtime import Context, ReplyError
 
 SUBMIT_SECONDS = 20.0
 CHAT = "/v1/chat/completions"
@@ -50,7 +50,7 @@ class OwnModels:
                 why = str(answer.error)
                 passing = why.startswith(NOT_NOW)  # a store that was full: no word of the broker's
                 failed(Raw(failure=why, transport=passing))
-            elif isinstance(answer.error, ActorError):
+            elif answer.error is not None:
                 failed(outside.failed(answer.error, indeterminate=True))
 
         self._ctx.ask_later("broker", job, SUBMIT_SECONDS).on_done(heard)
