@@ -16,7 +16,7 @@ from covend.actors.responders.registry import Registry, Save
 from covend.actors.responders.trust_recovery import LATE_US, uncounted
 from covend.phylactery.actor import Phylactery
 from covend.protocol import Job, JobQuery, Step
-from covend.questions import ListResponders, PutResponder
+from covend.questions import ActOnTask, ListQueries, ListResponders, ListTasks, PutResponder
 from covend.runtime import ThreadSystem
 from covend.testing import eventually
 
@@ -171,3 +171,42 @@ def test_before_a_whole_checkpoint_the_place_of_a_damaged_one_is_enough():
     assert asked == [5]
     uncounted(ask, [broken, last, older])
     assert asked == [5, 2]
+
+
+def test_what_is_damaged_of_one_run_hides_no_other(world):
+    """P18: neither in the inbox nor in the list of runs."""
+    world.person("ann")
+    with world.core() as core:
+        for question in ("One?", "Two?"):
+            core.submit(query("ann", question=question))
+        core.parked()
+    damage(world, "kind = 'call' AND body LIKE '%One?%'")
+    damage(world, "kind = 'intend' AND body LIKE '%One?%'")
+    with world.core() as core:
+        for did in ("did:ann", None):
+            assert [task["question"] for task in core.ask(ListTasks(did))["tasks"]] == ["Two?"]
+        lines = core.ask(ListQueries())["queries"]
+        assert [(line["question"], line["state"]) for line in lines] == [
+            ("Two?", "open"), (None, "open"),
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize("flip", FLIPS)
+def test_a_run_whose_records_are_damaged_is_set_aside_and_the_operator_is_told_once(world, flip):
+    """P2: it cannot go on, so it is not read again and again, nor does anybody wait for it."""
+    world.person("ann")
+    with world.core() as core:
+        thread = core.submit(query("ann"))["id"]
+        task = core.task("did:ann")
+        core.parked()
+    (seq,) = damage(world, f"kind = 'call' AND thread = '{thread}'", flip)
+    for told in (1, 0):
+        with world.core() as core:
+            for _ in range(2):
+                word = ActOnTask(task["id"], "submit", "did:ann", value="yes")
+                assert core.refuses(word)["code"] == "set_aside"
+            core.parked()
+            texts = [one.text for one in core.alerts() if "set aside" in one.text]
+            assert len(texts) == told
+            assert all(f"its record {seq} is damaged" in text for text in texts)
+            assert len(core.records(thread, "quarantine")) == 1

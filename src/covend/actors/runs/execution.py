@@ -219,9 +219,15 @@ class Execution(Actor):
 
     def restore(self) -> None:
         """Read the records back, write what is missing, carry out again what is open (P4)."""
-        records = ask_store(self.ctx, Query(thread=self.ctx.name, newest_first=False))
+        query = Query(thread=self.ctx.name, newest_first=False, damaged=True)
+        records = ask_store(self.ctx, query)
         if any(entry.get("purged") for entry in records):
             return  # ended long ago: nothing that comes can count any more (D4)
+        damage = next((entry for entry in records if "damaged" in entry), None)
+        if damage is not None:
+            why = ValueError(f"its record {damage['seq']} is damaged: {damage['damaged']}")
+            self.set_aside(why, known=any(map(set_aside_by_us, records)))
+            return
         entries = self.story.read(records)
         if not entries:
             return

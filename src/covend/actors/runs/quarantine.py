@@ -23,6 +23,5 @@ def quarantine(thread: str, error: Exception) -> Record:
 
 
 def set_aside_by_us(entry: dict[str, Any]) -> bool:
-    """Whether a record says that this version of covend gave the run up."""
-    body = entry["body"]
-    return entry["kind"] == "quarantine" and body.get("covend") == covend.__version__
+    """Whether a record, if it is not damaged, says that this version of covend gave the run up."""
+    return entry.get("kind") == "quarantine" and entry["body"].get("covend") == covend.__version__

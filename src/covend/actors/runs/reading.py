@@ -98,7 +98,10 @@ class Reader:
         return {"queries": lines, "next": after}
 
     def line(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        return views.line(row, self.body_of(row["intend"]), self.body_of(row["know"]))
+        """One run in a list, without what was damaged of it: that must not hide the others."""
+        intend = self.bodies("intend", row["id"])
+        know = self.bodies("know", row["id"]) if row["know"] is not None else []
+        return views.line(row, *(found[0] if found else None for found in (intend, know)))
 
     def records(self, question: RecordsOf) -> dict[str, Any]:
         row = self.ask(Thread(question.id))
@@ -125,7 +128,7 @@ class Reader:
         return {"tasks": found, "next": after}
 
     def as_task(self, row: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The task of this row; None where its call was purged, or asks nothing."""
+        """The task of this row; None where its call was purged or damaged, or asks nothing."""
         body = self.call_body(row["thread"], row["slot"], row["attempt"])
         if body is None or "ask" not in body:
             return None
@@ -139,10 +142,9 @@ class Reader:
     def promised_by(self, row: Mapping[str, Any]) -> list[str]:
         """Who promised an answer to a task, in order: its row says only that somebody did."""
         wanted = call_id_of(row)
-        said = self.ask(Query(kind="do", thread=row["thread"], newest_first=False))
         return [
             body["by"]
-            for body in (entry["body"] for entry in said)
+            for body in self.bodies("do", row["thread"])
             if body.get("status") == "accepted" and call_id_of(body) == wanted
         ]
 
@@ -157,12 +159,16 @@ class Reader:
         return refusal(404, "not_found", f"there is no task {name!r}{whose}")
 
     def call_body(self, thread: str, slot: str, attempt: int) -> dict[str, Any] | None:
-        """The body of a call; None where it was purged (D4)."""
-        for entry in self.ask(Query(kind="call", thread=thread)):
-            body = entry["body"]
+        """The body of a call; None where it was purged (D4) or damaged."""
+        for body in self.bodies("call", thread):
             if (body.get("slot"), body.get("attempt")) == (slot, attempt):
                 return body
         return None
+
+    def bodies(self, kind: str, thread: str) -> list[dict[str, Any]]:
+        """The bodies of these records of a run, oldest first, but for damaged ones."""
+        query = Query(kind=kind, thread=thread, newest_first=False, damaged=True)
+        return [entry["body"] for entry in self.ask(query) if "damaged" not in entry]
 
     def find(self, name: str) -> dict[str, Any] | None:
         """The record of this id."""
