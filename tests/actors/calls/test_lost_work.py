@@ -1,6 +1,7 @@
 """Work that may have been done when the connection broke is asked for again, and paid once (P4)."""
 
 import pytest
+from tests.actors.calls.wire import http, wired
 from tests.actors.running import World, completion, query
 
 from covend.actors.calls import busy, courier
@@ -124,17 +125,44 @@ def test_an_execution_that_dies_between_two_attempts_sends_the_second_one(
     assert provider.keys("svc") == 2 * provider.paid == 2 * [f"{thread}/primary/0#1"]
 
 
-def test_a_core_killed_in_the_middle_of_lost_work_asks_for_it_under_its_key(world, provider):
-    """P4."""
+def test_a_core_killed_in_the_middle_of_lost_work_asks_for_it_under_its_key(
+    world, provider, monkeypatch
+):
+    """P4: also where its provider is still at it when it is asked again."""
+    monkeypatch.setattr(courier, "AGAIN_SECONDS", 0.05)
     provider.resets = 1
     provider.hold("svc")
     with world.core() as core:
         thread = core.submit(query("svc"))["id"]
         eventually(lambda: provider.asked, what="the first attempt")
     provider.let_go()
+    provider.conflicts = 2
     with world.core() as core:
         assert core.ended(thread)["answer"] == "from svc"
     assert set(provider.keys("svc")) == set(provider.paid) == {f"{thread}/primary/0#1"}
+
+
+def test_a_conflict_is_a_refusal_where_nobody_was_asked_before(world):
+    """P4: nothing is under way for a new key."""
+    with wired(http(409, "no")) as wire:
+        world.other(name="strict", kind="system", url=wire.url)
+        with world.core() as core:
+            assert core.run(query("strict"))["code"] == "responder_unavailable"
+        assert len(wire.heads) == 1
+
+
+def test_a_function_that_heeds_no_keys_is_not_called_again_after_a_crash(world):
+    """P4: its responder says so."""
+    world.scripted("once", "an answer", idempotent=False)
+    world.held.clear()
+    with world.core() as core:
+        thread = core.submit(query("once"))["id"]
+        eventually(lambda: world.called, what="the first call")
+    with world.core() as core:
+        problem = core.ended(thread)["partial"][0]["problem"]
+    world.held.set()
+    assert problem == "nobody knows whether it was carried out: the core was started again"
+    assert len(world.called) == 1
 
 
 @pytest.mark.parametrize("how", [{"on_indeterminate": "fail"}, {}])
@@ -149,9 +177,10 @@ def test_work_that_must_not_be_done_twice_is_not_asked_for_again(world, provider
 
 
 @pytest.mark.parametrize(("how", "status"), [("again", "fulfilled"), ("failed", "error")])
-def test_an_operator_is_asked_about_work_that_was_lost(world, provider, how, status):
-    """P4, ``ask``: again is under its own key."""
-    provider.resets = 1
+def test_an_operator_is_asked_about_work_that_was_lost(world, provider, monkeypatch, how, status):
+    """P4, ``ask``: again is under its own key, and its provider may still be at it."""
+    monkeypatch.setattr(courier, "AGAIN_SECONDS", 0.05)
+    provider.resets, provider.conflicts = 1, 2
     with world.core() as core:
         thread = core.submit(query("svc", on_indeterminate="ask"))["id"]
         eventually(core.alerts, what="an alert")

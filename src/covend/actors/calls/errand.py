@@ -62,8 +62,7 @@ class Errand:
     @property
     def repeatable(self) -> bool:
         """Whether what may have been carried out may be carried out again (P4)."""
-        heeds_keys = self.order.responder.idempotent or self.order.responder.kind == "pattern"
-        return self.order.policy == "redispatch" and heeds_keys
+        return self.order.policy == "redispatch" and self.order.responder.idempotent
 
     @property
     def repeated(self) -> bool:
