@@ -136,6 +136,23 @@ def test_an_agent_cannot_wait_for_less_than_nothing_nor_for_ever(seconds):
     assert desk.heard == []
 
 
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("query", {"question": "Why?", "max_cost": 0.01}),
+        ("query_result", {"id": "q-1", "wait_secs": 3}),
+        ("status", {"all": True}),
+    ],
+)
+def test_an_argument_that_a_tool_does_not_know_is_refused_by_name(tool, arguments):
+    """A limit misspelled would be no limit, and nobody would be told."""
+    desk = Desk()
+    (refused,) = talk(desk, (tool, arguments))
+    assert refused.is_error
+    assert list(arguments)[-1] in text(refused)
+    assert desk.heard == []
+
+
 def test_an_agent_cancels_a_query_that_it_needs_no_more():
     """P14: whoever stops waiting does not stop the query."""
     desk = Desk()

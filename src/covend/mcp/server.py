@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.tools import Tool
 from pydantic import Field
 
 from covend.patterns.query.draft import drafted
@@ -112,12 +113,20 @@ class BoxAway(ToolError):
 
 def server(ask: Ask, version: str) -> MCPServer[Any]:
     """The server with its tools, not yet running."""
-    made: MCPServer[Any] = MCPServer("covend", version=version, instructions=INSTRUCTIONS)
     tools = Tools(ask)
     asking = (tools.query, tools.query_result, tools.cancel_query, tools.responders)
-    for tool in (*asking, tools.inbox, tools.answer_task, tools.status):
-        made.add_tool(tool)
-    return made
+    offered = [exact(tool) for tool in (*asking, tools.inbox, tools.answer_task, tools.status)]
+    return MCPServer("covend", version=version, instructions=INSTRUCTIONS, tools=offered)
+
+
+def exact(method: Callable[..., Any]) -> Tool:
+    """The method as a tool that refuses what it does not know: a limit misspelled is no limit."""
+    tool = Tool.from_function(method)
+    arguments = tool.fn_metadata.arg_model
+    arguments.model_config["extra"] = "forbid"
+    arguments.model_rebuild(force=True)
+    tool.parameters = arguments.model_json_schema(by_alias=True)
+    return tool
 
 
 class Tools:
