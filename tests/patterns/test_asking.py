@@ -84,7 +84,7 @@ def test_an_auditor_sees_the_folded_answer_and_gives_a_verdict() -> None:
     assert "Approve if it is even." in system
     assert '"approved"' in system
     assert user == 'What is it?\n\nAnswer to check:\n{"n":4}'
-    assert ask["shape"]["required_fields"] == ["approved"]
+    assert ask["shape"]["required_fields"] == ("approved",)
     assert ask["show"] == {"n": 4}
 
 
@@ -106,8 +106,8 @@ def test_who_compares_sees_both_in_an_order_that_the_seed_draws(role: str) -> No
 def test_a_judge_says_whether_they_agree_and_a_tiebreaker_answers() -> None:
     """P16; rules §6, verify: the tiebreaker's answer wins, so it has the query's shape."""
     k = run(answer_shape={"kind": "choice", "choices": ["x", "y"]})
-    assert messages(k, "judge", Dial(), ["x", "y"])["shape"]["required_fields"] == ["agree"]
-    assert messages(k, "tiebreak", Dial(), ["x", "y"])["shape"]["choices"] == ["x", "y"]
+    assert messages(k, "judge", Dial(), ["x", "y"])["shape"]["required_fields"] == ("agree",)
+    assert messages(k, "tiebreak", Dial(), ["x", "y"])["shape"]["choices"] == ("x", "y")
 
 
 def test_a_tiebreaker_may_be_shown_nothing() -> None:

@@ -69,19 +69,13 @@ def messages(k: K, role: str, dial: Dial, show: Any = None) -> dict[str, Any]:
         "input": k.plan.input,
         "role": role,
         "show": shown,
-        "shape": plain(shape),
-        "dial": plain(dial),
+        "shape": msgspec.to_builtins(shape),
+        "dial": msgspec.to_builtins(dial),
         "messages": [
             {"role": "system", "content": _system(k, role, dial, shape)},
             {"role": "user", "content": _user(k, role, shown)},
         ],
     }
-
-
-def plain(value: msgspec.Struct) -> dict[str, Any]:
-    """A part of a query as plain JSON data."""
-    data: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(value))
-    return data
 
 
 def _system(k: K, role: str, dial: Dial, shape: AnswerShape) -> str:

@@ -199,7 +199,7 @@ def _with_names(problem: str, names: Mapping[str, str]) -> str:
 def _given(name: str, value: Any) -> Any:
     """A value as the evaluator takes it: lists for tuples, and numbers by the rule above."""
     match value:
-        case bool():
+        case str() | bool() | None:
             return value
         case int() | float() if name in ALWAYS_DOUBLE:
             return float(value)

@@ -83,8 +83,7 @@ def choose(
     ]
     relevant = relevant_of(k, wants, matched)
     present = [one for one in relevant if is_available(one.responder, k.now)]
-    last = final if k.rules.place_decides else looks_final(k.query, wants)
-    if not present and last:
+    if not present and (final if k.rules.place_decides else looks_final(k.query, wants)):
         present = [one for one in relevant if one.responder.kind == "actor"]
     ranked = tuple(sorted(present, key=_rank))
     if k.rules.asked_once:
@@ -105,9 +104,11 @@ def has_part(k: K, responder: Responder, taken: frozenset[str]) -> bool:
 
 def is_wanted(responder: Responder, wants: Iterable[Want], given: Any, now: int) -> bool:
     """Whether an active responder meets any of ``wants``: all that one of them says (P8)."""
-    return responder.status == "active" and any(
-        suits(responder, want) and suits_now(responder, want, given, now) for want in wants
-    )
+    if responder.status == "active":
+        for want in wants:
+            if suits(responder, want) and suits_now(responder, want, given, now):
+                return True
+    return False
 
 
 def relevant_of(k: K, wants: Sequence[Want], matched: Iterable[Responder]) -> list[Candidate]:
