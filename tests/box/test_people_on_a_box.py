@@ -160,7 +160,7 @@ def test_a_person_answers_in_a_terminal(box, client, hooks):
     assert "is not one of yes, no" in inbox("submit", task.id, "perhaps", *me, status=2)
     assert inbox("submit", task.id, "yes", *me) == f"{task.id}: submitted\n"
     assert "submitted" in inbox("decline", task.id, *me, status=1)
-    assert inbox(*me) == "nothing waits\n"
+    assert inbox(*me) == f"nothing waits for {me[-1]}\n"
     assert "submitted" in inbox(*me, "--all")
     know = eventually(lambda: client.get(ticket.id).know, 20, "the end")
     assert know.answer == "yes"

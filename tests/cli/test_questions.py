@@ -278,6 +278,28 @@ def test_every_story_can_be_drawn(name):
             assert f"{record['body']['slot']}#{record['body']['attempt']}" in drawn.get()
 
 
+@pytest.mark.parametrize(
+    ("join", "then"),
+    [
+        (None, "then meet: q-2"),
+        ({"id": "offer", "of": 3}, "then meet: q-2, once 3 of 3 parts of the join 'offer' came"),
+        (
+            {"id": "offer", "of": 3, "need": "any"},
+            "then meet: q-2, once 1 of 3 parts of the join 'offer' came",
+        ),
+        (
+            {"id": "offer", "of": 3, "need": 2},
+            "then meet: q-2, once 2 of 3 parts of the join 'offer' came",
+        ),
+    ],
+)
+def test_a_part_of_a_join_is_not_drawn_as_if_it_had_begun_the_next_query(join, then):
+    """P20: there may be no such query yet."""
+    body = {"trigger": "meet", "child": "q-2", "query": {"question": "Which?"}}
+    note = {"seq": 9, "kind": "trigger", "body": body if join is None else body | {"join": join}}
+    assert line(note | {"clock": 0}).plain.endswith(then)
+
+
 def test_a_part_in_a_join_that_begins_nothing_is_drawn_with_the_reason():
     """P20."""
     records = thread("single_shot_quorum_closes_early")

@@ -83,9 +83,12 @@ def inbox(
     if as_json:
         print_json(tasks)
         return
+    from rich.text import Text
+
     from covend.cli.inbox_view import listing
 
-    console().print(listing(tasks) if tasks else "nothing waits")
+    nothing = "nothing waits" if did is None else f"nothing waits for {did}"
+    console().print(listing(tasks) if tasks else Text(nothing))
 
 
 def oldest(box: BoxClient, did: str | None, state: str | None) -> tuple[list[dict[str, Any]], bool]:

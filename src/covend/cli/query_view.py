@@ -195,8 +195,13 @@ def learned(body: Mapping[str, Any]) -> Text:
 
 
 def triggered(body: Mapping[str, Any]) -> str:
-    """Which query was begun by this one, or why it was not."""
-    return str(body.get("refused") or body.get("child") or "")
+    """Which query was begun by this one, or why it was not; a part of a join may begin none yet."""
+    join = body.get("join")
+    if join is None or body.get("refused"):
+        return str(body.get("refused") or body.get("child") or "")
+    need = join.get("need", "all")
+    count = {"all": join["of"], "any": 1}.get(need, need)
+    return f"{body['child']}, once {count} of {join['of']} parts of the join {join['id']!r} came"
 
 
 def cancelled(body: Mapping[str, Any]) -> str:

@@ -27,7 +27,7 @@ def parse_seconds(text: str) -> float:
     """Seconds of `"500ms"`, `"30s"`, `"15min"`, `"2h"`, `"1d"`; raises ValueError otherwise."""
     match = _NUMBER.fullmatch(text.strip())
     if match is None or match[2].lower() not in _SECONDS:
-        raise ValueError(f"{text!r} is not a duration")
+        raise ValueError(f"{text!r} is not a duration; right are 30s, 15min, 2h and 1d")
     return float(match[1]) * _SECONDS[match[2].lower()]
 
 
