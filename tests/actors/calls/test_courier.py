@@ -86,7 +86,8 @@ def test_a_model_elsewhere_is_asked_under_its_key_and_paid_by_its_own_count(
                 api_key_env="THEIR_KEY", cost=price)  # fmt: skip
     provider.answers = [(200, completion("Paris"))]
     with world.core() as core:
-        thread = core.submit(query("big", side_effects={"max_cost_usd": 100}))["id"]
+        dial = {"temperature": 0.5, "extra": {"top_p": 0.1}}
+        thread = core.submit(query("big", side_effects={"max_cost_usd": 100}, dial=dial))["id"]
         know = core.ended(thread)
         key = core.records(thread, "call")[0]["body"]["key"]
     assert know["answer"] == "Paris"
@@ -95,6 +96,7 @@ def test_a_model_elsewhere_is_asked_under_its_key_and_paid_by_its_own_count(
     assert path == "/v1/chat/completions"
     assert (headers["Idempotency-Key"], headers["Authorization"]) == (key, "Bearer secret")
     assert (body["model"], body["messages"][-1]["content"]) == ("large", "What is it?")
+    assert (body["temperature"], body["top_p"], body["stream"]) == (0.5, 0.1, False)
 
 
 def test_a_json_answer_is_asked_for_by_its_schema(world, provider):
@@ -115,7 +117,7 @@ def test_a_service_is_posted_the_question_and_answers_with_json(world, provider)
         assert core.run({**query("svc"), "input": {"inline": [1]}})["answer"] == "an answer"
     ((path, _, body),) = provider.seen
     assert (path, body["question"], body["input"]) == ("/ask", "What is it?", [1])
-    assert "messages" not in body
+    assert body.keys() == {"key", "question", "input", "role", "show", "shape"}
 
 
 def test_a_service_that_is_away_is_called_again_under_new_attempts(world, provider):
@@ -206,6 +208,13 @@ def test_a_program_that_is_not_there_is_an_error(world):
     world.other(name="cmd", kind="system", command=["/nonexistent/program"])
     with world.core() as core:
         assert "No such file" in core.run(query("cmd"))["partial"][0]["problem"]
+
+
+def test_a_command_with_a_variable_that_is_not_set_says_which(world, monkeypatch):
+    monkeypatch.delenv("THEIR_TOOL", raising=False)
+    world.other(name="cmd", kind="system", command=["{env:THEIR_TOOL}"])
+    with world.core() as core:
+        assert "THEIR_TOOL" in core.run(query("cmd"))["partial"][0]["problem"]
 
 
 def test_a_command_is_killed_with_all_it_began_at_its_deadline(world, tmp_path):

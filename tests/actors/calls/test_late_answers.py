@@ -130,6 +130,24 @@ def test_a_refusal_that_is_late_is_its_answer(world):
         assert len(server.seen) == 1
 
 
+def test_a_provider_that_is_still_at_it_when_it_is_late_is_not_asked_again(world):
+    """P4, P13: it had the work before the crash, and what that may cost stays reserved."""
+    with serving() as server:
+        server.answers = [(409, "still at it")]
+        server.hold.clear()
+        world.other(name="long", kind="system", url=server.url, cost={"per_call": PRICE})
+        with world.core() as core:
+            thread = core.submit(query("long"))["id"]
+            eventually(lambda: server.seen, what="the request")
+        with world.core() as core:
+            eventually(lambda: len(server.seen) == 2, what="it is asked again")
+            core.ask(CancelQuery(thread))
+            server.hold.set()
+            (body,) = late(core, thread)
+            assert (body["indeterminate"], spent(core, thread)) == (True, (0, PRICE))
+        assert len(server.seen) == 2
+
+
 def test_a_late_answer_of_a_closed_round_is_billed_while_the_run_goes_on(world, provider):
     """P12, P13: what the lost stage did not cost may be spent on what follows."""
     world.person("ann")
