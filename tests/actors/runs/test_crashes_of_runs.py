@@ -19,6 +19,7 @@ from covend.actors.runs.messages import (
     Routed,
     Ticked,
 )
+from covend.patterns import step
 from covend.patterns.answers.understanding import Raw
 from covend.patterns.state import INPUTS
 from covend.phylactery.actor import Phylactery
@@ -160,6 +161,48 @@ def test_an_execution_that_dies_is_started_again_and_hears_the_answer_it_missed(
         world.held.set()
         assert core.ended(thread)["answer"] == "an answer"
     assert len(world.called) == 1
+
+
+def kept(core):
+    """The calls whose answers the courier keeps."""
+    return list(core.system.find("courier").cell.actor.errands)
+
+
+def test_nobody_keeps_an_answer_that_is_recorded_or_whose_run_is_set_aside(world, monkeypatch):
+    """P2, P3: the last answer of a run, and one that its run cannot take, are not said for ever."""
+    world.scripted("one", "an answer")
+    world.scripted("two", "another")
+    with world.core() as core:
+        core.run(query("one"))
+        eventually(lambda: kept(core) == [], what="the answer is recorded")
+        world.held.clear()
+        thread = core.submit(query("one", "two"))["id"]
+        eventually(lambda: len(world.called) == 3, what="both calls")
+        monkeypatch.setattr(step, "take", failing)
+        world.held.set()
+        eventually(lambda: kept(core) == [], what="neither is waited for any more")
+        assert len(core.records(thread, "do")) == 1
+        assert len(core.records(thread, "quarantine")) == 1
+
+
+def failing(k, entry):
+    raise RuntimeError("a mistake of ours")
+
+
+def test_another_answer_to_a_call_is_recorded_once_however_often_it_is_said(world):
+    """P12: the courier says it again until it hears that it is stored."""
+    world.scripted("one", "an answer")
+    with world.core() as core:
+        thread = core.submit(query("one"))["id"]
+        assert core.ended(thread)["answer"] == "an answer"
+        for body in ("another", "another", "an answer", "a third", "another"):
+            raw = Raw(body=body, delay_secs=0.1)
+            core.desk.tell(Returned(thread, "primary/0#1", raw))
+        eventually(lambda: len(core.records(thread, "do")) == 3, what="both others are kept")
+        core.parked()
+        said = [body["value"] for body in (e["body"] for e in core.records(thread, "do"))]
+        assert said == ["an answer", "another", "a third"]
+        assert core.ended(thread)["answer"] == "an answer"
 
 
 def test_an_answer_that_comes_before_a_new_execution_has_begun_is_not_lost(world, monkeypatch):
