@@ -95,6 +95,18 @@ def exported(*records: Record) -> list[str]:
     return [*lines, closing(len(lines))]
 
 
+def test_what_is_as_old_as_its_parent_is_refused(other: Store) -> None:
+    """D1: a clock is later than every parent's; equal is not later."""
+    above = intend("p")
+    below = record(
+        "p", "call", {"slot": "s", "attempt": 0}, actor="a", clock=above.clock, parents=[above.id]
+    )
+    with pytest.raises(BadRecord, match=r"line 2: the clock of record \w+ is not after its parent"):
+        other.import_(exported(above, below))
+    other.append([above, below])
+    assert [found for found in other.verify() if "clock is not after its parent's" in found]
+
+
 def changed(line: str, **changes: Any) -> str:
     return json.dumps({**json.loads(line), **changes})
 
@@ -126,6 +138,10 @@ TAMPERED: dict[str, tuple[Callable[[list[str]], list[str]], str]] = {
     "a body emptied in a living run": (
         lambda lines: [lines[0], changed(lines[1], body={}, purged=True), *lines[2:]],
         "line 2: a purged record, but 'p' has not ended",
+    ),
+    "a purged body that is there": (
+        lambda lines: [lines[0], changed(lines[1], purged=True), *lines[2:]],
+        "line 2: a 'call' record with this body cannot have been purged",
     ),
     "a question emptied": (
         lambda lines: [changed(lines[0], body={}, purged=True), *lines[1:]],

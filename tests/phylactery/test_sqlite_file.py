@@ -50,6 +50,14 @@ def test_a_full_disk_is_a_clear_error_and_the_store_goes_on(tmp_path: Path) -> N
     store.close()
 
 
+def test_a_store_that_finds_no_room_to_begin_leaves_no_file(tmp_path: Path) -> None:
+    """D2: an empty one would be taken for a store, or for none of covend's."""
+    with pytest.raises(StoreFull):
+        open_store(tmp_path / "p.db", max_pages=3)
+    assert os.listdir(tmp_path) == []
+    open_store(tmp_path / "p.db").close()
+
+
 def test_other_files_are_refused_and_left_alone(tmp_path: Path) -> None:
     """X6: not a database, somebody else's database, a newer covend's, no such folder."""
     text = tmp_path / "text.db"
@@ -60,8 +68,10 @@ def test_other_files_are_refused_and_left_alone(tmp_path: Path) -> None:
     with sqlite3.connect(other) as db:
         db.execute("CREATE TABLE mine (x)")
     db.close()
+    before = other.read_bytes()
     with pytest.raises(StoreError, match="not a covend store"):
         open_store(other)
+    assert other.read_bytes() == before, "its journal is written as before"
     newer = tmp_path / "newer.db"
     open_store(newer).close()
     with sqlite3.connect(newer) as db:
@@ -356,6 +366,11 @@ def test_what_was_purged_stands_nowhere_in_the_file_any_more(tmp_path: Path) -> 
     reader.close()
     assert store.purge(LATER) == 0
     assert secret.encode() not in path.read_bytes() + log.read_bytes()
+    store.append([record("q-new", "intend", {}, actor="a", act="INTEND", clock=1)])
+    store.append([record("q-new", "call", body, actor="a", act="CALL", clock=2)])
+    store.append([record("q-new", "know", {}, actor="a", clock=3)])
+    assert (store.purge(LATER), store.purge(LATER)) == (1, 0)
+    assert secret.encode() not in path.read_bytes() + log.read_bytes(), "the next time as well"
     store.close()
 
 
