@@ -202,6 +202,17 @@ def test_what_an_operator_has_to_settle_holds_no_place(world, provider):
         core.ask(CancelQuery(thread))
 
 
+def test_nothing_is_left_to_settle_of_a_query_that_was_cancelled(world, provider):
+    """P4, P14: work for which nobody waits is not done again."""
+    provider.resets = 1
+    with world.core() as core:
+        thread = core.submit(query("svc", on_indeterminate="ask"))["id"]
+        eventually(core.alerts, what="an alert")
+        core.ask(CancelQuery(thread))
+        assert core.refuses(SettleCall(thread, "primary/0#1", "again"))["code"] == "not_unclear"
+    assert len(provider.asked) == 1
+
+
 # ── models of this box ───────────────────────────────────────────────────────────────────────
 
 

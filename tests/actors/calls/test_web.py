@@ -97,6 +97,7 @@ def test_an_answer_of_too_many_bytes_is_read_no_further(monkeypatch):
     (b"\xef\xbb\xbf42", 42),
     ("Müller".encode(), "Müller"),
     (b"", ""),
+    (b"[" * 100_000, "[" * 100_000),
 ])  # fmt: skip
 def test_an_answer_is_utf_8(data, body):
     with wired(http(200, data)) as wire:
@@ -177,6 +178,14 @@ def test_no_proxy_is_asked_for_what_is_on_this_machine(monkeypatch, host):
         assert [head["line"] for head in proxy.heads] == ["POST http://far.invalid/x HTTP/1.1"]
     assert near.body == "from here" or host == "127.1.2.3"  # where nobody listens
     assert far.body == "from the proxy"
+
+
+def test_who_says_nothing_in_time_may_have_done_the_work():
+    """P4: nothing waits without a deadline."""
+    with wired(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf") as wire:
+        raw = asked(wire, seconds=0.2)
+    assert raw.failure == "no answer within 0.2 s"
+    assert (raw.passing, raw.unknown) == (False, True)
 
 
 def test_who_is_not_there_is_named_and_may_be_asked_again():

@@ -486,6 +486,13 @@ def restart_ghoul(stage, again=True):
         stage.system.spawn(Ghoul, "http://127.0.0.1:1", "ghoul-0@core", name="ghoul-0")
 
 
+def restart_broker(stage):
+    stage.broker.stop()
+    stage.system.join(stage.broker)
+    stage.start_broker()
+    stage.system.advance(3.0)
+
+
 def lost(told):
     return [(news.error, news.unclear) for news in heard(told, JobFinished)]
 
@@ -512,13 +519,17 @@ def test_any_other_job_makes_the_step_again(stage):
     assert stage.show()["status"] == "done"
 
 
-def test_a_job_that_says_once_is_handed_on_where_it_was_put_down(stage):
+@pytest.mark.parametrize("again", [False, True], ids=["", "also by another broker"])
+def test_a_job_that_says_once_is_handed_on_where_it_was_put_down(stage, again):
     """S17: parked between two steps, or refused by the gate, nothing of the next step was made."""
     told = submit_once(stage)
     stage.drain(epoch=2)
     stage.calls.end_one()
     stage.system.advance(0.1)
     assert stage.show()["parked"] == 1
+    if again:
+        restart_broker(stage)
+        stage.broker.ask(SubmitJob("a", [Step("/v1/x", {})], id="j", tell="listener@core"), 5.0)
     stage.broker.tell(CapabilitiesOpen(EVERY, frozenset()))
     stage.calls.answers["j/1"] = {"refused": "503: full"}
     stage.system.advance(0.1)
