@@ -300,11 +300,12 @@ def test_a_part_of_a_join_is_not_drawn_as_if_it_had_begun_the_next_query(join, t
     assert line(note | {"clock": 0}).plain.endswith(then)
 
 
-def test_a_part_in_a_join_that_begins_nothing_is_drawn_with_the_reason():
-    """P20."""
+@pytest.mark.parametrize("kind", ["unjoined", "refused"])
+def test_a_next_query_that_is_not_begun_is_drawn_with_the_reason(kind):
+    """P19, P20: a part in a join that came too late, or a query that is not valid then."""
     records = thread("single_shot_quorum_closes_early")
     body = {"trigger": "meet", "child": "q-2", "refused": "an id is for one use"}
-    note = {"seq": 99, "kind": "unjoined", "body": body, "clock": records[-1]["clock"]}
+    note = {"seq": 99, "kind": kind, "body": body, "clock": records[-1]["clock"]}
     story = {"query": records[0]["body"]["query"], "opened": records[0]["clock"], "know": None}
     with (console := Console(width=200, file=StringIO())).capture() as drawn:
         console.print(tree({"id": "q-1", **story}, [*records, note]))

@@ -70,7 +70,7 @@ def tree(story: Mapping[str, Any], records: Sequence[Record]) -> RenderableType:
                 root.add(Text.assemble((since(record, opened), "dim"), learned(body)))
             case "cancel":
                 root.add(Text(f"{since(record, opened)}{cancelled(body)}"))
-            case "trigger" | "unjoined":
+            case "trigger" | "unjoined" | "refused":
                 root.add(Text(f"{since(record, opened)}then {body['trigger']}: {triggered(body)}"))
             case _:
                 pass
@@ -281,5 +281,6 @@ LINES: dict[str, Callable[[Mapping[str, Any]], Text]] = {
     "cancel": lambda body: Text(cancelled(body), "yellow"),
     "trigger": lambda body: Text(f"then {body['trigger']}: {triggered(body)}"),
     "unjoined": lambda body: Text(f"then {body['trigger']}: {triggered(body)}", "yellow"),
+    "refused": lambda body: Text(f"then {body['trigger']}: {triggered(body)}", "yellow"),
 }
 """By kind of record, its line."""

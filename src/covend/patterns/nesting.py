@@ -133,6 +133,11 @@ def _meant(member: dict[str, Any]) -> bytes:
     return canonical([member["join"], member["query"]])
 
 
+def too_many(join: Join, members: Sequence[dict[str, Any]]) -> bool:
+    """Whether the last of these came when all the parts of the join had come."""
+    return len({member["parent"] for member in members}) > join.of
+
+
 def passed_over(
     join: Join, members: Sequence[dict[str, Any]], members_known: Sequence[dict[str, Any]]
 ) -> str | None:
@@ -140,7 +145,7 @@ def passed_over(
 
     ``members`` are those of ``members_known`` that mean the same as it, with itself.
     """
-    if len({member["parent"] for member in members}) > join.of:
+    if too_many(join, members):
         return f"the join {join.id!r} has had its {join.of} parts: an id is for one use"
     if len(members) < len(members_known):
         return f"another part of the join {join.id!r} has another `of`, `need` or query"

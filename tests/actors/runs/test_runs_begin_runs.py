@@ -58,9 +58,13 @@ def test_a_next_query_that_does_not_hold_begins_nothing_and_its_reasons_are_a_re
     with world.core() as core:
         thread = core.submit({**query("one"), "triggers": [lost]})["id"]
         assert core.ended(thread)["status"] == "fulfilled"
-        (refusal,) = core.records(child_thread(thread, "next"))
+        child = child_thread(thread, "next")
+        assert core.records(child) == []
+        refusal = core.records(thread)[-1]
         assert (refusal["kind"], refusal["body"]["code"]) == ("refused", "invalid_query")
         assert refusal["body"]["errors"][0]["path"] == "$.input.record_id"
+        assert (refusal["body"]["trigger"], refusal["body"]["child"]) == ("next", child)
+        assert "$.input.record_id: there is no record" in refusal["body"]["refused"]
         assert children(core, thread) == []
         core.parked()
 
@@ -165,6 +169,23 @@ def test_a_join_that_was_complete_tells_whoever_comes_after(world):
         assert [len(refusals(core, one)) for one in threads] == [0, 0, 1]
         assert "has had its 2 parts: an id is for one use" in refusals(core, threads[2])[0]
         assert core.ask(ShowQuery(threads[2]))["state"] == "ended"
+
+
+def test_a_join_whose_query_does_not_hold_says_so_and_begins_with_no_more_than_its_parts(world):
+    """P19, P20: whoever comes after the last part is too late, also where nothing was begun."""
+    meet = then("meet", join={"id": "j", "of": 2})
+    meet["query"] = {**query("one"), "input": {"record_id": "0" * 64}}
+    with world.core() as core:
+        threads = [
+            thread_of(core, {**query("one", question=f"{n}?"), "triggers": [meet]})
+            for n in range(3)
+        ]
+        assert [len(core.records(one, "refused")) for one in threads] == [0, 1, 0]
+        (refusal,) = core.records(threads[1], "refused")
+        assert "there is no record" in refusal["body"]["refused"]
+        assert [len(refusals(core, one)) for one in threads] == [0, 0, 1]
+        assert core.row(refusal["body"]["child"]) is None
+        core.parked()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from covend.patterns.nesting import alike, gathered, joined, passed_over
+from covend.patterns.nesting import alike, gathered, joined, passed_over, too_many
 from covend.patterns.query.admit import InvalidQuery, admit
 from covend.patterns.query.spec import Join
 from covend.patterns.responders.responder import Responder
@@ -30,7 +30,8 @@ def begin_child(
 
     That is a did; None for an operator.
 
-    A query that cannot be admitted any more begins nothing: a ``refused`` record says why (P19).
+    A query that cannot be admitted any more begins nothing: a ``refused`` record beside the parent
+    says why (P19).
     """
     thread = str(body["child"])
     try:
@@ -44,8 +45,15 @@ def begin_child(
             records=named_records(body["query"], find),
         )
     except InvalidQuery as error:
-        refusal = {"code": "invalid_query", "errors": error.errors, "parent": body["parent"]}
-        return record(thread, "refused", refusal, actor="execution", act="PUT", clock=now)
+        refusal = {
+            "trigger": body["trigger"],
+            "child": thread,
+            "refused": f"the query is not valid: {error}",
+            "code": "invalid_query",
+            "errors": error.errors,
+        }
+        parent = str(body["parent"])
+        return record(parent, "refused", refusal, actor="execution", act="PUT", clock=now)
     if by is not None:
         intend |= asked_by(by)
     return record(thread, "intend", intend, actor="execution", act="INTEND", clock=now)
@@ -79,7 +87,7 @@ def take_part(
     child, every = str(body["child"]), [*earlier, body]
     members, join = alike(body, every), msgspec.convert(body["join"], resolved(Join))
     part = record(child, "joined", body, actor="desk", act="PUT")
-    if joined(join, members) and not there:
+    if joined(join, members) and not there and not too_many(join, members):
         answers, budget = gathered(members)
         whole = {**body, "answers": answers, "budget": budget}
         return [part], begin_child(whole, known, find, now, body.get("by"))

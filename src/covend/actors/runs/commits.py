@@ -86,8 +86,9 @@ class Commits:
         """Store these records with the runs that these triggers begin; returns which those are."""
         alone = [body for body in fired if body["join"] is None]
         joins = tuple(body for body in fired if body["join"] is not None)
-        begun = [str(body["child"]) for body in alone]
-        whole = [*records, *self.children(alone)]
+        firsts = self.children(alone)
+        begun = [entry.thread for entry in firsts if entry.kind == "intend"]
+        whole = [*records, *firsts]
         if joins:
             order = Joining(tuple(whole), joins)
             return begun + self.ctx.ask("desk", order, timeout=STORE_SECONDS)

@@ -326,7 +326,8 @@ class Desk(Actor):
             records += part
             if first is not None:
                 records.append(first)
-                begun.append(child)
+                if first.kind == "intend":
+                    begun.append(child)
         try:
             ask_store(self.ctx, Append(records))
         except AskTimeout as error:  # its run reads back whether it was stored
