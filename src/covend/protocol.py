@@ -34,13 +34,15 @@ class InUse(Message, frozen=True):
 
     ``count`` is in flight per class. ``last_active`` is when a request of each class last began or
     ended there (W12 think, W13 linger). ``last_byte`` is when any byte last came from the soulstone
-    (W26 stall), ``tokens`` an estimate of live context tokens (W10).
+    (W26 stall), ``tokens`` an estimate of live context tokens (W10), ``streams`` how many of the
+    answers flow: they have begun, and their readers keep up (W26).
     """
 
     count: dict[str, int]
     last_active: dict[str, float]
     last_byte: float
     tokens: int = 0
+    streams: int = 0
 
 
 class Served(Message, frozen=True):

@@ -105,7 +105,9 @@ def reading(size):
     [
         ([SoulstoneHealth("a", False, "refused")] * 3, 0.1, "health"),
         ([reading(41 * MIB)], 7.0, "quota"),
-        ([Traffic(1, 0.0)], 62.0, "stall"),
+        ([Traffic(1, 0.0, 1)], 62.0, "stall"),
+        ([Traffic(1, 0.0)], 62.0, None),
+        ([Traffic(1, 0.0)], 602.0, "stall"),
         ([SoulstoneHealth("a", False, "x")] * 2 + [SoulstoneHealth("a", True, "")], 99.0, None),
         ([reading(41 * MIB), reading(39 * MIB)], 99.0, None),
         ([Traffic(1, 0.0), Traffic(0, 1.0)], 99.0, None),

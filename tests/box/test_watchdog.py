@@ -63,11 +63,18 @@ def test_a_soulstone_that_dies_in_mid_stream_is_revived_and_its_clients_are_told
 
 
 def test_a_soulstone_that_hangs_is_reset(box, clients, chat):
-    """W26: work in flight and no byte for ``stall_seconds``."""
+    """W26: an answer that flows, and no byte for ``stall_seconds``."""
     box.fault("chat", "hang:3")
     assert kinds([clients.ask(box, "chat", tokens=20)])[0].startswith("error: 200, then: ")
     healthy_again(box, clients, chat)
     box.until_alert("chat: stall: hard reset")
+
+
+def test_a_long_answer_that_is_not_streamed_is_no_stall(box, clients, chat):
+    """W26: nothing of it comes before all of it does."""
+    long = clients.ask(box, "chat", tokens=800, stream=False)  # 4 s at 200 tokens a second
+    assert kinds([long]) == ["full"]
+    assert box.pid("soulstone:chat") == chat
 
 
 def test_a_soulstone_that_takes_more_memory_than_it_may_is_reset(box, clients, chat):

@@ -20,7 +20,12 @@ VICTIMS = ("coven/talk", "soulstone/chat", *reversed(CORE_ACTORS))
 GAP_SECONDS = 1.0
 LIVELY = {
     "whim": {"kappa": 2.0, "think": 0.1, "linger": 0.5, "inertia": {"titan": 0.1, "kinetic": 0.2}},
-    "watchdog": {"health_seconds": 0.5, "stall_seconds": 5.0, "quota_seconds": 5.0},
+    "watchdog": {
+        "health_seconds": 0.5,
+        "stall_seconds": 5.0,
+        "answer_seconds": 5.0,
+        "quota_seconds": 5.0,
+    },
 }
 
 

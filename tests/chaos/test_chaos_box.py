@@ -19,7 +19,12 @@ pytestmark = pytest.mark.xdist_group("box")
 NODES = ["core", "core", "reactor", "gate-0", "ghoul-0", "soulstone:chat", "soulstone:code"]
 LIVELY = {
     "whim": {"kappa": 2.0, "think": 0.1, "linger": 0.5, "inertia": {"titan": 0.1, "kinetic": 0.2}},
-    "watchdog": {"health_seconds": 0.5, "stall_seconds": 3.0, "quota_seconds": 2.0},
+    "watchdog": {
+        "health_seconds": 0.5,
+        "stall_seconds": 3.0,
+        "answer_seconds": 3.0,
+        "quota_seconds": 2.0,
+    },
 }
 
 

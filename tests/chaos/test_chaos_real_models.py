@@ -20,7 +20,12 @@ NODES = ["core", "core", "reactor", "gate-0", "soulstone:thinker", "soulstone:ch
 FAULTS = ("kill", "pause", *(RAISE + actor for actor in CORE_ACTORS))
 PATIENT = {
     "whim": {"kappa": 2.0, "think": 0.1, "linger": 0.5, "inertia": {"titan": 0.3, "kinetic": 0.5}},
-    "watchdog": {"health_seconds": 1.0, "stall_seconds": 10.0, "quota_seconds": 5.0},
+    "watchdog": {
+        "health_seconds": 1.0,
+        "stall_seconds": 10.0,
+        "answer_seconds": 10.0,
+        "quota_seconds": 5.0,
+    },
 }
 
 

@@ -20,7 +20,7 @@ ADDED = {
         "[watchdog]\nzzz = 3",
         [
             f"{N + 2} $.watchdog.zzz: unknown key 'zzz'; known here: health_failures, "
-            "health_seconds, quota_seconds, stall_seconds"
+            "health_seconds, quota_seconds, stall_seconds, answer_seconds"
         ],
     ),
     "the computed source": (

@@ -245,6 +245,39 @@ def test_a_connection_that_was_closed_while_idle_harms_no_request(play) -> None:
     play(scenario)
 
 
+def test_an_answer_flows_from_its_first_event_to_its_end_and_while_its_reader_keeps_up(
+    play,
+) -> None:
+    """W26: only from such a one is a byte due; a prompt is read before, and others come whole."""
+
+    async def scenario(rig) -> None:
+        rig.open(a=3)
+        stone = rig.gate.desk.stones["a"]
+        plain = await rig.ask(CHAT)
+        whole = await rig.stones["a"].call()
+        whole.begin("application/json")
+        whole.chunk(b'{"half')
+        await plain.head()
+        assert stone.streams == 0
+        conn = await rig.ask(STREAM)
+        call = await rig.stones["a"].call()
+        call.begin()
+        call.chunk(event(1))
+        await rig.until(lambda: stone.streams == 1)
+        assert stone.in_use().streams == 1
+        (client,) = (one for one in rig.gate.clients if one.exchange.through is not None)
+        client.exchange.pause()
+        assert stone.streams == 0
+        stone.last_byte = 0.0
+        client.exchange.resume()
+        assert stone.streams == 1 and stone.last_byte > 0
+        conn.close()
+        await rig.until(lambda: rig.used() == 1)
+        assert stone.streams == 0
+
+    play(scenario)
+
+
 def test_a_slow_reader_stops_the_soulstone_instead_of_filling_memory(play) -> None:
     """G8."""
 

@@ -149,10 +149,14 @@ class SoulstoneHealth:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What is in flight on one soulstone, and when any byte last came from it (W26)."""
+    """What is in flight on one soulstone, and when any byte last came from it (W26).
+
+    ``streams`` of the answers flow; of the others nothing comes for as long as they are made.
+    """
 
     in_flight: int
     last_byte: float
+    streams: int = 0
 
 
 @dataclass(frozen=True, slots=True)

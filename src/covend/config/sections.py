@@ -171,8 +171,16 @@ class Watchdog(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Seconds, Meta(description="Over its memory for this long is a hard reset.")
     ] = 5.0
     stall_seconds: Annotated[
-        Seconds, Meta(description="Work in flight and no byte for this long is a hard reset.")
+        Seconds,
+        Meta(description="An answer that flows, and no byte for this long, is a hard reset."),
     ] = 60.0
+    answer_seconds: Annotated[
+        Seconds,
+        Meta(
+            description="The same where no answer flows: one that is not streamed comes all at "
+            "once, and a long prompt is read before the first byte."
+        ),
+    ] = 600.0
 
 
 class Alerts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -32,7 +32,9 @@ MOVES: dict[tuple[str, str], str] = {
 class Ticket:
     """One request: what it asks for, in which class, since when, and where it is served."""
 
-    __slots__ = ("arrived", "capability", "id", "klass", "state", "stone", "taken", "tokens")
+    __slots__ = (
+        "arrived", "capability", "id", "klass", "state", "stone", "streams", "taken", "tokens",
+    )  # fmt: skip
 
     def __init__(self, id: str, capability: str, klass: str, arrived: float) -> None:
         self.id = id
@@ -43,6 +45,13 @@ class Ticket:
         self.stone: Stone | None = None
         self.taken = 0.0
         self.tokens = 0
+        self.streams = False
+
+    def stream(self, streams: bool) -> None:
+        """Whether its answer flows from now on, so that silence is a bad sign (W26)."""
+        if self.stone is not None and streams is not self.streams:
+            self.streams = streams
+            self.stone.streams += 1 if streams else -1
 
     def granted(self, stone: Stone) -> None:
         """A slot of ``stone`` is this ticket's from now on; called exactly once per slot."""
@@ -62,7 +71,7 @@ class Stone:
 
     __slots__ = (
         "broken", "count", "failures", "last_active", "last_byte", "limit", "name", "open", "slots",
-        "streak", "tokens", "used",
+        "streak", "streams", "tokens", "used",
     )  # fmt: skip
 
     def __init__(self, name: str, limit: int) -> None:
@@ -76,13 +85,15 @@ class Stone:
         self.count: dict[str, int] = dict.fromkeys(CLASSES, 0)
         self.last_active: dict[str, float] = {}
         self.last_byte = 0.0
+        self.streams = 0
         self.tokens = 0
         self.streak = Streak()
 
     def in_use(self) -> InUse:
         """The wire form of what is in flight."""
         count = {klass: n for klass, n in self.count.items() if n}
-        return InUse(count, dict(self.last_active), self.last_byte, max(0, self.tokens))
+        tokens = max(0, self.tokens)
+        return InUse(count, dict(self.last_active), self.last_byte, tokens, self.streams)
 
 
 class Desk:
@@ -176,6 +187,7 @@ class Desk:
     def _release(self, ticket: Ticket, now: float) -> None:
         stone = ticket.stone
         assert stone is not None
+        ticket.stream(False)
         ticket.stone = None
         stone.used -= 1
         stone.count[ticket.klass] -= 1

@@ -227,6 +227,7 @@ class Exchange(Ticket):
             data = b"".join(self.head)
             self.head = None
             self.begun = True
+            self.stream(isinstance(through, sse.Events) and not self.client.write_paused)
         if data:
             self.client.write(data)
         if complete:
@@ -323,9 +324,19 @@ class Exchange(Ticket):
         self._leave(monotonic())
 
     def pause(self) -> None:
+        """Hold the soulstone's answer: its reader is slow, and no byte of it is due (W26)."""
         if self.upstream is not None:
             self.upstream.pause()
+            self.stream(False)
 
     def resume(self) -> None:
+        """Let it flow again; its silence counts from now."""
         if self.upstream is not None:
             self.upstream.resume()
+            if (
+                self.stone is not None
+                and self.head is None
+                and isinstance(self.through, sse.Events)
+            ):
+                self.stone.last_byte = monotonic()
+                self.stream(True)

@@ -12,11 +12,17 @@ from covend.will.model import NEVER
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """How much is too much (W26): failed checks in a row, and seconds over quota or silent."""
+    """How much is too much (W26): failed checks in a row, and seconds over quota or silent.
+
+    ``stall_seconds`` is for answers that flow. What is not streamed comes all at once, and a long
+    prompt is read before the first byte: without an answer that flows, silence may be work, and
+    ``answer_seconds`` counts.
+    """
 
     health_failures: int = 3
     quota_seconds: float = 5.0
     stall_seconds: float = 60.0
+    answer_seconds: float = 600.0
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -38,6 +44,7 @@ class Observations(msgspec.Struct, frozen=True):
     in_flight: int = 0
     busy_since: float = NEVER
     last_byte: float = NEVER
+    streams: int = 0
 
     def died(self, reason: str) -> Observations:
         """Its process is gone."""
@@ -55,14 +62,17 @@ class Observations(msgspec.Struct, frozen=True):
         since = (self.over_since if self.over_since is not None else now) if over else None
         return msgspec.structs.replace(self, used=used, quota=quota, over_since=since)
 
-    def trafficked(self, in_flight: int, last_byte: float, now: float) -> Observations:
-        """What is in flight on it, and when any byte last came from it."""
+    def trafficked(
+        self, in_flight: int, last_byte: float, now: float, streams: int = 0
+    ) -> Observations:
+        """What is in flight on it, how much of it flows, and when any byte last came from it."""
         began = self.in_flight == 0 and in_flight > 0
         return msgspec.structs.replace(
             self,
             in_flight=in_flight,
             busy_since=now if began else self.busy_since,
             last_byte=max(self.last_byte, last_byte),
+            streams=streams,
         )
 
 
@@ -85,6 +95,6 @@ def judge(seen: Observations, now: float, limits: Limits | None = None) -> Verdi
         )
     if seen.in_flight:
         silent = now - max(seen.last_byte, seen.busy_since)
-        if silent >= limits.stall_seconds:
+        if silent >= (limits.stall_seconds if seen.streams else limits.answer_seconds):
             return Verdict("stall", f"{seen.in_flight} in flight and no byte for {silent:.0f} s")
     return None

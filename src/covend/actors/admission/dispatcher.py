@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from covend.actors.admission.catalog import Catalog
-from covend.actors.admission.gates import GateDrain, GateEntry, Refusal, grants, usage
+from covend.actors.admission.gates import GateDrain, GateEntry, Refusal, flowing, grants, usage
 from covend.actors.messages import (
     BrokerStarted,
     CapabilitiesOpen,
@@ -267,7 +267,9 @@ class Dispatcher(Actor):
         for name, counts in news.in_flight.items():
             watchdog = self.ctx.system.find(f"watchdog/{name}")
             if watchdog is not None:
-                watchdog.tell(Traffic(sum(counts.values()), news.last_byte.get(name, 0.0)))
+                last_byte = news.last_byte.get(name, 0.0)
+                streams = flowing(self.gates.values(), name)
+                watchdog.tell(Traffic(sum(counts.values()), last_byte, streams))
         self.tell_broker()
 
     # ── admission ───────────────────────────────────────────────────────────────────────────

@@ -110,3 +110,9 @@ def usage(
             last_byte[name] = max(last_byte.get(name, 0.0), used.last_byte)
             tokens[name] = tokens.get(name, 0) + used.tokens
     return in_flight, active, last_byte, tokens
+
+
+def flowing(gates: Iterable[GateEntry], soulstone: str) -> int:
+    """How many answers of one soulstone flow, over all gates (W26)."""
+    uses = (entry.in_use.get(soulstone) for entry in gates)
+    return sum(used.streams for used in uses if used is not None)

@@ -29,7 +29,12 @@ class WatchdogActor(Actor):
 
     def __init__(self, spec: Soulstone, limits: Watchdog) -> None:
         self.spec = spec
-        self.limits = Limits(limits.health_failures, limits.quota_seconds, limits.stall_seconds)
+        self.limits = Limits(
+            limits.health_failures,
+            limits.quota_seconds,
+            limits.stall_seconds,
+            limits.answer_seconds,
+        )
         self.quota = sum(spec.memory.values())
         self.seen = Observations()
 
@@ -45,7 +50,9 @@ class WatchdogActor(Actor):
                 used = sum(message.soulstones.get(self.spec.name, {}).values())
                 self.seen = self.seen.measured(used, self.quota, now)
             case Traffic():
-                self.seen = self.seen.trafficked(message.in_flight, message.last_byte, now)
+                self.seen = self.seen.trafficked(
+                    message.in_flight, message.last_byte, now, message.streams
+                )
             case Tick():
                 self.ctx.timer("tick", TICK_SECONDS, Tick())
             case _:
