@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import ssl
+import time
 
 import httpx
 import pytest
@@ -134,6 +135,18 @@ def test_a_server_may_say_when_to_come_again(header, seconds):
     """RFC 9110, 10.2.3: in seconds or as a date."""
     assert leave_alone(429, header, 1795317000.0) == seconds
     assert leave_alone(500, header, 1795317000.0) is None
+
+
+@pytest.mark.parametrize("zone", ["GMT", "-0000", ""])
+def test_a_date_without_a_zone_is_in_the_zone_of_all_such_dates(monkeypatch, zone):
+    """RFC 9110, 5.6.7: wherever this box is."""
+    monkeypatch.setenv("TZ", "THERE+5")
+    time.tzset()
+    try:
+        assert leave_alone(503, f"Sun, 22 Nov 2026 03:20:00 {zone}", 1795317000.0) == 600.0
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_when_to_come_again_is_beside_the_status():

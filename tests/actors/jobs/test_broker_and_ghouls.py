@@ -192,6 +192,17 @@ def test_a_dominated_job_gives_its_slot_away(stage):
     assert stage.calls.open == [] and stage.show()["status"] == "queued"
 
 
+def test_one_dominated_job_at_a_time_gives_its_slot_away(calls):
+    """W14: one slot may be all that is wanted."""
+    with SimSystem(node="core") as system:
+        stage = Stage(system, calls, ghouls=2)
+        for name in ("j0", "j1"):
+            stage.submit(name)
+        stage.broker.tell(CapabilitiesOpen(EVERY, frozenset({"a"})))
+        stage.system.advance(2.0)
+        assert sorted(stage.show(job)["status"] for job in ("j0", "j1")) == ["parking", "running"]
+
+
 def test_a_silent_ghoul_loses_its_job_to_another_and_its_drain_is_over(stage):
     """S8: what it says later is stale."""
     stage.submit()
