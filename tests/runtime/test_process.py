@@ -198,7 +198,7 @@ def test_a_reused_pid_is_somebody_else(spawner: Spawner, watcher: ExitWatcher) -
     watcher.watch(former.pid, former.create_time, heard.append)
     until(lambda: heard, "the callback for the one long gone")
     assert not former.alive()
-    assert not former.kill() and not former.terminate() and not former.kill_group()
+    assert not former.kill() and not former.terminate()
     assert former.wait(0)
     assert end_tree(former, 0).killed == 0
     assert child.id.alive()
@@ -319,16 +319,6 @@ def test_end_tree_leaves_no_descendant_in_whatever_session(
     assert not any(helper.alive() for helper in helpers)
     assert child.wait(10)
     assert not any(s.session == child.pid and not s.gone for s in process_table())
-
-
-def test_kill_group_ends_a_leaders_whole_group(spawner: Spawner, tmp_path: Path) -> None:
-    log = tmp_path / "pid"
-    child = spawner.spawn(Command(["sh", "-c", "sleep 60 & echo $!; wait"], log_path=log))
-    until(lambda: log.read_text().endswith("\n"), "the helper")
-    helper = ProcessId.of(int(log.read_text()))
-    assert not helper.kill_group(), "it leads no group"
-    assert child.id.kill_group()
-    assert helper.wait(10) and child.wait(10)
 
 
 SUBREAPER = """

@@ -103,21 +103,6 @@ class ProcessId:
         """Ends it at once (SIGKILL); False when it is gone."""
         return self.send(signal.SIGKILL)
 
-    def kill_group(self) -> bool:
-        """Ends its whole process group at once, if it leads one and still exists; else False."""
-        fd = self.open()  # while the leader is held, even as a zombie, its group id is not reused
-        if fd is None:
-            return False
-        try:
-            if os.getpgid(self.pid) != self.pid:
-                return False
-            os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return False
-        finally:
-            os.close(fd)
-        return True
-
     def wait(self, timeout: float) -> bool:
         """True once it ended, within ``timeout`` seconds; its status stays for who reaps it."""
         return not wait_all([self], timeout)
