@@ -192,6 +192,55 @@ def test_an_open_page_is_told_first_and_the_channels_when_it_closes(world, hook,
         assert "Two?" in text
 
 
+def test_who_looks_at_a_page_sees_that_no_answer_is_needed_and_is_not_written_to(world, hook):
+    """P14, P18: also of what a channel told before the page was opened."""
+    world.person("ann", channels=[hook.address])
+    with world.core() as core:
+        thread = core.submit(query("ann", **SOON))["id"]
+        until(lambda: hook.titles == ["A question for you"], "ann is told")
+        page = core.desk.ask_later(ListTasks("did:ann", state="open", after=10**9, wait=10), 15.0)
+        until(lambda: core.ask(OpenPages()) == ("did:ann",), "her page is open")
+        core.cancel(thread)
+        assert page.get()["tasks"] == []
+        core.parked()
+        core.system.address("herald").ask(None, timeout=5)
+        assert core.system.find("herald").cell.actor.boxes == {}
+    assert hook.titles == ["A question for you"]
+
+
+def test_a_delegate_is_told_at_once_where_who_was_asked_first_had_little_time(world, hook):
+    """P18: his own SLA says nothing; hers was over before the digest."""
+    world.person("ann", sla_seconds=600, delegates=["did:bob"])
+    world.person("bob", channels=[hook.address])
+    with world.core(digest_seconds=HOUR) as core:
+        core.submit(query("ann", side_effects={"max_latency_secs": WEEK}))
+        core.task("did:ann")
+        core.parked()
+        core.forward(601)
+        until(lambda: hook.titles == ["A question was passed on to you"], "bob is told")
+
+
+def test_that_no_answer_is_needed_is_not_said_when_none_could_be_given_any_more(world):
+    """P18: the channel was away meanwhile."""
+    failing = threading.Event()
+
+    def through(messages):
+        return [False] * len(messages) if failing.is_set() else world.tell(messages)
+
+    world.through = through
+    world.person("ann", channels=["json://ann"])
+    with world.core() as core:
+        thread = core.submit(query("ann", **SOON))["id"]
+        until(lambda: len(world.told) == 1, "ann is told")
+        failing.set()
+        core.cancel(thread)
+        until(core.alerts, "the channel fails")
+        core.forward(HOUR + 1)
+        failing.clear()
+        until(lambda: core.system.find("herald").cell.actor.boxes == {}, "nothing waits")
+    assert len(world.told) == 1
+
+
 # ── over restarts ────────────────────────────────────────────────────────────────────────────
 
 
