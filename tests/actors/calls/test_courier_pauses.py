@@ -92,6 +92,30 @@ def test_a_call_that_pauses_has_no_place(world, provider):
         core.ask(CancelQuery(thread))
 
 
+def test_a_free_call_that_pauses_and_is_waited_for_no_more_is_forgotten(
+    world, provider, monkeypatch
+):
+    """P14: its pause ends without it, and harms no other call."""
+    paused, pause = [], courier.Courier.pause
+
+    def shortly(self, errand, seconds):
+        pause(self, errand, 0.3)
+        paused.append(errand.name)
+
+    monkeypatch.setattr(courier.Courier, "pause", shortly)
+    world.other(name="free", kind="system", url=f"{provider.url}/free")
+    provider.refusals = 2
+    with world.core() as core:
+        thread = core.submit(query("free"))["id"]
+        eventually(lambda: paused, what="it pauses")
+        core.ask(CancelQuery(thread))
+        before = core.system.find("courier")
+        assert core.run(query("free"))["answer"] == "from free"
+        assert before.alive
+        assert core.records(thread, "do") == []
+    assert (len(paused), len(provider.asked)) == (2, 3)
+
+
 def test_what_was_refused_and_is_waited_for_no_more_costs_nothing(world, provider, monkeypatch):
     """P12, P13: the refusal is its answer."""
     paused, pause = [], courier.Courier.pause

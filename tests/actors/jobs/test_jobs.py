@@ -1,5 +1,6 @@
 """The book of ghoul jobs: nothing lost, nothing done twice, whatever order things come in."""
 
+import msgspec
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -51,6 +52,31 @@ def test_a_ghoul_that_says_it_still_works_keeps_its_job_over_a_restart_of_the_co
     book.hello("g0", "g0@w", "j0", 7, 0.0)
     assert book.assign(EVERY, 0.0) == []
     assert book.owns("g0", 7, "j0") is not None
+
+
+def test_a_ghoul_that_gave_its_job_back_does_not_get_it_again_by_older_news():
+    """S17: what it said before it put the job down may be heard after that."""
+    book = JobBook()
+    book.hello("g0", "g0@w", None, 0, 0.0)
+    book.submit(job("j0"), 0.0)
+    (order,) = book.assign(EVERY, 0.0)
+    book.give_back(book.jobs["j0"])
+    book.hello("g0", "g0@w", "j0", order.epoch, 0.1)
+    assert (book.jobs["j0"].status, book.ghouls["g0"].job) == ("queued", None)
+
+
+def test_nothing_is_in_doubt_about_a_job_that_a_living_ghoul_put_down():
+    """P4: it has seen the order, and says that it has no job."""
+    book = JobBook()
+    book.hello("g0", "g0@w", None, 0, 0.0)
+    book.submit(msgspec.structs.replace(job("j0"), once=True), 0.0)
+    (order,) = book.assign(EVERY, 0.0)
+    book.hello("g0", "g0@w", None, order.epoch, 0.1)
+    assert book.doubtful() == []
+    (again,) = book.assign(EVERY, 0.2)
+    book.silent(10.0, 5.0)
+    assert again.epoch > order.epoch
+    assert [entry.job.id for entry in book.doubtful()] == ["j0"]
 
 
 def test_only_open_capabilities_are_handed_out():
