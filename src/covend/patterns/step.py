@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
-from covend.patterns.decision import Batch, Decision, Done, Wait
+from covend.patterns.decision import Decision, Done, Wait
 from covend.patterns.ending import cancelled, conclude
 from covend.patterns.nesting import triggers
 from covend.patterns.query.spec import (
@@ -133,23 +133,23 @@ def advance(k: K) -> tuple[K, list[Draft]]:
     drafts: list[Draft] = []
     begun = False
     while k.ended is None:
-        match select(k, begun=begun):
-            case Wait():
-                break
-            case Batch() as batch:
-                begun = bool(batch.calls)
-                for body in batch.learn:
-                    drafts.append(Draft("learn", body))
-                    k = fold(k, "learn", body, k.now)
-                for body in batch.calls:
-                    drafts.append(Draft("call", body))
-                    k = fold(k, "call", body, k.now)
-                    begun = begun and body["attempt"] == 1 and body["deadline"] > k.now
-            case Done() as done:
-                know = conclude(k, done)
-                drafts.append(Draft("know", know))
-                k = fold(k, "know", know, k.now)
-                drafts += [Draft("trigger", body) for body in triggers(k)]
+        decision = select(k, begun=begun)
+        if isinstance(decision, Wait):
+            break
+        if isinstance(decision, Done):
+            know = conclude(k, decision)
+            drafts.append(Draft("know", know))
+            k = fold(k, "know", know, k.now)
+            drafts += [Draft("trigger", body) for body in triggers(k)]
+            break
+        begun = bool(decision.calls)
+        for body in decision.learn:
+            drafts.append(Draft("learn", body))
+            k = fold(k, "learn", body, k.now)
+        for body in decision.calls:
+            drafts.append(Draft("call", body))
+            k = fold(k, "call", body, k.now)
+            begun = begun and body["attempt"] == 1 and body["deadline"] > k.now
     return k, drafts
 
 

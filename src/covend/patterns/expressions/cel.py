@@ -97,8 +97,11 @@ def evaluate(source: str, values: Mapping[str, Any]) -> Any | CelError:
     try:
         given = {name: _given(name, value) for name, value in values.items()}
         found = program.eval(data=given)
+        kind = found.type()
+        if kind == cel.Type.BOOL:  # as most are, and it takes a while to tell the others apart
+            return found.value()
         # Errors come back as values, and truthy ones: only their type tells.
-        if found.type() in (cel.Type.ERROR, cel.Type.UNKNOWN):
+        if kind in (cel.Type.ERROR, cel.Type.UNKNOWN):
             return CelError(str(found.value()))
         return _json(found)
     except (RuntimeError, ValueError, TypeError, OverflowError, RecursionError) as failed:
