@@ -248,6 +248,25 @@ def test_an_idle_ghoul_confirms_at_once_and_drops_orders_of_an_older_epoch(calls
         assert calls.begun == ["j/0"]
 
 
+def test_a_step_of_a_job_that_a_ghoul_lost_is_no_step_of_the_next_one(calls):
+    """S8: it was silent for too long, and its call ends after the new order came."""
+    with SimSystem(node="core") as system:
+        broker = []
+        system.spawn(Ear, broker, {StepDone: True}, name="broker")
+        ghoul = system.spawn(Ghoul, "http://127.0.0.1:1", "g@core", name="g")
+        for epoch, name in enumerate(("lost", "next"), 1):
+            ghoul.tell(RunJob(epoch, Job(name, "a", "ritual", [Step("/v1/x", {})])))
+            system.advance(0.1)
+        calls.end_one()
+        system.advance(0.1)
+        assert heard(broker, StepDone) == []
+        calls.end_one()
+        system.advance(0.1)
+        assert [(one.job, one.result) for one in heard(broker, StepDone)] == [
+            ("next", {"of": "next/0"})
+        ]
+
+
 def test_a_store_that_refuses_is_asked_again_and_ends_no_ghoul(calls):
     """D2: acknowledged means durable; a full disk is not the worker's death."""
     tries = itertools.count()
