@@ -266,3 +266,12 @@ def opened(place: Any) -> Store:
             raise
 
     return eventually(attempt, 10.0, "the lock of a killed writer is free")
+
+
+def test_what_is_no_text_is_not_found_but_refused(store: Store) -> None:
+    """X6, S12: whoever asks for it hears so, and nobody dies of it."""
+    for asked in (store.thread, store.find, store.export):
+        with pytest.raises(StoreError, match="surrogates not allowed"):
+            list(asked("\udcff") or ())
+    store.append([record("t", "k", {}, actor="a", clock=1)])
+    assert len(store.query()) == 1

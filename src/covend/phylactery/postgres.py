@@ -192,6 +192,8 @@ class PostgresDatabase:
         """The server's answer; raises ``_Lost`` where the connection is gone."""
         try:
             return self._db.execute(_with_percents(sql), values)
+        except UnicodeEncodeError as error:
+            raise StoreError(f"{self.where}: {error}") from error
         except psycopg.Error as error:
             if self._db.pgconn.transaction_status == TransactionStatus.ACTIVE:
                 self._db.close()

@@ -26,7 +26,7 @@ LEAVING_SECONDS = 2.0
 """How long a writer that is closing, or was killed, may take to be gone."""
 
 _DAMAGE = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)
-_ERRORS = (apsw.Error, UnicodeDecodeError)
+_ERRORS = (apsw.Error, UnicodeError)
 
 
 def version_problem(version: tuple[int, ...]) -> str | None:
@@ -219,7 +219,7 @@ class SqliteDatabase:
             return apsw.Connection(
                 self.where, flags=apsw.SQLITE_OPEN_READONLY if read_only else flags
             )
-        except apsw.Error as error:
+        except _ERRORS as error:
             raise self._error(error) from error
 
     def _make_durable(self, max_pages: int | None) -> None:
@@ -236,7 +236,7 @@ class SqliteDatabase:
         row = self.first(sql)
         return row[0] if row else None
 
-    def _error(self, error: apsw.Error | UnicodeDecodeError) -> StoreError:
+    def _error(self, error: apsw.Error | UnicodeError) -> StoreError:
         """SQLite's error as ours: damage, a full disk, or anything else, with the file's name."""
         if isinstance(error, UnicodeDecodeError):
             return StoreCorrupt(self.where, f"its text is not UTF-8: {error}")
