@@ -121,8 +121,6 @@ class Phylactery(Actor):
 
     def on_stop(self, reason: Exit) -> None:
         self._group.commit()
-        for purging in self._purges:
-            purging.done(purging.emptied)
         self.store.close()
 
     def _append(self, message: Append) -> Promise:
