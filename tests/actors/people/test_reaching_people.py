@@ -192,6 +192,26 @@ def test_an_open_page_is_told_first_and_the_channels_when_it_closes(world, hook,
         assert "Two?" in text
 
 
+def test_a_page_that_waits_for_news_is_open_however_long_it_waits(world, hook, monkeypatch):
+    """P18: only between two waits does it count how long ago it asked."""
+    monkeypatch.setattr(waiting, "LIVE_SECONDS", 0.05)
+    unseen, looked = waiting.Waiting.unseen, []
+
+    def noted(self, did):
+        looked.append(did)
+        unseen(self, did)
+
+    monkeypatch.setattr(waiting.Waiting, "unseen", noted)
+    world.person("ann", channels=[hook.address])
+    with world.core() as core:
+        page = core.desk.ask_later(ListTasks("did:ann", wait=10), 15.0)
+        until(lambda: len(looked) > 2, "it waits for longer than a page counts as open")
+        assert core.ask(OpenPages()) == ("did:ann",)
+        core.submit(query("ann", **SOON))
+        assert page.get()["tasks"]
+        until(lambda: hook.took, "then nobody looks any more")
+
+
 def test_who_looks_at_a_page_sees_that_no_answer_is_needed_and_is_not_written_to(world, hook):
     """P14, P18: also of what a channel told before the page was opened."""
     world.person("ann", channels=[hook.address])
