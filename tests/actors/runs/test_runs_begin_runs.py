@@ -188,6 +188,21 @@ def test_a_join_whose_query_does_not_hold_says_so_and_begins_with_no_more_than_i
         core.parked()
 
 
+def test_a_query_that_would_be_its_own_cause_is_not_begun_and_its_run_ends(world):
+    """rules §6, P20: a join that leads to itself."""
+    again = then("again", "and then?", "know.answer", join={"id": "round", "of": 1})
+    meet = then("meet", "once?", "know.answers", join={"id": "round", "of": 1})
+    meet["query"]["triggers"] = [again, then("other", "else?")]
+    with world.core() as core:
+        thread = thread_of(core, {**query("one"), "triggers": [meet]})
+        child = core.records(thread, "trigger")[0]["body"]["child"]
+        assert core.ended(child)["status"] == "fulfilled"
+        first, second = [entry["body"] for entry in core.records(child, "trigger")]
+        assert "would be its own cause" in first["refused"]
+        assert core.ended(second["child"])["status"] == "fulfilled"
+        core.parked()
+
+
 @pytest.fixture
 def batches(monkeypatch):
     """The kinds of all that is stored all or none, batch by batch."""
