@@ -307,6 +307,22 @@ def test_a_task_is_withdrawn_when_nobody_waits_for_it_any_more(world):
         assert told(world, "ann")[1][0] == "A question needs no answer any more"
 
 
+def test_a_delegate_hears_as_well_that_no_answer_is_needed_any_more(world):
+    """P14, P18."""
+    people(world, sla_seconds=600, delegates=["did:bob"])
+    with world.core() as core:
+        thread, _ = asked(core, "ann", side_effects={"max_latency_secs": HOUR})
+        core.parked()
+        core.forward(601)
+        eventually(lambda: told(world, "bob"), what="bob is asked")
+        core.cancel(thread)
+        for who in ("ann", "bob"):
+            eventually(
+                lambda who=who: told(world, who)[-1][0] == "A question needs no answer any more",
+                what=f"{who} hears of it",
+            )
+
+
 def test_who_was_not_told_for_certain_is_told_by_the_next_core(world):
     """P4, P18: a restart tells again at most what was on its way."""
     people(world)
