@@ -68,7 +68,7 @@ def test_swap_says_how_it_ended(box, covend):
 
 def test_what_the_box_refuses_is_said_with_its_reason(box, covend):
     result = covend("swap", "dya", "--run-dir", box.run_dir, status=1)
-    assert result.stderr == "covend: console@core: there is no coven 'dya'\n"
+    assert result.stderr == "covend: there is no coven 'dya'\n"
 
 
 def test_no_answer_in_time_has_a_status_of_its_own(box, covend):

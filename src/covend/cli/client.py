@@ -85,7 +85,9 @@ class BoxClient:
                 raise BoxNotRunning(f"the box in {self.run_dir} has just ended") from error
             why = f"is it restarting? see {self.run_dir / 'logs'}"
             raise BoxSilent(f"{address} cannot be reached: {error} ({why})") from error
-        except (ReplyError, RemoteError, ActorError) as error:
+        except ReplyError as error:
+            raise BoxRefused(str(error)) from error
+        except (RemoteError, ActorError) as error:
             raise BoxRefused(f"{address}: {error}") from error
 
     def ask_all(self, queries: dict[str, object], timeout: float) -> dict[str, Any]:
