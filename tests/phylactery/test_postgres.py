@@ -99,6 +99,22 @@ def test_a_server_that_was_restarted_while_nothing_was_under_way_is_noticed_by_n
     reader.close()
 
 
+def test_an_export_goes_on_over_no_other_connection(
+    place: Any, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D5: its lines are of one moment, or it is cut short, and said to be."""
+    monkeypatch.setattr("covend.phylactery.store.PAGE", 1)
+    store = place.open()
+    store.append([intend(), call(), call(slot="other")])
+    exported = store.export("q")
+    next(exported)
+    end_connections(postgres_server)
+    with pytest.raises(errors.StoreError):
+        list(exported)
+    assert len(list(store.export("q"))) == 4
+    store.close()
+
+
 def end_connections(server: PostgresServer) -> None:
     with psycopg.connect(server.dsn(), autocommit=True) as db:
         db.execute(
