@@ -76,3 +76,10 @@ def test_answers_are_the_same_whose_bytes_without_notes_are(one: Any, other: Any
     """P16, P17: where nothing is said of fields and tolerances."""
     alike = canonical(comparable(one)) == canonical(comparable(other))
     assert same(Fold(), one, other) == alike
+
+
+def test_a_member_that_only_one_of_them_has_is_a_difference_at_any_depth():
+    """P16: whichever of the two is looked at first."""
+    less, more = {"a": {"b": {"c": 1}}}, {"a": {"b": {"c": 1, "d": 2}}}
+    assert not same(Fold(), less, more)
+    assert not same(Fold(), more, less)
