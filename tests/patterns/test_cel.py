@@ -245,3 +245,24 @@ def test_no_source_raises(source: str) -> None:
 def test_doubles_compare_as_they_do_in_json(value: float) -> None:
     found = cel.holds("confidence >= 0.5", {"confidence": value})
     assert found is (value >= 0.5 and not math.isnan(value))
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ("know.statuss == 'fulfilled'", "know has no member statuss; did you mean status?"),
+        ("has(know.stagee) || true", "know has no member stagee; did you mean stage?"),
+        ("[1].exists(x, know.xyz == x)", "know has no member xyz; it has advisory, answer, "),
+        ("responder.cost.per_call < 1.0 && responder.thrust > 0.5", "did you mean trust?"),
+        ("double(response.confidnce)", "did you mean confidence?"),
+        ("has(know.stage) && know.stage == 'last'", None),
+        ("know.answer.whatever == 1 && know['any'] == 1", None),
+        ("[{'a': 1}].exists(know, know.a == 1)", None),
+        ("know.folded.exists(know, know.a == know.status)", None),
+    ],
+)
+def test_a_member_that_a_name_never_has_is_refused(source: str, problem: str | None) -> None:
+    """P15, X6: it would be an error each time, and nobody would hear why it is never met."""
+    names = {name: cel.VOCABULARY[name] for name in ("know", "responder", "response")}
+    found = cel.check(source, names, "any")
+    assert found == problem if problem is None else problem in (found or "")

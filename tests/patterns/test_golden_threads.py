@@ -9,7 +9,12 @@ from tools.golden import __main__ as golden
 from tools.golden.play import read, written
 from tools.golden.stories import STORIES
 
+from covend.client.models import Answer
 from covend.patterns import step
+from covend.patterns.answers.folding import as_data
+from covend.patterns.expressions import cel
+from covend.patterns.responders.responder import Responder
+from covend.patterns.state import Response
 
 THREADS = sorted(golden.CORPUS.glob("*.jsonl"))
 
@@ -50,3 +55,23 @@ def test_what_was_written_once_is_never_overwritten(
     assert kept.read_text(encoding="utf-8") == "as it was\n"
     assert len(list(corpus.glob("*.jsonl"))) == len(STORIES)
     assert "left alone: 1" in capsys.readouterr().out
+
+
+def test_all_that_the_ends_of_all_threads_tell_may_be_named_and_is_given_to_clients() -> None:
+    """P15, P19: what is in an end is told apart from a member that was mistyped."""
+    told = {
+        member
+        for path in THREADS
+        for entry in read(path.read_text(encoding="utf-8").splitlines())
+        if entry.kind == "know"
+        for member in entry.body
+    }
+    assert told == cel.MEMBERS["know"]
+    assert told <= set(Answer.__struct_fields__)
+
+
+def test_the_members_that_expressions_may_name_are_those_that_there_are() -> None:
+    """P15."""
+    assert cel.MEMBERS["responder"] == set(Responder.__struct_fields__)
+    known = Response(call="a/0#1", responder="a", value=1, hash="", seq=0)
+    assert cel.MEMBERS["response"] == set(as_data(known))

@@ -371,3 +371,15 @@ def test_who_has_another_part_is_said_to_have_one(reducer: int, why: str) -> Non
     play = Play(intend(query("a", pattern=pattern), llm("a"), reducer=reducer))
     play.reply("primary/0", 1)
     assert play.end["reason"] == f"no tiebreaker could be asked: {why}"
+
+
+@pytest.mark.parametrize(
+    ("reducer", "why"),
+    [(5, "no responder meets any of the predicates"), (6, "the query names nobody for this")],
+)
+def test_that_nobody_was_named_is_said_where_two_disagree(reducer: int, why: str) -> None:
+    """P19."""
+    pattern = {"pattern": "verify", "verifier": ids("b"), "tiebreaker": []}
+    play = Play(intend(query("a", pattern=pattern), llm("a"), llm("b"), reducer=reducer))
+    play.reply("primary/0", 1).reply("verifier/0", 2)
+    assert play.end["reason"] == f"no tiebreaker could be asked: {why}"

@@ -46,6 +46,7 @@ class Answer(Model, frozen=True, kw_only=True):
     ``folded`` names the calls the answer was made of; ``partial`` is what the others said.
     ``audit``, ``advisory`` and ``disagreement`` are what the patterns of those names add;
     ``stage``, ``tier`` and ``attempts`` say where a waterfall, an escalation or a retry ended.
+    ``obligations`` are what was promised by the answers it was made of.
     ``left_out`` names, by path, what was too large to be shown and is null here.
     """
 
@@ -64,6 +65,7 @@ class Answer(Model, frozen=True, kw_only=True):
     stage: str | None = None
     tier: str | None = None
     attempts: int | None = None
+    obligations: tuple[dict[str, Any], ...] = ()
     left_out: tuple[str, ...] = ()
 
 

@@ -43,6 +43,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """A person has one task in a round, whatever names he is registered under (P9)."""
     one_model_each: bool = False
     """A model of the box is one responder, whatever capabilities it serves (P9)."""
+    nobody_explained: bool = False
+    """Where nobody can be asked it is said whether anybody was named, or has a part (P19)."""
 
 
 REDUCER_1 = Rules()
@@ -67,7 +69,7 @@ REDUCER_4 = msgspec.structs.replace(
     made_like_given=True,
 )
 REDUCER_5 = msgspec.structs.replace(REDUCER_4, asked_once=True)
-REDUCER_6 = msgspec.structs.replace(REDUCER_5, one_model_each=True)
+REDUCER_6 = msgspec.structs.replace(REDUCER_5, one_model_each=True, nobody_explained=True)
 
 RULES = {1: REDUCER_1, 2: REDUCER_2, 3: REDUCER_3, 4: REDUCER_4, 5: REDUCER_5, 6: REDUCER_6}
 CURRENT = max(RULES)

@@ -28,6 +28,7 @@ from cel_expr_python import cel  # pyright: ignore[reportMissingTypeStubs]
 
 from covend.patterns.expressions.cel_growth import growth_problem
 from covend.patterns.expressions.cel_macros import IN_ORDER, rewritten
+from covend.patterns.expressions.cel_members import unknown_member
 
 MAX_SOURCE = 2048
 """Bytes of UTF-8 in one expression (P15)."""
@@ -42,6 +43,21 @@ VOCABULARY: Final[Mapping[str, str]] = {
     "responses": "list(map(string, dyn))",
 }
 """The types of the names that expressions meet; any other name is ``dyn``."""
+
+MEMBERS: Final[Mapping[str, frozenset[str]]] = {
+    "know": frozenset(
+        {"status", "answer", "confidence", "code", "reason", "folded", "partial", "cost"}
+        | {"advisory", "attempts", "audit", "disagreement", "obligations", "stage", "tier"}
+    ),
+    "responder": frozenset(
+        {"id", "kind", "model", "alias_of", "endpoint", "api_key_env", "function", "command"}
+        | {"url", "schema", "did", "channels", "delegates", "sla_secs", "domains", "capabilities"}
+        | {"trust", "seen", "available", "hours", "typical_delay_secs", "cost", "idempotent"}
+        | {"status"}
+    ),
+    "response": frozenset({"answer", "confidence", "trust", "responder", "rationale"}),
+}
+"""All that these may hold; some of it only at times, for which there is ``has``."""
 
 ALWAYS_DOUBLE = frozenset({"confidence", "trust"})
 
@@ -82,6 +98,9 @@ def check(source: str, names: Mapping[str, str], gives: Gives = "bool") -> str |
     result = program.return_type().name().partition("<")[0]
     if gives in _GIVES and result not in _GIVES[gives]:
         return f"gives {result.lower()}; it must give {gives}"
+    known = {name: MEMBERS[name] for name in names if name in MEMBERS}
+    if known and (problem := unknown_member(program.serialize(), known)):
+        return problem
     return _problem(source, declared)
 
 

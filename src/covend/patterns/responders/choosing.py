@@ -271,11 +271,7 @@ def _rank(one: Candidate) -> tuple[float, float, float, str]:
 
 def _nobody(k: K, wants: Sequence[Want], matched: int, relevant: int) -> tuple[str, str]:
     if not matched:
-        if k.rules.one_model_each and any(
-            is_wanted(one, wants, k.plan.input, k.now) for one in k.plan.responders
-        ):
-            return "no_candidates", "whoever meets the predicates has another part of the query"
-        return "no_candidates", "no responder meets any of the predicates"
+        return "no_candidates", _why_no_candidates(k, wants)
     if not relevant:
         threshold = k.query.relevance.threshold
         return (
@@ -283,6 +279,15 @@ def _nobody(k: K, wants: Sequence[Want], matched: int, relevant: int) -> tuple[s
             f"none of {matched} candidates is fast enough and at least {threshold:g} relevant",
         )
     return "responder_unavailable", f"none of {relevant} relevant candidates is available now"
+
+
+def _why_no_candidates(k: K, wants: Sequence[Want]) -> str:
+    if k.rules.nobody_explained:
+        if not wants:
+            return "the query names nobody for this"
+        if any(is_wanted(one, wants, k.plan.input, k.now) for one in k.plan.responders):
+            return "whoever meets the predicates has another part of the query"
+    return "no responder meets any of the predicates"
 
 
 def _text(value: Any) -> str:
