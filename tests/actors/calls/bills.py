@@ -1,10 +1,17 @@
 """What became of paid calls, as a query's records and its bill have it."""
 
+from tests.actors.running import query
+
 from covend.questions import ShowQuery
 from covend.testing import eventually
 
 PRICE = 0.25
 """Exact in binary, so that sums can be compared."""
+
+
+def race(**more):
+    """Whoever answers first is the answer."""
+    return query("quick", "slow", min_quorum=1, side_effects={"max_cost_usd": 1.0}, **more)
 
 
 def late(core, thread, count=1):

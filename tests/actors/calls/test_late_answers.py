@@ -6,9 +6,9 @@ The store, the actors and the provider are real; the core ends and begins again 
 import time
 
 import pytest
-from tests.actors.calls.bills import PRICE, late, spent
+from tests.actors.calls.bills import PRICE, late, race, spent
 from tests.actors.calls.test_courier import serving
-from tests.actors.running import World, completion, query
+from tests.actors.running import completion, query
 
 from covend.actors.calls import courier
 from covend.actors.runs.desk import Desk
@@ -19,19 +19,6 @@ from covend.phylactery.store import open_store
 from covend.protocol import CancelJob
 from covend.questions import CancelQuery, ShowQuery
 from covend.testing import eventually
-
-
-@pytest.fixture
-def world(tmp_path, monkeypatch, provider):
-    made = World(tmp_path / "store.db", monkeypatch)
-    for name in ("quick", "slow"):
-        made.other(name=name, kind="system", url=f"{provider.url}/{name}", cost={"per_call": PRICE})
-    return made
-
-
-def race(**more):
-    """Whoever answers first is the answer."""
-    return query("quick", "slow", min_quorum=1, side_effects={"max_cost_usd": 1.0}, **more)
 
 
 def raced(core, provider, asked=None):

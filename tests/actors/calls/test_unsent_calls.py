@@ -2,26 +2,12 @@
 
 import threading
 
-import pytest
-from tests.actors.calls.bills import PRICE, late, spent
-from tests.actors.running import World, query
+from tests.actors.calls.bills import PRICE, late, race, spent
+from tests.actors.running import query
 
 from covend.actors.calls import courier
 from covend.questions import CancelQuery
 from covend.testing import eventually
-
-
-@pytest.fixture
-def world(tmp_path, monkeypatch, provider):
-    made = World(tmp_path / "store.db", monkeypatch)
-    for name in ("quick", "slow"):
-        made.other(name=name, kind="system", url=f"{provider.url}/{name}", cost={"per_call": PRICE})
-    return made
-
-
-def race():
-    """Whoever answers first is the answer."""
-    return query("quick", "slow", min_quorum=1, side_effects={"max_cost_usd": 1.0})
 
 
 def test_a_paid_call_that_was_never_sent_costs_nothing(world, provider):
