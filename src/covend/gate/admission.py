@@ -7,6 +7,7 @@ a disconnect and a retry come in, a slot that was taken is given back exactly on
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 
 from covend.protocol import CLASSES, InUse
@@ -29,7 +30,7 @@ MOVES: dict[tuple[str, str], str] = {
 """A ticket's life. Leaving HOLDING is what frees the slot; DONE absorbs what comes late (G6)."""
 
 
-class Ticket:
+class Ticket(ABC):
     """One request: what it asks for, in which class, since when, and where it is served."""
 
     __slots__ = (
@@ -53,9 +54,9 @@ class Ticket:
             self.streams = streams
             self.stone.streams += 1 if streams else -1
 
+    @abstractmethod
     def granted(self, stone: Stone) -> None:
         """A slot of ``stone`` is this ticket's from now on; called exactly once per slot."""
-        raise NotImplementedError
 
     def move(self, event: str) -> str:
         """Go on in ``MOVES``; raises ``RuntimeError`` with state and event for an illegal move."""
