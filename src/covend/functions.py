@@ -14,7 +14,7 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import entry_points
 from typing import Any, TypeAlias, cast
 
@@ -29,6 +29,8 @@ MAX_GROUPS = 20
 """Of a regular expression; they may have to be copied for each instruction."""
 MAX_MATCHER = 1 << 20
 """Bytes that one compiled regular expression may take; re2 keeps the last 128."""
+MAX_KEPT = 64
+"""Of them are found without asking re2, which takes longer to find one than to run it."""
 MAX_EXPRESSION = 1024
 """Characters of arithmetic, or of a number, that is still read."""
 MAX_TRIED = 20
@@ -65,8 +67,9 @@ def regex(asked: Asked, argument: str) -> Any:
     raise Declined(f"nothing matches {quoted(argument)}{where}")
 
 
+@lru_cache(maxsize=MAX_KEPT)
 def _expression(argument: str) -> Any:
-    """The compiled expression, from re2's own cache; raises ``Declined`` where it cannot be had."""
+    """The compiled expression; raises ``Declined`` where it cannot be had."""
     options = _RE2.Options()
     options.max_mem = MAX_MATCHER
     options.log_errors = False

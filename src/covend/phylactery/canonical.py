@@ -27,7 +27,7 @@ _LARGE = 1e15
 # integer is, once every digit is a 0 and whatever an integer comes after is a colon.
 _DIGITS = bytes.maketrans(b"123456789,[- \t\n\r", b"000000000:::::::")
 _SEVENTEEN = b":" + b"0" * 17
-_SIXTEEN = re.compile(rb"9\d{15}")
+_SIXTEEN = re.compile(rb"9(?<![\d.]9)\d{15}")
 _class_of: Callable[[Any], object] = type
 _encode = msgspec.json.Encoder(order="deterministic").encode
 _decode = msgspec.json.Decoder().decode
@@ -71,7 +71,7 @@ def parse(text: str) -> object:
 def _may_have_large_integer(text: str) -> bool:
     """True if an integer in the text has 17 digits or more, or 16 of which the first is a 9.
 
-    Text that only looks like one is taken for one.
+    Text that only looks like one is taken for one; what follows a point is the rest of a float.
     """
     data = b":" + text.encode()
     return _SEVENTEEN in data.translate(_DIGITS) or _SIXTEEN.search(data) is not None
