@@ -180,7 +180,7 @@ class Mailbox:
     def get(self) -> Envelope:
         """Return the next message, control first; waits for one or for a timer. Actor's thread."""
         while True:
-            if self.timers.armed:
+            if self.timers.look_at <= self._now():
                 self.fire()
             if (envelope := self.pop()) is not None:
                 return envelope

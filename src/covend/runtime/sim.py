@@ -132,7 +132,8 @@ class SimSystem(System):
     ) -> None:
         self._now = start
         clock = lambda: round(self._now * 1e9)  # noqa: E731
-        super().__init__(node, trace or TraceRing(node=node, clock=clock, wall_ns=0), 1)
+        trace = trace or TraceRing(node=node, clock=clock, wall_ns=0)
+        super().__init__(node, trace, 1, lambda: self._now)
         self.steps: list[int] = []
         self.closing = False
         self.baton = threading.Lock()
@@ -279,9 +280,6 @@ class SimSystem(System):
         if self.closing:
             raise _Unwound
         return ready()
-
-    def now(self) -> float:
-        return self._now
 
     def answer(self, label: str, timeout: float) -> Answer:
         return SimAnswer(self, label, timeout)

@@ -83,11 +83,15 @@ MOST_REMEMBERED = 10_000
 class System(ABC):
     """The actors of one process, or of one simulation; ``node`` is its name in addresses."""
 
-    def __init__(self, node: str, trace: TraceRing, first_id: int) -> None:
+    def __init__(
+        self, node: str, trace: TraceRing, first_id: int, now: Callable[[], float]
+    ) -> None:
         if not node or "@" in node:
             raise ValueError(f"a node's name must not be empty nor contain '@': {node!r}")
         self.node = node
         self.trace = trace
+        self.now = now
+        """Monotonic seconds; virtual ones in a simulation."""
         self.ids = count(first_id)
         self.monitor_ids = count(1)
         self.wire: Wire | None = None
@@ -101,10 +105,6 @@ class System(ABC):
         self._lock = threading.Lock()
 
     # ── what the two systems do each in their way ────────────────────────────────────────────
-
-    @abstractmethod
-    def now(self) -> float:
-        """Return monotonic seconds."""
 
     @abstractmethod
     def answer(self, label: str, timeout: float) -> Answer:

@@ -91,14 +91,12 @@ class ThreadSystem(System):
         self, node: str = "local", *, trace: TraceRing | None = None, stack_bytes: int = 512 * 1024
     ) -> None:
         # Ids of different processes must not meet: each begins somewhere else in 2**62.
-        super().__init__(node, trace or TraceRing(node=node), random.SystemRandom().getrandbits(62))
+        first_id = random.SystemRandom().getrandbits(62)
+        super().__init__(node, trace or TraceRing(node=node), first_id, time.monotonic)
         self._workers = Workers(stack_bytes)
         self._alarm = Alarm()
         self._hosts: dict[Cell, adapter.Host] = {}
         self._sweep_at = 64
-
-    def now(self) -> float:
-        return time.monotonic()
 
     def answer(self, label: str, timeout: float) -> Answer:
         return Answer(self, label, timeout)

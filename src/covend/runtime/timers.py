@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Hashable
 from itertools import count
 from typing import NamedTuple
@@ -31,13 +32,14 @@ class Fired(NamedTuple):
 class Timers:
     """One timer per key. Used by the actor's thread alone, so it needs no lock."""
 
-    __slots__ = ("_heap", "_live", "_serial", "armed")
+    __slots__ = ("_heap", "_live", "_serial", "look_at")
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Hashable]] = []
         self._live: dict[Hashable, Timer] = {}
         self._serial = count()
-        self.armed = False  # whether there may be a timer to wait for
+        self.look_at = math.inf
+        """Nothing is due before; a cancelled timer may have been what was due then."""
 
     def arm(
         self,
@@ -50,7 +52,7 @@ class Timers:
     ) -> None:
         """Arm the timer of ``key``, in place of the one it had."""
         serial = next(self._serial)
-        self.armed = True
+        self.look_at = min(self.look_at, deadline)
         self._live[key] = Timer(serial, deadline, message, state, cause_id, trace_id)
         heapq.heappush(self._heap, (deadline, serial, key))
         if len(self._heap) > _COMPACT_FROM + 2 * len(self._live):
@@ -68,21 +70,20 @@ class Timers:
                 del self._live[key]
 
     def next_deadline(self) -> float | None:
-        """Return when the next timer is due, or ``None``."""
+        """When the next timer is due, or ``None``."""
         while self._heap:
             deadline, serial, key = self._heap[0]
             timer = self._live.get(key)
             if timer is not None and timer.serial == serial:
+                self.look_at = deadline
                 return deadline
             heapq.heappop(self._heap)
-        self.armed = False
+        self.look_at = math.inf
         return None
 
     def due(self, now: float) -> list[Fired]:
         """Take out what is due at ``now``, earliest first."""
         fired: list[Fired] = []
-        if self._heap and self._heap[0][0] > now:  # nearly always, and cheaper than a closer look
-            return fired
         while (deadline := self.next_deadline()) is not None and deadline <= now:
             _, serial, key = heapq.heappop(self._heap)
             fired.append(Fired(key, serial))
