@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,7 +29,7 @@ from covend.protocol import (
     SwapRequest,
     WhyQuery,
 )
-from covend.runtime import Actor, ActorError, Answer, MailboxSpec, Promise, ReplyError
+from covend.runtime import Actor, ActorError, Answer, MailboxSpec, Message, Promise, ReplyError
 from covend.runtime.saying import say
 
 LOOK_SECONDS = 1.0
@@ -43,8 +42,7 @@ OWNERS = ("dispatcher", "broker", "oculus", "arbiter", "registry", "herald", "co
 Stamp = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class LookAtConfig:
+class LookAtConfig(Message, frozen=True):
     """A timer's message: has the configuration file changed?"""
 
 

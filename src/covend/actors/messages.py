@@ -1,23 +1,23 @@
 """What the core's actors say to each other inside the core process.
 
-Messages that cross processes are in ``covend.protocol``; these never leave the core, so they are
-plain frozen dataclasses. A class attribute ``lane`` puts a message on the control lane (S11).
+Messages that cross processes are in ``covend.protocol``; these never leave the core, so they have
+no tag. A class attribute ``lane`` puts a message on the control lane (S11).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
+
+import msgspec
 
 from covend.config import Box
 from covend.protocol import SignalNote
-from covend.runtime import CONTROL, Lane
+from covend.runtime import CONTROL, Lane, Message
 
 # ── dispatcher → arbiter, arbiter → dispatcher ───────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
-class DemandChanged:
+class DemandChanged(Message, frozen=True):
     """What began and ceased to wait since the last such message, and what is in flight (W9).
 
     The arbiter folds the signals into its book of demand; the usage replaces the last one.
@@ -35,8 +35,7 @@ class DemandChanged:
     whole: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceLearned:
+class ServiceLearned(Message, frozen=True):
     """A request ended: what it asked for, and its service seconds on a soulstone (W10, W6)."""
 
     soulstone: str
@@ -45,8 +44,7 @@ class ServiceLearned:
     service: float
 
 
-@dataclass(frozen=True, slots=True)
-class SetOpen:
+class SetOpen(Message, frozen=True):
     """Exactly these soulstones are open; ``eta`` is the plan for cold capabilities (G3).
 
     On the lane of the drains: an opening from before a drain must not be handled after it (W20).
@@ -57,8 +55,7 @@ class SetOpen:
     lane: ClassVar[Lane] = CONTROL
 
 
-@dataclass(frozen=True, slots=True)
-class GiveUpOn:
+class GiveUpOn(Message, frozen=True):
     """Refuse what waits for capabilities that only quarantined covens serve (W24)."""
 
     capabilities: tuple[str, ...]
@@ -67,16 +64,14 @@ class GiveUpOn:
     lane: ClassVar[Lane] = CONTROL
 
 
-@dataclass(frozen=True, slots=True)
-class DemandNow:
+class DemandNow(Message, frozen=True):
     """An ask: the ``DemandChanged`` of this moment, for the recheck before an intent (W21)."""
 
 
 # ── draining: coven → dispatcher and broker → coven → arbiter ────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
-class DrainGates:
+class DrainGates(Message, frozen=True):
     """Close admission on these soulstones everywhere and report when nothing is in flight."""
 
     epoch: int
@@ -86,8 +81,7 @@ class DrainGates:
     lane: ClassVar[Lane] = CONTROL
 
 
-@dataclass(frozen=True, slots=True)
-class DrainGhouls:
+class DrainGhouls(Message, frozen=True):
     """Park every job that uses these soulstones and report when no step is in flight."""
 
     epoch: int
@@ -97,16 +91,14 @@ class DrainGhouls:
     lane: ClassVar[Lane] = CONTROL
 
 
-@dataclass(frozen=True, slots=True)
-class Reopen:
+class Reopen(Message, frozen=True):
     """The drain of ``epoch`` is off: whoever still waits for it forgets it (W21, W24)."""
 
     epoch: int
     lane: ClassVar[Lane] = CONTROL
 
 
-@dataclass(frozen=True, slots=True)
-class CovenDrained:
+class CovenDrained(Message, frozen=True):
     """Gates and ghouls have both confirmed ``epoch`` for this coven (W20)."""
 
     coven: str
@@ -118,8 +110,7 @@ class CovenDrained:
 # ── soulstones and watchdogs → arbiter ───────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
-class SoulstoneReady:
+class SoulstoneReady(Message, frozen=True):
     """Its health answered; ``load_seconds`` from process start to readiness (W23)."""
 
     name: str
@@ -128,8 +119,7 @@ class SoulstoneReady:
     lane: ClassVar[Lane] = CONTROL
 
 
-@dataclass(frozen=True, slots=True)
-class SoulstoneDown:
+class SoulstoneDown(Message, frozen=True):
     """Its process is gone, or was never there when its actor looked (W26)."""
 
     name: str
@@ -138,8 +128,7 @@ class SoulstoneDown:
     lane: ClassVar[Lane] = CONTROL
 
 
-@dataclass(frozen=True, slots=True)
-class SoulstoneHealth:
+class SoulstoneHealth(Message, frozen=True):
     """One health probe: for the watchdog, and for the routing of shared soulstones (W4)."""
 
     name: str
@@ -147,8 +136,7 @@ class SoulstoneHealth:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class Traffic:
+class Traffic(Message, frozen=True):
     """What is in flight on one soulstone, and when any byte last came from it (W26).
 
     ``streams`` of the answers flow; of the others nothing comes for as long as they are made.
@@ -159,8 +147,7 @@ class Traffic:
     streams: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class HardReset:
+class HardReset(Message, frozen=True):
     """The watchdog's verdict: kill it, wait until its memory is free, start it again (W26)."""
 
     name: str
@@ -172,8 +159,7 @@ class HardReset:
 # ── oculus ───────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryReading:
+class MemoryReading(Message, frozen=True):
     """Measured bytes per device: capacity, in use, by strangers, and by each soulstone."""
 
     at: float
@@ -183,24 +169,21 @@ class MemoryReading:
     soulstones: dict[str, dict[str, int]]
 
 
-@dataclass(frozen=True, slots=True)
-class ReadNow:
+class ReadNow(Message, frozen=True):
     """An ask: measure now rather than at the next tick (W1: before every start)."""
 
 
 # ── broker ───────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
-class CapabilitiesOpen:
+class CapabilitiesOpen(Message, frozen=True):
     """What a job may be run on now, and what dominating signals wait for (W14)."""
 
     open: frozenset[str]
     dominated: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerStarted:
+class BrokerStarted(Message, frozen=True):
     """From a broker that has just begun: it knows nothing of what is open, and tells of every job
     that waits; what one before it told counts no more.
     """
@@ -209,38 +192,33 @@ class BrokerStarted:
 # ── events and configuration ─────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Message, frozen=True):
     """Something a person may want to know: a transition's phase, an alert, a restart."""
 
     kind: str
     at: float
     text: str
-    data: dict[str, Any] = field(default_factory=dict[str, Any])
+    data: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
 
 
-@dataclass(frozen=True, slots=True)
-class Alert:
+class Alert(Message, frozen=True):
     """Something an operator must know (W27): shown, logged, recorded, with its evidence."""
 
     text: str
     data: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class NewConfig:
+class NewConfig(Message, frozen=True):
     """A checked configuration that replaces the one in force (G10)."""
 
     box: Box
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigInForce:
+class ConfigInForce(Message, frozen=True):
     """The arbiter goes by this configuration now; whoever routes by it may as well (G10)."""
 
     box: Box
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Message, frozen=True):
     """An ask: this actor's part of ``covend status`` as plain data."""

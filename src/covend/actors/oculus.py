@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -10,11 +9,10 @@ from covend.actors.messages import Alert, MemoryReading, NewConfig, ReadNow
 from covend.config import Box
 from covend.host.oculus import Oculus, OculusError, Reading
 from covend.host.units import observe
-from covend.runtime import Actor, MailboxSpec, ReplyError
+from covend.runtime import Actor, MailboxSpec, Message, ReplyError
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(Message, frozen=True):
     """A timer's message: measure and tell."""
 
 

@@ -12,7 +12,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -36,7 +35,7 @@ from covend.host.process_driver import ProcessDriver
 from covend.host.transmute import Outcome, Transmuter
 from covend.host.units import UnitState
 from covend.protocol import IntentPosted, IntentRefused, ReloadConfig, WorldChanged
-from covend.runtime import Actor, Exit, MailboxSpec, Promise
+from covend.runtime import Actor, Exit, MailboxSpec, Message, Promise
 
 LOOK_SECONDS = 0.25
 """The folder is looked at this often without a hint: hints get lost with the core."""
@@ -45,13 +44,11 @@ TellCore = Callable[[WorldChanged | IntentRefused], None]
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Message, frozen=True):
     """A timer's message: is there an intent that nobody told us about?"""
 
 
-@dataclass(frozen=True, slots=True)
-class Carried:
+class Carried(Message, frozen=True):
     """The worker is done with an intent."""
 
     intent: Intent
@@ -59,21 +56,18 @@ class Carried:
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Message, frozen=True):
     """A soulstone's process ended, asked or not."""
 
     unit: UnitState
     status: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class StopAll:
+class StopAll(Message, frozen=True):
     """An ask: end every soulstone that covend owns; answered with the error, or None when done."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoppedAll:
+class StoppedAll(Message, frozen=True):
     """The worker ended every soulstone, or could not."""
 
     error: str | None

@@ -1,6 +1,6 @@
 """What people are written about their tasks (P18)."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from covend.actors.people import letters
 from covend.actors.runs.messages import Notice

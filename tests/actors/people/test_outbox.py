@@ -1,10 +1,9 @@
 """The outbox of one channel: what waits, what is under way, and the pauses between (P18)."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from covend.actors.people.outbox import FIRST_PAUSE_SECONDS, Outbox
 from covend.actors.runs.messages import Notice

@@ -8,7 +8,6 @@ gate. A warm request never comes here (W8).
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import ClassVar
 
 from covend.actors.admission.catalog import Catalog
@@ -40,15 +39,14 @@ from covend.protocol import (
     UpstreamBroke,
     UsageChanged,
 )
-from covend.runtime import Actor, Down, MailboxSpec, MonitorId
+from covend.runtime import Actor, Down, MailboxSpec, Message, MonitorId
 
 HELLO_SECONDS = 1.0
 REPORT_SECONDS = 0.002
 """Demand that changes in a burst reaches the arbiter as one message."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(Message, frozen=True):
     """A timer's message: ``hello`` to the gates, or ``report`` to the arbiter."""
 
     what: str

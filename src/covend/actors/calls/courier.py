@@ -34,7 +34,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -61,7 +60,7 @@ from covend.patterns.query.spec import MAX_LATENCY
 from covend.patterns.state import call_id, call_id_of
 from covend.protocol import JobFinished
 from covend.questions import SettleCall, refusal
-from covend.runtime import Actor, Exit, MailboxSpec
+from covend.runtime import Actor, Exit, MailboxSpec, Message
 
 REPEAT_SECONDS = 5.0
 """An answer that was not recorded for so long was lost with whoever was told: it is said again."""
@@ -71,8 +70,7 @@ AGAIN_SECONDS = 1.0
 """After this pause it is asked again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Brought:
+class Brought(Message, frozen=True):
     """From a helper's thread: what an errand brought."""
 
     name: str
@@ -80,29 +78,25 @@ class Brought:
     declined: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Overdue:
+class Overdue(Message, frozen=True):
     """A timer's message: the errand's deadline has passed."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class GiveUp:
+class GiveUp(Message, frozen=True):
     """A timer's message: a late answer does not come any more."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Again:
+class Again(Message, frozen=True):
     """A timer's message: ask a provider once more that was busy, or still at this errand's key."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Repeat:
+class Repeat(Message, frozen=True):
     """A timer's message: the answer is not recorded yet."""
 
     name: str

@@ -45,7 +45,7 @@ from covend.protocol import (
     StepDone,
     SubmitJob,
 )
-from covend.runtime import Actor, MailboxSpec, ReplyError
+from covend.runtime import Actor, MailboxSpec, Message, ReplyError
 from covend.runtime.frames import FrameError
 from covend.will.interrupt import Running, cheapest
 
@@ -61,8 +61,7 @@ REJOIN_SECONDS = 2.5
 """After a restart no job is handed out before every living ghoul has said what it works on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sweep:
+class Sweep(Message, frozen=True):
     """A timer's message: look for ghouls that went silent."""
 
 

@@ -30,7 +30,7 @@ from covend.protocol import (
     RunJob,
     StepDone,
 )
-from covend.runtime import Actor, ActorError, Exit, MailboxSpec, RemoteError, ReplyError
+from covend.runtime import Actor, ActorError, Exit, MailboxSpec, Message, RemoteError, ReplyError
 from covend.runtime.frames import FrameError
 
 BROKER = "broker@core"
@@ -64,8 +64,7 @@ class StepResult:
     begun: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Message, frozen=True):
     """A timer's message: say hello, or tell the broker again what it has not acknowledged."""
 
     what: str

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
@@ -36,7 +35,7 @@ from covend.patterns.responders.responder import Responder
 from covend.patterns.state import call_id_of
 from covend.phylactery.messages import Query
 from covend.questions import WAITING
-from covend.runtime import Actor, ActorError, Exit, MailboxSpec, ReplyError
+from covend.runtime import Actor, ActorError, Exit, MailboxSpec, Message, ReplyError
 
 log = logging.getLogger(__name__)
 
@@ -49,15 +48,13 @@ UNREAD_SECONDS = 5.0
 """After this it is tried again to send what could not be, as the store could not be read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Digest:
+class Digest(Message, frozen=True):
     """A timer's message: send what was collected for this person."""
 
     did: str
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(Message, frozen=True):
     """From a messenger's thread: what became of the message under way in an outbox."""
 
     did: str
@@ -66,8 +63,7 @@ class Sent:
     took: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Again:
+class Again(Message, frozen=True):
     """A timer's message: try a channel that failed."""
 
     did: str

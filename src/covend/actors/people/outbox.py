@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+import msgspec
 
 from covend.actors.runs.messages import Notice
 
@@ -79,7 +81,7 @@ def merged(earlier: Notice | None, later: Notice) -> Notice:
         return later
     unheard = is_new(earlier) and later.happening == "reminder"
     happening = earlier.happening if unheard else later.happening
-    return replace(later, happening=happening, ticks=(*earlier.ticks, *later.ticks))
+    return msgspec.structs.replace(later, happening=happening, ticks=(*earlier.ticks, *later.ticks))
 
 
 def is_new(notice: Notice | None) -> bool:

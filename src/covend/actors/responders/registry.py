@@ -11,7 +11,6 @@ import logging
 import math
 import os
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
@@ -32,7 +31,7 @@ from covend.phylactery.messages import Append, Query
 from covend.phylactery.records import record
 from covend.questions import ListResponders, PutResponder, RemoveResponder, refusal
 from covend.resolving import resolved
-from covend.runtime import Actor, ActorError, Exit, MailboxSpec, ReplyError
+from covend.runtime import Actor, ActorError, Exit, MailboxSpec, Message, ReplyError
 
 log = logging.getLogger(__name__)
 
@@ -45,13 +44,11 @@ KEPT_STANDINGS = 3
 """How many stored standings are looked at: the newest that can be read counts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Relearn:
+class Relearn(Message, frozen=True):
     """To itself: count the next few of the runs whose outcomes were lost in a crash."""
 
 
-@dataclass(frozen=True, slots=True)
-class Save:
+class Save(Message, frozen=True):
     """A timer's message: store what was learned since the last time."""
 
 

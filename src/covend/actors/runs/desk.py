@@ -13,9 +13,10 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
+
+import msgspec
 
 import covend
 from covend.actors.asking_store import STORE_SECONDS, ask_known, ask_store
@@ -79,6 +80,7 @@ from covend.runtime import (
     AskTimeout,
     MailboxFull,
     MailboxSpec,
+    Message,
     Promise,
     ReplyError,
 )
@@ -92,8 +94,7 @@ WAKE_AT_ONCE = 16
 RECOVER_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class WakeMore:
+class WakeMore(Message, frozen=True):
     """To itself: wake the next runs that a dead core left behind."""
 
 
@@ -361,7 +362,7 @@ class Desk(Actor):
     def notice(self, news: Notice) -> None:
         """Tell open pages; the herald tells those who have none (P18)."""
         live = self.waiting.notice(news.dids)
-        self.ctx.tell("herald", replace(news, live=live))
+        self.ctx.tell("herald", msgspec.structs.replace(news, live=live))
 
     # ── what is asked about them ────────────────────────────────────────────────────────────
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
 from covend.actors.asking_store import ask_store
@@ -45,7 +44,7 @@ from covend.patterns.step import Draft, Entry
 from covend.phylactery.messages import Query
 from covend.phylactery.records import Record
 from covend.questions import refusal
-from covend.runtime import Actor, AskTimeout, MailboxSpec, Promise, ReplyError
+from covend.runtime import Actor, AskTimeout, MailboxSpec, Message, Promise, ReplyError
 from covend.supervisors.backoff import Backoff
 
 log = logging.getLogger(__name__)
@@ -59,13 +58,11 @@ AGAIN = Backoff(base=0.1, maximum=10.0)
 """How long a run waits that the store refused, before it reads its records again (S7)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Begin:
+class Begin(Message, frozen=True):
     """To itself: open the run, or read it back."""
 
 
-@dataclass(frozen=True, slots=True)
-class Idle:
+class Idle(Message, frozen=True):
     """A timer's message: nothing came for a while."""
 
 

@@ -6,7 +6,6 @@ it where it is not. A *call* here is the body of a ``call`` record; clocks are m
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from covend.actors.responders.trust import Outcome
@@ -14,7 +13,7 @@ from covend.patterns.answers.understanding import Raw
 from covend.patterns.responders.responder import Responder
 from covend.phylactery.records import Record
 from covend.questions import ActOnTask
-from covend.runtime import Promise
+from covend.runtime import Message, Promise
 
 Happening: TypeAlias = Literal["assigned", "reminder", "delegated", "withdrawn"]
 """What a person is told about a task (P18)."""
@@ -22,21 +21,18 @@ Happening: TypeAlias = Literal["assigned", "reminder", "delegated", "withdrawn"]
 # ── to an execution, through the desk ────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
-class Routed:
+class Routed(Message, frozen=True):
     """A message for a run, numbered by the desk so that it knows what has been handled."""
 
     number: int
     message: object
 
 
-@dataclass(frozen=True, slots=True)
-class Rouse:
+class Rouse(Message, frozen=True):
     """Be there: read the run's records and go on with it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Returned:
+class Returned(Message, frozen=True):
     """What came of one call, repeated until it is ``Recorded``.
 
     ``declined`` says why a function has no answer to such a question.
@@ -48,16 +44,14 @@ class Returned:
     declined: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Unclear:
+class Unclear(Message, frozen=True):
     """A call may have been carried out before a crash, and its query says to ask (P4)."""
 
     thread: str
     call: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ticked:
+class Ticked(Message, frozen=True):
     """A timer of a run is due."""
 
     thread: str
@@ -65,8 +59,7 @@ class Ticked:
     due: int
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(Message, frozen=True):
     """A person's word on a task (P18)."""
 
     call: str
@@ -74,8 +67,7 @@ class Word:
     promise: Promise
 
 
-@dataclass(frozen=True, slots=True)
-class Cancelling:
+class Cancelling(Message, frozen=True):
     """Cancel the run (P14)."""
 
     reason: str
@@ -85,16 +77,14 @@ class Cancelling:
 # ── from an execution ────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
-class Resting:
+class Resting(Message, frozen=True):
     """To the desk: nothing to do after message ``number``; the run may be passivated (P6)."""
 
     thread: str
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class Wrote:
+class Wrote(Message, frozen=True):
     """To the desk: the run has new records, and began these others.
 
     ``know`` is its end's body, ``due`` when the earliest timer is due that they set.
@@ -106,15 +96,13 @@ class Wrote:
     due: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SetAside:
+class SetAside(Message, frozen=True):
     """To the desk: the run is quarantined; nobody shall rouse it (P2)."""
 
     thread: str
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(Message, frozen=True):
     """To the desk, and on to the herald: tell a person about a task (P18).
 
     ``dids`` are who is to be told; a ``question`` of None is read when it is needed. ``live`` are
@@ -133,20 +121,17 @@ class Notice:
     ticks: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class PageClosed:
+class PageClosed(Message, frozen=True):
     """To the herald: this person looks at no page any more."""
 
     did: str
 
 
-@dataclass(frozen=True, slots=True)
-class OpenPages:
+class OpenPages(Message, frozen=True):
     """An ask to the desk, answered with the dids of those who look at their page, a tuple."""
 
 
-@dataclass(frozen=True, slots=True)
-class Joining:
+class Joining(Message, frozen=True):
     """An ask to the desk: store these records, and what the joins among them begin (P7).
 
     ``joins`` are trigger bodies with a join. Answered with the threads that were begun.
@@ -156,8 +141,7 @@ class Joining:
     joins: tuple[dict[str, Any], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Dispatch:
+class Dispatch(Message, frozen=True):
     """To the courier: carry this call out, once.
 
     ``again`` says that it may have been carried out before; ``policy`` is the query's
@@ -173,8 +157,7 @@ class Dispatch:
     recorded: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(Message, frozen=True):
     """To the courier: the answers to these calls are durable and need not be kept.
 
     Calls are named as by ``call_name``.
@@ -183,8 +166,7 @@ class Recorded:
     calls: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Withdraw:
+class Withdraw(Message, frozen=True):
     """To the courier: nobody waits for these calls any more (P12, P14).
 
     Calls are named as by ``call_name``. It never overtakes their ``Dispatch``.
@@ -204,15 +186,13 @@ def call_name(thread: str, call: str) -> str:
     return f"{thread}/{call}"
 
 
-@dataclass(frozen=True, slots=True)
-class TimerSet:
+class TimerSet(Message, frozen=True):
     """To the timekeeper: a timer was stored that is due at this clock."""
 
     due: int
 
 
-@dataclass(frozen=True, slots=True)
-class Learned:
+class Learned(Message, frozen=True):
     """To the registry: what an ended run says of those it asked (P8)."""
 
     thread: str
@@ -222,11 +202,9 @@ class Learned:
 # ── other ────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Message, frozen=True):
     """An ask to the registry, answered with every responder as it is now, a tuple."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recover:
+class Recover(Message, frozen=True):
     """To the desk, when all who serve runs are there: go on where the last core stopped (P4)."""

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import ClassVar
 
 from covend.actors.asking_store import ask_store
 from covend.actors.runs.messages import Recover, Ticked, TimerSet
 from covend.actors.runs.story import wall_clock
 from covend.phylactery.messages import Due, NextDue
-from covend.runtime import Actor, MailboxSpec
+from covend.runtime import Actor, MailboxSpec, Message
 
 LONGEST_SECONDS = 30.0
 """The wall clock may be set: however far the next timer is, it is looked at again after this."""
@@ -26,8 +25,7 @@ FLOOD_SECONDS = 0.25
 """After a whole page of them, the next one comes after this."""
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Message, frozen=True):
     """See what is due now."""
 
 

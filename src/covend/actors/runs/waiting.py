@@ -12,7 +12,7 @@ from typing import TypeAlias
 from covend.actors.runs.messages import PageClosed, Wrote
 from covend.actors.runs.reading import Question, ended
 from covend.questions import EndOf, ListTasks, RecordsOf
-from covend.runtime import Context, Promise
+from covend.runtime import Context, Message, Promise
 
 MAX_WAIT_SECONDS = 60.0
 LIVE_SECONDS = 15.0
@@ -22,8 +22,7 @@ News: TypeAlias = RecordsOf | EndOf | ListTasks
 """What may be waited for: records of a run, its end, a change of an inbox."""
 
 
-@dataclass(frozen=True, slots=True)
-class Expired:
+class Expired(Message, frozen=True):
     """A timer's message: somebody has waited long enough."""
 
     run: str | None

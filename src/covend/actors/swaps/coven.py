@@ -8,16 +8,14 @@ own deadline decides, and no stream is cut here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from covend.actors.messages import CovenDrained, DrainGates, DrainGhouls, Reopen
 from covend.protocol import Drained
-from covend.runtime import CONTROL, Actor, Lane, MailboxSpec
+from covend.runtime import CONTROL, Actor, Lane, MailboxSpec, Message
 
 
-@dataclass(frozen=True, slots=True)
-class SoftStopCoven:
+class SoftStopCoven(Message, frozen=True):
     """SIG_SOFT_STOP: let go of ``soulstones``; confirm with the same epoch (S17)."""
 
     epoch: int

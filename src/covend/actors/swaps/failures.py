@@ -7,11 +7,10 @@ refused with the reason (W24).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from covend.actors.messages import Alert, GiveUpOn, HardReset, SoulstoneDown, SoulstoneHealth
-from covend.runtime import CONTROL, Lane
+from covend.runtime import CONTROL, Lane, Message
 from covend.will import quarantine
 from covend.will import transition as table
 from covend.will.decision import Swap
@@ -24,8 +23,7 @@ ACTING = frozenset({table.SIGNALLED, table.TRANSMUTING, table.COMPENSATING, tabl
 """The reactor has an intent in hand: a second one would find another world than it expects."""
 
 
-@dataclass(frozen=True, slots=True)
-class Revive:
+class Revive(Message, frozen=True):
     """A timer's message: see again whether ``name`` needs a revival (W26).
 
     ``condemned`` is the process that is to be killed for it, if one is.

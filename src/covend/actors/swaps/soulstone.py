@@ -16,7 +16,6 @@ looks at the world again. A shared soulstone has no process of ours: it is only 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -25,7 +24,7 @@ from covend.actors.swaps.probe import HealthProbe
 from covend.config import Soulstone, Watchdog
 from covend.host.units import UnitState, observe
 from covend.protocol import UpstreamBroke
-from covend.runtime import Actor, Exit, MailboxSpec
+from covend.runtime import Actor, Exit, MailboxSpec, Message
 from covend.runtime.pidfd import Watch, exit_watcher
 
 FAST_PROBE_SECONDS = 0.01
@@ -40,21 +39,18 @@ class ProcessEnded(Exception):
     """The soulstone's process is gone; the actor goes with it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Message, frozen=True):
     """Look at the world again: the reactor said that something changed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Gone:
+class Gone(Message, frozen=True):
     """The exit watcher saw the process end."""
 
     pid: int
     status: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeNow:
+class ProbeNow(Message, frozen=True):
     """A timer's message."""
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from covend.actors.messages import Alert, CovenDrained, DemandNow, SoulstoneReady
@@ -18,6 +17,7 @@ from covend.actors.swaps.refit import REFIT, Refit
 from covend.actors.swaps.residency import Residency
 from covend.config import Box
 from covend.protocol import IntentRefused
+from covend.runtime import Message
 from covend.will import transition as table
 from covend.will.decision import Swap
 from covend.will.transition import Limits, Transition
@@ -32,8 +32,7 @@ LOOK_SECONDS = 0.25
 HOST_CHANGES = (table.SIGNALLED, table.TRANSMUTING, table.COMPENSATING, table.RESTORING)
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(Message, frozen=True):
     """A timer's message: ``recover``, ``consider``, ``late``, ``look`` or ``settle``."""
 
     what: str

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from covend.actors.messages import HardReset, MemoryReading, SoulstoneHealth, Traffic
 from covend.config import Soulstone, Watchdog
-from covend.runtime import Actor, MailboxSpec
+from covend.runtime import Actor, MailboxSpec, Message
 from covend.will.watchdog import Limits, Observations, judge
 
 TICK_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(Message, frozen=True):
     """A timer's message: judge again, for the verdicts that time alone brings about."""
 
 
