@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import ClassVar
 
 from covend.runtime.errors import ReplyError
@@ -41,8 +40,7 @@ class DynamicSupervisor(BaseSupervisor[DynamicSpec]):
             raise ReplyError(f"{self.spec.name} has a child {request.id!r} already")
         if len(children) >= self.spec.max_children:
             raise ReplyError(f"{self.spec.name} has {len(children)} children and may have no more")
-        spec = replace(self.spec.child, id=request.id, name=request.id)
-        child = Child(spec, tuple(request.args), request.kwargs)
+        child = Child(self.spec.child, request.id, tuple(request.args), request.kwargs)
         info = self._start_by_hand(child)
         children[child.id] = child
         self._watch(child)

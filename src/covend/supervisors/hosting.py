@@ -71,9 +71,13 @@ class Host(Protocol):
 
 @dataclass(slots=True)
 class Child:
-    """One child of a supervisor: its spec and what became of it so far."""
+    """One child of a supervisor: its spec and what became of it so far.
+
+    ``member`` is its id and its name where many children share one spec.
+    """
 
     spec: ChildSpec
+    member: str = ""
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = field(default_factory=dict[str, Any])
     state: str = "stopped"
@@ -87,14 +91,19 @@ class Child:
     @property
     def id(self) -> str:
         """Its id, unique within its supervisor."""
-        return self.spec.id
+        return self.member or self.spec.id
+
+    @property
+    def name(self) -> str:
+        """What it is registered under."""
+        return self.member or self.spec.name
 
     def info(self) -> ChildInfo:
         """What is told about it."""
         host = self.host
         return ChildInfo(
             id=self.id,
-            name=self.spec.name,
+            name=self.name,
             kind=self.spec.kind or "worker",
             state=self.state,
             incarnation=self.incarnation,
@@ -112,7 +121,7 @@ class Child:
             brutal = spec.shutdown == "brutal_kill"
             self.host = ProcessHost(ctx.me, self.id, self.incarnation, spec.start, brutal)
         else:
-            self.host = ActorHost(ctx, spec, self.args, self.kwargs)
+            self.host = ActorHost(ctx, spec, self.name, self.args, self.kwargs)
         self.started_at = ctx.now()
         self.state = "running"
 
@@ -143,15 +152,20 @@ class ActorHost:
     """An actor as a child: started by the system, watched by a monitor."""
 
     def __init__(
-        self, ctx: Context, spec: ChildSpec, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        ctx: Context,
+        spec: ChildSpec,
+        name: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> None:
         started: ActorRef
         if callable(spec.start):
-            started = cast("Any", spec.start)(ctx.system, spec.name, *args, **kwargs)
+            started = cast("Any", spec.start)(ctx.system, name, *args, **kwargs)
         else:
             actor, own_args, own_kwargs = _parts(cast("tuple[Any, ...]", spec.start))
             started = ctx.system.spawn(
-                actor, *own_args, *args, name=spec.name, **{**own_kwargs, **kwargs}
+                actor, *own_args, *args, name=name, **{**own_kwargs, **kwargs}
             )
         self._ctx = ctx
         self.ref: ActorRef | None = started
