@@ -76,10 +76,10 @@ def record(
     if clock is None:
         known = (parent.clock + 1 for parent in above if isinstance(parent, Record))
         clock = max(time.time_ns() // 1000, *known, 0)
-    ids = tuple(parent.id if isinstance(parent, Record) else parent for parent in above)
-    for name, value in (("thread", thread), ("kind", kind), ("actor", actor)):
-        if not value:
-            raise BadRecord(f"a record needs a {name}, not {value!r}")
+    ids = tuple([parent.id if isinstance(parent, Record) else parent for parent in above])
+    if not (thread and kind and actor):
+        names = f"thread {thread!r}, kind {kind!r}, actor {actor!r}"
+        raise BadRecord(f"a record needs a thread, a kind and an actor, not {names}")
     if act not in ACTS:
         raise BadRecord(f"act is {act!r}: it must be one of {', '.join(sorted(ACTS))}")
     if not isinstance(cast(object, body), dict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -90,9 +90,9 @@ class Store(Views):
         ``StoreError`` where nothing could be stored.
         """
         try:
-            outcomes = self._each(chains)
+            outcomes = self._each(chains, self._store)
         except REFUSALS:
-            outcomes = self._each(chains, self._db.savepoint)  # each batch to be undone alone
+            outcomes = self._each(chains, self._store_alone)
         self.commits += 1
         return outcomes
 
@@ -241,11 +241,9 @@ class Store(Views):
     # ── writing and reading rows ─────────────────────────────────────────────────────────────
 
     def _each(
-        self,
-        chains: Sequence[Chain],
-        undone_alone: Callable[[], AbstractContextManager[None]] | None = None,
+        self, chains: Sequence[Chain], store: Callable[[Sequence[Record], int], int]
     ) -> list[Outcome]:
-        """Store each chain; the first refusal ends it all, unless a batch can be undone alone."""
+        """Store each chain; the first refusal ends it all, unless each batch is stored alone."""
         outcomes: list[Outcome] = []
         with self._db.transaction():
             last = self._last()
@@ -253,10 +251,9 @@ class Store(Views):
                 before = last
                 try:
                     for batch in chain:
-                        with (undone_alone or nullcontext)():
-                            last = self._store(batch, last)
+                        last = store(batch, last)
                 except REFUSALS as refusal:
-                    if undone_alone is None:
+                    if store != self._store_alone:
                         raise
                     outcomes.append(refusal)
                 else:
@@ -275,6 +272,11 @@ class Store(Views):
             [Entry(0, record, False) for record in batch],
             last,
         )
+
+    def _store_alone(self, batch: Sequence[Record], last: int) -> int:
+        """Like ``_store``; what a refused batch has changed is undone."""
+        with self._db.savepoint():
+            return self._store(batch, last)
 
     def _take_over(self, entries: Sequence[Entry], *, orphans: bool) -> int:
         """Store another store's records, purged ones too, in one transaction."""

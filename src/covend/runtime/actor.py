@@ -160,5 +160,6 @@ class Context:
     def _resolve(self, target: Target) -> ActorRef | Address:
         if isinstance(target, str):
             system = self._cell.system
-            return system.find(target) or system.address(target)
+            cell = system.named.get(target)
+            return system.address(target) if cell is None else cell.ref
         return target

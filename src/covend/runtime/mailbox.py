@@ -179,10 +179,11 @@ class Mailbox:
 
     def get(self) -> Envelope:
         """Return the next message, control first; waits for one or for a timer. Actor's thread."""
+        timers, now, pop = self.timers, self._now, self.pop
         while True:
-            if self.timers.look_at <= self._now():
+            if timers.look_at <= now():
                 self.fire()
-            if (envelope := self.pop()) is not None:
+            if (envelope := pop()) is not None:
                 return envelope
             self._sleep()
 

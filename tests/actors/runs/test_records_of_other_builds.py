@@ -210,5 +210,6 @@ def test_a_job_that_cannot_be_read_leaves_the_broker_its_others(tmp_path):
             system.spawn(Ear, log, name=name)
         broker = system.spawn(Broker, Catalog(small_box()), name="broker")
         assert broker.ask(JobQuery("good"), timeout=5)["status"] == "queued"
+        system.address("console").ask("all that was told before", timeout=5)
         alerts = [alert.text for alert in heard(console, Alert)]
         assert len(alerts) == 3 and all("is skipped" in text for text in alerts)

@@ -47,7 +47,7 @@ class Commits:
         ``records`` are those of the drafts; ``due`` is when the earliest timer set by ``given`` is
         due. Where the store refuses only what follows, what is given is stored nonetheless.
         """
-        self.unsure.update(zip((entry.id for entry in records), drafts, strict=True))
+        self.unsure.update(zip([entry.id for entry in records], drafts, strict=True))
         fired = begun_by(drafts)
         if fired:
             self.store(given)  # whom it begins has to be asked for, which may fail
@@ -67,8 +67,9 @@ class Commits:
             self.effects.note(draft.kind, draft.body)
         for draft in drafts:
             self.effects.of(k, draft)
-        dues = [due, earliest(draft.body for draft in drafts)] if k.ended is None else []
-        first = min((due for due in dues if due is not None), default=None)
+        dues = [due] if due is not None else []
+        dues += timers_due([draft.body for draft in drafts])
+        first = min(dues, default=None) if k.ended is None else None
         self.ctx.tell("desk", Wrote(self.ctx.name, tuple(begun), k.ended, first))
 
     def rouse_others(self, k: K, entries: list[Entry]) -> None:
@@ -120,6 +121,6 @@ def begun_by(written: Sequence[Draft] | Sequence[Entry]) -> list[dict[str, Any]]
     return [body for body in fired if "refused" not in body]
 
 
-def earliest(bodies: Iterable[dict[str, Any]]) -> int | None:
-    """When the earliest of the timers that these bodies set is due."""
-    return min((timer["due"] for body in bodies for timer in body.get("timers", ())), default=None)
+def timers_due(bodies: Iterable[dict[str, Any]]) -> list[int]:
+    """When the timers that these bodies set are due."""
+    return [timer["due"] for body in bodies for timer in body.get("timers", ())]

@@ -18,7 +18,7 @@ from covend.actors.asking_store import ask_store
 from covend.actors.messages import Alert
 from covend.actors.people import inbox
 from covend.actors.runs import fitting
-from covend.actors.runs.commits import Commits, earliest
+from covend.actors.runs.commits import Commits, timers_due
 from covend.actors.runs.effects import Effects
 from covend.actors.runs.messages import (
     Cancelling,
@@ -202,7 +202,7 @@ class Execution(Actor):
             self.follow(
                 entry,
                 lambda: step.start(self.ctx.name, entry.body, entry.clock),
-                earliest([intend]),
+                min(timers_due([intend]), default=None),
             )
         except (ReplyError, AskTimeout) as error:
             self.forget()
