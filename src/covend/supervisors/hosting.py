@@ -174,12 +174,12 @@ class ActorHost:
         self.monitor: MonitorId = ctx.monitor(started)
 
     def ask_to_stop(self) -> None:
+        self._ctx.demonitor(self.monitor, flush=True)
         self.actor.stop(SHUTDOWN)
 
     def wait_stopped(self, seconds: float) -> bool:
         """Awaits the actor's end as a monitor would see it; fences one that ignores us (S15)."""
         gone = self._ctx.system.join(self.actor, seconds)
-        self._ctx.demonitor(self.monitor, flush=True)
         if not gone:
             self._ctx.system.fence(self.actor)
         return gone

@@ -255,13 +255,12 @@ def max_latency_secs(query: Query, responders: Sequence[Responder]) -> float:
     def longest(*rounds: Sequence[Want]) -> float:
         """The default of the slowest kind that may be asked in rounds at the same time."""
         wanted = [want for wants in rounds for want in wants]
-        kinds: set[Kind] = {
-            one.kind for one in responders if any(suits(one, want) for want in wanted)
-        }
-        kinds |= {want.kind for want in wanted if want.kind is not None}
+        kinds: set[Kind] = {want.kind for want in wanted if want.kind is not None}
+        for one in responders:
+            if one.kind not in kinds and any(suits(one, want) for want in wanted):
+                kinds.add(one.kind)
         return max(MAX_LATENCY[kind] for kind in kinds or {UNKNOWN_KIND})
 
-    first = longest(query.responders)
     match query.orchestration:
         case Verify(verifier=verifier, tiebreaker=tiebreaker, judge=judge):
             secs = longest(query.responders, verifier)
@@ -270,16 +269,17 @@ def max_latency_secs(query: Query, responders: Sequence[Responder]) -> float:
         case Waterfall(stages=stages):
             secs = sum(stage.timeout_secs or longest(stage.responders) for stage in stages)
         case Retry(max_attempts=attempts, adjustments=adjustments):
+            first = longest(query.responders)
             changed = [longest(one.responders) if one.responders else first for one in adjustments]
             rest = attempts - 1 - len(changed)
             secs = first + sum(changed) + rest * (changed[-1] if changed else first)
         case Escalate(tiers=tiers):
             secs = sum(tier.timeout_secs or longest(tier.responders) for tier in tiers)
         case Ensemble(auditor=auditor, backup_auditor=backup, audit_timeout_secs=timeout):
-            secs = first + (timeout or longest(auditor))
+            secs = longest(query.responders) + (timeout or longest(auditor))
             secs += (timeout or longest(backup)) if backup else 0.0
         case _:
-            secs = first
+            secs = longest(query.responders)
     return secs
 
 
