@@ -20,6 +20,10 @@ log = logging.getLogger(__name__)
 APPLICATION_ID = 0x436F7645  # "CovE"
 FULL_CHECK_BYTES = 64 * 1024 * 1024
 """Files up to this size are checked in full when opened; larger ones only for their structure."""
+LOG_PAGES = 8000
+"""How long the log may get, 32 MiB, before it is carried over: ids are hashes, so nearly each
+record changes a page of its own, and what is carried over rarely is carried over once.
+"""
 BUSY_MS = 5000
 """How long a statement waits for another program that holds the file."""
 LEAVING_SECONDS = 2.0
@@ -228,6 +232,7 @@ class SqliteDatabase:
         if mode != "wal":
             raise StoreError(f"{self.where}: write-ahead logging is not possible here ({mode})")
         self.change("PRAGMA synchronous=FULL")
+        self.change(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
         self.change("PRAGMA secure_delete=ON")  # what is purged is overwritten, not only let go
         if max_pages is not None:
             self.change(f"PRAGMA max_page_count={int(max_pages)}")
