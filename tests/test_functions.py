@@ -213,3 +213,28 @@ def test_arithmetic_is_found_by_going_through_a_text_once(monkeypatch):
 ])  # fmt: skip
 def test_numbers_that_no_float_holds_are_compared(shown, value, same):
     assert functions.same_number(shown, value) == same
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "quick"),
+    [
+        (r"regex:(\d+)", "order 42", True),
+        (r"regex:(\d+)", {"text": "order 42"}, True),
+        (r"regex:(\d+)", "x" * functions.QUICK_STEPS, False),
+        ("regex:a{900}", "a" * 1000, False),
+        ("regex:(", "no expression at all", True),
+        (r"regex:(\d+)", ["a list", "is looked through", "as JSON"], False),
+        ('lookup:{"a": 1}', "a", True),
+        ('lookup:{"a": 1}', "a" * functions.QUICK_TEXT, False),
+        ("arithmetic", "1 + 1", True),
+        ("arithmetic", "1" * functions.QUICK_TEXT, False),
+        ("unheard-of", "a", False),
+    ],
+)
+def test_only_what_is_surely_done_soon_is_quick(name, given, quick):
+    assert functions.is_quick(name, {"input": given, "question": "?"}) is quick
+
+
+def test_of_an_installed_function_nobody_knows_how_long_it_takes(monkeypatch):
+    monkeypatch.setattr(functions, "installed", lambda: {"regex": None})
+    assert not functions.is_quick("regex:a", {"question": "a"})

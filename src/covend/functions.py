@@ -31,6 +31,10 @@ MAX_MATCHER = 1 << 20
 """Bytes that one compiled regular expression may take; re2 keeps the last 128."""
 MAX_KEPT = 64
 """Of them are found without asking re2, which takes longer to find one than to run it."""
+QUICK_STEPS = 100_000
+"""Instructions of a regular expression at all characters together: they take 2 ms at most."""
+QUICK_TEXT = 1000
+"""Characters that every other function here is done with as soon."""
 MAX_EXPRESSION = 1024
 """Characters of arithmetic, or of a number, that is still read."""
 MAX_TRIED = 20
@@ -152,6 +156,21 @@ def find(name: str) -> tuple[Function, str]:
     if bare in BUILT_IN:
         return BUILT_IN[bare], argument
     raise UnknownFunction(f"no function is called {bare!r}: there are {', '.join(names())}")
+
+
+def is_quick(name: str, asked: Asked) -> bool:
+    """Whether a function surely takes hardly longer than to begin a thread for it."""
+    bare, _, argument = name.partition(":")
+    function = None if bare in installed() else BUILT_IN.get(bare)
+    if function is None or not isinstance(asked.get("input"), str | dict | None):
+        return False
+    size = sum(map(len, texts(asked)))
+    if function is not regex:
+        return function in (lookup, arithmetic) and len(argument) + size <= QUICK_TEXT
+    try:
+        return _expression(argument).programsize * size <= QUICK_STEPS
+    except Declined:
+        return True
 
 
 def problem(name: str) -> str | None:

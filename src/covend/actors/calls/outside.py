@@ -1,7 +1,8 @@
 """Carrying one call out: a request to an endpoint, a command, a function (P8).
 
 Requests run in one loop in a thread of its own, commands are processes: any of them can be given up
-at its deadline or before. A function runs in a daemon thread, which can only be left alone.
+at its deadline or before. A function runs in a daemon thread, which can only be left alone, and a
+quick one in its owner's.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ def request(call: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def compute(name: str, call: Mapping[str, Any]) -> tuple[Raw, str | None]:
-    """Call a function; its answer, or why it has none. Runs in a thread of its own."""
+    """Call a function; its answer, or why it has none. In a thread of its own, unless quick."""
     asked = request(call)
     try:
         function, argument = functions.find(name)
@@ -159,6 +160,9 @@ class Outside:
         """
         if responder.kind == "pattern":
             name = responder.function or ""
+            if functions.is_quick(name, call["ask"]):
+                done(*compute(name, call))
+                return None
             self._hands.run(lambda: done(*compute(name, call)), f"function-{name[:20]}")
             return None
         if responder.command:
