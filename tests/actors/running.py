@@ -13,8 +13,9 @@ from covend.actors.messages import Alert
 from covend.actors.people.herald import Herald
 from covend.actors.responders.registry import Registry
 from covend.actors.runs.desk import RUNS, Desk
+from covend.actors.runs.messages import Look
 from covend.actors.runs.story import wall_clock
-from covend.actors.runs.timekeeper import Look, Timekeeper
+from covend.actors.runs.timekeeper import Timekeeper
 from covend.config import Queries, ResponderEntry
 from covend.phylactery.actor import Phylactery
 from covend.phylactery.messages import Query, Tasks, Thread

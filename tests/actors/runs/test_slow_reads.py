@@ -6,7 +6,7 @@ import pytest
 from tests.actors.running import World
 
 from covend.actors import asking_store
-from covend.actors.runs.timekeeper import Look
+from covend.actors.runs.messages import Look
 from covend.phylactery import actor as phylactery
 from covend.phylactery.messages import Due, Thread
 from covend.questions import ActOnTask, CancelQuery, EndOf, ShowQuery

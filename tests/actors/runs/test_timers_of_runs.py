@@ -3,8 +3,7 @@
 import pytest
 from tests.actors.running import World, query
 
-from covend.actors.runs.messages import Ticked, TimerSet
-from covend.actors.runs.timekeeper import Timekeeper
+from covend.actors.runs.messages import Ticked
 from covend.phylactery.messages import Due
 from covend.testing import eventually
 
@@ -14,26 +13,14 @@ def world(tmp_path, monkeypatch):
     return World(tmp_path / "store.db", monkeypatch)
 
 
-def test_the_timekeeper_hears_of_every_timer_whatever_was_due_before(world, monkeypatch):
-    """P20: it may have looked since, and wait for a later one."""
-    heard = []
-    receive = Timekeeper.on_receive
-
-    def on_receive(self, message):
-        if isinstance(message, TimerSet):
-            heard.append(message.due)
-        return receive(self, message)
-
-    monkeypatch.setattr(Timekeeper, "on_receive", on_receive)
+def test_a_timer_is_told_of_in_its_time_whatever_was_due_before(world):
+    """P20: the earlier one went with its run, which ended, and whoever waited for it looks on."""
     world.scripted("quick", "done")
     world.person("ann")
     with world.core() as core:
-        core.run(query("quick", side_effects={"max_latency_secs": 5.0}))
-        thread = core.submit(query("ann", side_effects={"max_latency_secs": 600.0}))["id"]
-        core.parked()
-        bodies = [entry["body"] for entry in core.records(thread)]
-        first = min(timer["due"] for body in bodies for timer in body.get("timers", ()))
-        eventually(lambda: first in heard, what="the first timer of the second run")
+        core.run(query("quick", side_effects={"max_latency_secs": 0.8}))
+        thread = core.submit(query("ann", side_effects={"max_latency_secs": 1.6}))["id"]
+        assert core.ended(thread)["code"] == "latency_timeout"
 
 
 def test_a_timer_that_was_due_is_no_less_due_when_the_clock_is_set_back(world):

@@ -28,6 +28,7 @@ from covend.actors.runs.legible import legible
 from covend.actors.runs.messages import (
     Cancelling,
     Joining,
+    Looked,
     Notice,
     OpenPages,
     PageClosed,
@@ -38,11 +39,11 @@ from covend.actors.runs.messages import (
     Routed,
     SetAside,
     Ticked,
-    TimerSet,
     Unclear,
     Word,
     Wrote,
 )
+from covend.actors.runs.next_look import LookNow, NextLook
 from covend.actors.runs.opening import Opening, opened_before
 from covend.actors.runs.reading import Question, Reader, ended, is_news, unknown
 from covend.actors.runs.story import wall_clock
@@ -121,6 +122,7 @@ class Desk(Actor):
     def on_start(self) -> None:
         self.reader = Reader(partial(ask_store, self.ctx))
         self.waiting = Waiting(self.ctx, self.reader.answer)
+        self.next_look = NextLook(self.ctx, self.clock)
 
     def on_receive(self, message: object) -> object:
         match message:
@@ -142,6 +144,10 @@ class Desk(Actor):
                 self.resting(message)
             case Wrote():
                 self.wrote(message)
+            case Looked(due=due):
+                self.next_look.heard(due)
+            case LookNow():
+                self.next_look.begin()
             case Notice():
                 self.notice(message)
             case PageClosed(did=did):
@@ -304,7 +310,7 @@ class Desk(Actor):
         if news.know is not None:
             self.unclear = {one for one in self.unclear if one[0] != news.thread}
         if news.due is not None:
-            self.ctx.tell("timekeeper", TimerSet(news.due))
+            self.next_look.heard(news.due)
         for thread in news.begun:
             self.route(thread, Rouse())
         self.waiting.wrote(news)

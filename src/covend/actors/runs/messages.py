@@ -186,8 +186,12 @@ def call_name(thread: str, call: str) -> str:
     return f"{thread}/{call}"
 
 
-class TimerSet(Message, frozen=True):
-    """To the timekeeper: a timer was stored that is due at this clock."""
+class Look(Message, frozen=True):
+    """To the timekeeper: see what is due now."""
+
+
+class Looked(Message, frozen=True):
+    """From the timekeeper: when the next timer is due of those that were stored when it looked."""
 
     due: int
 
