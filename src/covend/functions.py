@@ -162,9 +162,10 @@ def is_quick(name: str, asked: Asked) -> bool:
     """Whether a function surely takes hardly longer than to begin a thread for it."""
     bare, _, argument = name.partition(":")
     function = None if bare in installed() else BUILT_IN.get(bare)
-    if function is None or not isinstance(asked.get("input"), str | dict | None):
+    given = [asked.get(member) or "" for member in ("question", "input", "show")]
+    if function is None or not all(isinstance(text, str) for text in given):
         return False
-    size = sum(map(len, texts(asked)))
+    size = sum(map(len, given))
     if function is not regex:
         return function in (lookup, arithmetic) and len(argument) + size <= QUICK_TEXT
     try:

@@ -98,6 +98,7 @@ def test_requests_that_cannot_be_met_are_refused(world: World) -> None:
     for request, says in [
         (StartMember("a", ("a",)), "has a child 'a' already"),
         (StartMember("b", ("b",)), "may have no more"),
+        (StartMember("", ("b",)), "without an id"),
         (TerminateChild("b"), "has no child 'b'"),
         ("what?", "no answer to a str"),
     ]:

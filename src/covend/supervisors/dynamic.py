@@ -36,6 +36,8 @@ class DynamicSupervisor(BaseSupervisor[DynamicSpec]):
 
     def _add(self, request: StartMember) -> ChildInfo:
         children = self._keeper.children
+        if not request.id:
+            raise ReplyError(f"a child of {self.spec.name} without an id: give each one, unique")
         if request.id in children:
             raise ReplyError(f"{self.spec.name} has a child {request.id!r} already")
         if len(children) >= self.spec.max_children:
