@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -149,3 +151,16 @@ def test_a_timer_that_is_armed_anew_for_ever_takes_no_more_room() -> None:
     for number in range(10_000):
         timers.arm("a", float(number), number)
     assert len(timers._heap) < 200
+
+
+def test_a_mailbox_that_never_rests_knows_when_to_look_for_timers() -> None:
+    """S14: the earliest that may be due, whichever was armed last, cancelled or due before."""
+    timers = Timers()
+    timers.arm("b", 2.0, "ring")
+    timers.arm("a", 1.0, "ring")
+    timers.arm("c", 3.0, "ring")
+    assert timers.look_at == 1.0
+    assert [fired.key for fired in timers.due(1.5)] == ["a"] and timers.look_at == 2.0
+    timers.cancel("b")
+    assert timers.due(2.5) == [] and timers.look_at == 3.0
+    assert [fired.key for fired in timers.due(3.0)] == ["c"] and timers.look_at == math.inf
