@@ -22,8 +22,9 @@ import covend
 from covend.actors.asking_store import STORE_SECONDS, ask_known, ask_store
 from covend.actors.messages import NewConfig
 from covend.actors.people import inbox
-from covend.actors.runs.children import as_member, asked_by, named_records, take_part
+from covend.actors.runs.children import asked_by, named_records
 from covend.actors.runs.execution import Unstored
+from covend.actors.runs.joining import joined
 from covend.actors.runs.legible import legible
 from covend.actors.runs.messages import (
     Cancelling,
@@ -52,7 +53,6 @@ from covend.config import Box
 from covend.patterns.query.admit import InvalidQuery, admit
 from covend.patterns.state import INPUTS
 from covend.phylactery.messages import (
-    Append,
     OpenCalls,
     Query,
     Thread,
@@ -78,7 +78,6 @@ from covend.runtime import (
     Actor,
     ActorDead,
     Answer,
-    AskTimeout,
     MailboxFull,
     MailboxSpec,
     Message,
@@ -155,7 +154,7 @@ class Desk(Actor):
             case OpenPages():
                 return tuple(self.waiting.pages)
             case Joining():
-                return self.join(message)
+                return joined(self.ctx, message, self.reader.find, self.clock)
             case SetAside(thread=thread):
                 self.aside.add(thread)
             case Recover():
@@ -314,32 +313,6 @@ class Desk(Actor):
         for thread in news.begun:
             self.route(thread, Rouse())
         self.waiting.wrote(news)
-
-    def join(self, order: Joining) -> list[str]:
-        """Store a run's end with its part in joins; the one that completes a join begins its run.
-
-        One at a time, here: so of two members that end at once exactly one is the last (P20).
-        """
-        records = list(order.records)
-        begun: list[str] = []
-        known = ask_known(self.ctx)
-        for body in order.joins:
-            child = str(body["child"])
-            asked = Query(kind="joined", thread=child, newest_first=False, damaged=True)
-            earlier = ask_store(self.ctx, asked)
-            members = legible(self.ctx, earlier, as_member)
-            there = ask_store(self.ctx, Thread(child)) is not None
-            part, first = take_part(body, members, there, known, self.reader.find, self.clock())
-            records += part
-            if first is not None:
-                records.append(first)
-                if first.kind == "intend":
-                    begun.append(child)
-        try:
-            ask_store(self.ctx, Append(records))
-        except AskTimeout as error:  # its run reads back whether it was stored
-            raise ReplyError(f"not known to be stored: {error}") from error
-        return begun
 
     # ── cancel, and people's words (P14, P18) ───────────────────────────────────────────────
 
