@@ -2,8 +2,8 @@
 
 A function is named ``NAME`` or ``NAME:ARGUMENT`` and is found by entry point (group
 ``covend.functions``) or among those here. It is called with what was asked (``question``,
-``input``, ``role``, ``show``, ``shape``) and its argument, and runs in a thread of its own. It
-returns the answer as JSON data, and raises ``Declined`` where it cannot answer the question.
+``input``, ``role``, ``show``, ``shape``) and its argument, in a thread of its own unless it is
+quick. It returns the answer as JSON data, and raises ``Declined`` where it cannot answer.
 """
 
 from __future__ import annotations

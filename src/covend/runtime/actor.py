@@ -37,8 +37,8 @@ class Actor:
 
     def on_receive(self, message: object) -> object:
         """Handle one message; what it returns answers an ask."""
-        raise NotImplementedError(
-            f"{type(self).__name__} got a {type(message).__name__} and has no on_receive"
+        raise TypeError(
+            f"{type(self).__name__} got a {type(message).__name__} and has no on_receive for it"
         )
 
     def on_stop(self, reason: Exit) -> None:
@@ -160,6 +160,5 @@ class Context:
     def _resolve(self, target: Target) -> ActorRef | Address:
         if isinstance(target, str):
             system = self._cell.system
-            cell = system.named.get(target)
-            return system.address(target) if cell is None else cell.ref
+            return system.find(target) or system.address(target)
         return target

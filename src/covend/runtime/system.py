@@ -99,8 +99,7 @@ class System(ABC):
         self.zombies: dict[str, Cell] = {}
         self.stopping = False
         self._cells: dict[Cell, None] = {}
-        self.named: dict[str, Cell] = {}
-        """The living by their names; the system alone changes it."""
+        self._names: dict[str, Cell] = {}
         self._incarnations: dict[str, int] = {}
         self._unnamed = count(1)
         self._lock = threading.Lock()
@@ -184,18 +183,18 @@ class System(ABC):
                 raise SystemStopped(f"the system {self.node} is shutting down")
             if here.cell is not None and here.cell.fenced:
                 raise ActorDead(f"{here.cell.name} is a zombie and starts nothing")
-            if name in self.named:
+            if name in self._names:
                 raise NameTaken(f"an actor named {name} is alive in {self.node}")
             incarnation = self._incarnations.get(name, 0) + 1
             self._incarnations[name] = incarnation
-            if len(self._incarnations) > MOST_REMEMBERED + 2 * len(self.named):
+            if len(self._incarnations) > MOST_REMEMBERED + 2 * len(self._names):
                 self._incarnations = {
                     each: number
                     for each, number in self._incarnations.items()
-                    if each in self.named or each == name
+                    if each in self._names or each == name
                 }
             cell = Cell(self, name, incarnation, actor, start_timeout)
-            self.named[name] = cell
+            self._names[name] = cell
             self._cells[cell] = None
         return cell
 
@@ -203,12 +202,12 @@ class System(ABC):
         """Free the name of an actor that has ended. Called by its cell, once."""
         with self._lock:
             self._cells.pop(cell, None)
-            if self.named.get(cell.name) is cell:
-                del self.named[cell.name]
+            if self._names.get(cell.name) is cell:
+                del self._names[cell.name]
 
     def find(self, name: str) -> ActorRef | None:
         """Return the living actor of that name here, or ``None``."""
-        cell = self.named.get(name)
+        cell = self._names.get(name)
         return None if cell is None else cell.ref
 
     def address(self, name: str) -> Address:
@@ -271,7 +270,7 @@ class System(ABC):
 
         It runs on the thread that ends it and must not block. Returns how to take it back.
         """
-        cell = self.named.get(name)
+        cell = self._names.get(name)
         if cell is None:
             on_down(NOPROC)
             return lambda: False
@@ -285,7 +284,7 @@ class System(ABC):
         Raises ``MailboxFull``; where nobody has the name the answer, or a dead letter, says so.
         """
         envelope = self.trace.enclose(message, answer, name, origin)
-        cell = self.named.get(name)
+        cell = self._names.get(name)
         if cell is None:
             self.bury(name, envelope, ActorDead(f"nobody is named {name}@{self.node}"))
         else:

@@ -1,7 +1,7 @@
 """The timekeeper: looks which timers of the store are due, and says so to the desk, never early.
 
-It looks when the desk says that one is (``due``). A timer is told of again until it is gone from
-the store: the run that it is for may have died with the message.
+It looks when the desk says that one is (``next_look``). A timer is told of again until it is gone
+from the store: the run that it is for may have died with the message.
 """
 
 from __future__ import annotations
