@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from covend.phylactery.errors import StoreCorrupt, StoreError, StoreFull
 from covend.phylactery.records import Record, record
+from covend.phylactery.salvage import salvage
 from covend.phylactery.schema import RECORD_TABLES, SCHEMA_VERSION
 from covend.phylactery.sqlite import APPLICATION_ID, version_problem
-from covend.phylactery.store import Store, open_store, salvage
+from covend.phylactery.store import Store, open_store
 
 LATER = 10**12
 ONE_EXAMPLE_DIRECTORY = settings(

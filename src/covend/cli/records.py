@@ -178,7 +178,7 @@ def salvage(
 ) -> None:
     """Copy every record that is still whole out of a damaged store."""
     from covend.phylactery.errors import StoreError
-    from covend.phylactery.store import salvage as copy_intact
+    from covend.phylactery.salvage import salvage as copy_intact
 
     try:
         copied, problem = copy_intact(damaged, into)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ def open_store(
     time. ``max_pages`` bounds the size of a SQLite file. ``checked``: this
     program opened it just before, so its structure is not looked at once more.
     """
-    db = _connect(where, max_pages, read_only)
+    db = connect(where, max_pages=max_pages, read_only=read_only)
     try:
         if not checked:
             _prepare(db, read_only)
@@ -90,9 +90,9 @@ class Store(Views):
         ``StoreError`` where nothing could be stored.
         """
         try:
-            outcomes = self._each(chains, self._store)
-        except REFUSALS:
-            outcomes = self._each(chains, self._store_alone)
+            outcomes = self._store_all(chains)
+        except REFUSALS:  # seldom, and known only now: once more, batch by batch
+            outcomes = self._store_apart(chains)
         self.commits += 1
         return outcomes
 
@@ -240,10 +240,20 @@ class Store(Views):
 
     # ── writing and reading rows ─────────────────────────────────────────────────────────────
 
-    def _each(
-        self, chains: Sequence[Chain], store: Callable[[Sequence[Record], int], int]
-    ) -> list[Outcome]:
-        """Store each chain; the first refusal ends it all, unless each batch is stored alone."""
+    def _store_all(self, chains: Sequence[Chain]) -> list[Outcome]:
+        """Store all batches of all chains; the first refusal is raised, and undoes everything."""
+        outcomes: list[Outcome] = []
+        with self._db.transaction():
+            last = self._last()
+            for chain in chains:
+                before = last
+                for batch in chain:
+                    last = self._store(batch, last)
+                outcomes.append(last - before)
+        return outcomes
+
+    def _store_apart(self, chains: Sequence[Chain]) -> list[Outcome]:
+        """Store each batch for itself; one that is refused is undone alone, and ends its chain."""
         outcomes: list[Outcome] = []
         with self._db.transaction():
             last = self._last()
@@ -251,10 +261,9 @@ class Store(Views):
                 before = last
                 try:
                     for batch in chain:
-                        last = store(batch, last)
+                        with self._db.savepoint():
+                            last = self._store(batch, last)
                 except REFUSALS as refusal:
-                    if store != self._store_alone:
-                        raise
                     outcomes.append(refusal)
                 else:
                     outcomes.append(last - before)
@@ -272,11 +281,6 @@ class Store(Views):
             [Entry(0, record, False) for record in batch],
             last,
         )
-
-    def _store_alone(self, batch: Sequence[Record], last: int) -> int:
-        """Like ``_store``; what a refused batch has changed is undone."""
-        with self._db.savepoint():
-            return self._store(batch, last)
 
     def _take_over(self, entries: Sequence[Entry], *, orphans: bool) -> int:
         """Store another store's records, purged ones too, in one transaction."""
@@ -331,49 +335,15 @@ class Store(Views):
         return found
 
 
-def salvage(damaged: str | Path, into: str | Path) -> tuple[int, str | None]:
-    """Copy every intact record of a damaged store into a new one; the damaged one is only read.
-
-    Returns how many were copied and, if something was wrong, what. Raises ``StoreError`` if
-    ``into`` exists, ``damaged`` is not there, or nothing in it is intact; then nothing is made.
-    """
-    if not is_dsn(into) and Path(into).exists():
-        raise StoreError(f"{into} exists: give the path of a new file")
-    if not is_dsn(damaged) and not Path(damaged).exists():
-        raise StoreError(f"{damaged} does not exist")
-    old = Store(_connect(damaged, None, read_only=True))
-    try:
-        new = open_store(into)
-        try:
-            copied = new.restore(old.intact())
-            problem = _first_problem(old)
-            if not copied:
-                found = problem or "it is an empty store, or none of covend's"
-                raise StoreError(f"{damaged} has no record that is whole: {found}")
-        except BaseException:
-            new.discard()
-            raise
-        new.close()
-    finally:
-        old.close()
-    return copied, problem
-
-
-def _first_problem(damaged: Store) -> str | None:
-    """What is wrong with a store, as far as can be told of one that may lack some tables."""
-    try:
-        found = damaged.verify()
-    except StoreError as error:
-        return str(error)
-    return found[0] if found else None
-
-
 def is_dsn(where: str | Path) -> bool:
     """True for a PostgreSQL address, false for a path."""
     return str(where).startswith(("postgresql://", "postgres://"))
 
 
-def _connect(where: str | Path, max_pages: int | None, read_only: bool) -> Database:
+def connect(
+    where: str | Path, *, max_pages: int | None = None, read_only: bool = False
+) -> Database:
+    """A connection to what is at this path or address, whatever that is; see ``open_store``."""
     if not is_dsn(where):
         return SqliteDatabase(where, max_pages=max_pages, read_only=read_only)
     try:
