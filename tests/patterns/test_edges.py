@@ -123,6 +123,18 @@ TABLE: dict[str, Ends] = {
             {"delegate": {"primary/0#1": "did:r"}, "timers": []},
         ),
     ),
+    "person_promises_is_silent_and_delegates_are_asked": Ends(
+        "fulfilled",
+        None,
+        "yes",
+        "primary/0",
+        "primary/0",
+        learned=(
+            {"postponed": {"primary/0#1": 1_780_000_200_000_000}},
+            {"delegate": {"primary/0#1": "did:q"}},
+            {"delegate": {"primary/0#1": "did:r"}, "timers": []},
+        ),
+    ),
     # verify: 2 calls, 3 only on disagreement; one missing: the tiebreaker must agree
     "verify_agree": Ends("fulfilled", None, {"x": 1}, PAIR, PAIR),
     "verify_disagree_tiebreaker_wins": Ends(

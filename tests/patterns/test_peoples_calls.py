@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from tools.golden.play import START, Play, ids, intend, llm, person, query
 
+from covend.patterns.reducers import CURRENT
 from covend.patterns.rounds import is_overtaken, reminder_of
 from covend.patterns.state import SECOND
 
 
 def asked(secs: float = 3600.0, **who: object) -> Play:
-    return Play(intend(query("p"), person("p", **who), secs=secs))
+    return Play(intend(query("p"), person("p", **who), secs=secs, reducer=CURRENT))
 
 
 def dues(body: dict[str, object]) -> dict[str, float]:
@@ -81,17 +82,48 @@ def tier(secs: float, **who: object) -> Play:
         "pattern": "escalate",
         "tiers": [{"name": "t", "responders": ids("p"), "timeout_secs": secs}],
     }
-    return Play(intend(query("p", pattern=pattern), person("p", **who)))
+    return Play(intend(query("p", pattern=pattern), person("p", **who), reducer=CURRENT))
 
 
-def test_who_accepted_is_not_silent_so_no_delegate_is_asked() -> None:
+def test_who_accepted_is_not_silent_so_no_delegate_is_asked_meanwhile() -> None:
     """P18: whether the eta moves the deadline or not."""
     play = asked(sla_secs=100, delegates=["did:q"]).accept("primary/0", eta=200)
     assert play.k.calls["primary/0#1"].extensions == 0
+    [learn] = play.drafts
+    assert dues(learn.body) == {"delegate:primary/0#1": 200}
     assert play.passes(150, "delegate:primary/0#1").drafts == []
     play = tier(300, sla_secs=100, delegates=["did:q"]).accept("tier:0/0", eta=400)
     assert play.k.calls["tier:0/0#1"].extensions == 1
     assert play.passes(150, "delegate:tier:0/0#1").drafts == []
+
+
+def test_of_two_promises_the_later_one_is_waited_for() -> None:
+    """P18: the delegate's, and an earlier one than the SLA brings nobody sooner."""
+    play = asked(sla_secs=100, delegates=["did:q", "did:r"])
+    assert play.accept("primary/0", eta=50).drafts == []
+    play.passes(100, "delegate:primary/0#1")
+    assert [draft.body.get("delegate") for draft in play.drafts] == [{"primary/0#1": "did:q"}]
+    play.accept("primary/0", eta=300).accept("primary/0", eta=200)
+    assert play.drafts == []
+    assert play.k.calls["primary/0#1"].delegate_due == play.now + 300 * SECOND
+    assert play.passes(299, "delegate:primary/0#1").drafts == []
+    play.passes(1, "delegate:primary/0#1")
+    assert [draft.body.get("delegate") for draft in play.drafts] == [{"primary/0#1": "did:r"}]
+
+
+def test_a_promise_without_a_time_is_one_for_the_whole_wait() -> None:
+    """P18: nobody else is asked, whatever is promised after it."""
+    play = asked(sla_secs=100, delegates=["did:q"])
+    play.do("primary/0", {"status": "accepted"}).accept("primary/0", eta=200)
+    assert play.drafts == []
+    assert play.passes(300, "delegate:primary/0#1").drafts == []
+
+
+def test_after_a_promise_for_the_whole_wait_no_delegate_is_due() -> None:
+    """P18: nobody could answer any more."""
+    play = tier(300, sla_secs=100, delegates=["did:q"]).accept("tier:0/0", eta=300)
+    assert play.drafts == []
+    assert play.passes(200, "delegate:tier:0/0#1").drafts == []
 
 
 def test_an_eta_after_the_deadline_brings_nobody_back() -> None:

@@ -1,4 +1,4 @@
-"""What the third to sixth reducer changed, beside what runs of the ones before do (P5)."""
+"""What the third to seventh reducer changed, beside what runs of the ones before do (P5)."""
 
 from __future__ import annotations
 
@@ -383,3 +383,15 @@ def test_that_nobody_was_named_is_said_where_two_disagree(reducer: int, why: str
     play = Play(intend(query("a", pattern=pattern), llm("a"), llm("b"), reducer=reducer))
     play.reply("primary/0", 1).reply("verifier/0", 2)
     assert play.end["reason"] == f"no tiebreaker could be asked: {why}"
+
+
+@pytest.mark.parametrize(("reducer", "asked"), [(6, []), (7, [{"primary/0#1": "did:q"}])])
+def test_who_breaks_a_promise_is_silent_again(reducer: int, asked: list[Data]) -> None:
+    """P18: the next delegate is asked when the promised time is over, and not before."""
+    ann = person("p", sla_secs=100, delegates=["did:q"])
+    play = Play(intend(query("p"), ann, reducer=reducer)).accept("primary/0", eta=200)
+    play.passes(100, "delegate:primary/0#1").passes(99)
+    assert not any("delegate" in body for body in play.bodies("learn"))
+    play.passes(1, "delegate:primary/0#1")
+    found = [body["delegate"] for body in play.bodies("learn") if "delegate" in body]
+    assert found == asked

@@ -448,6 +448,10 @@ class Run(RuleBasedStateMachine):
         for call in waiting:
             assert due[f"deadline:{call.id}"] == call.deadline, "each open call has its timer"
             assert k.now < call.deadline <= k.plan.ends
+            if call.delegate_due is not None:
+                name = f"delegate:{call.id}"
+                assert due[name] == call.delegate_due, "each delegate to be asked has his timer"
+                assert call.delegate_due < call.deadline, "and time to answer"
 
     def teardown(self) -> None:
         if hasattr(self, "store"):

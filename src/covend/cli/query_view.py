@@ -270,6 +270,7 @@ REASONS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "tier": lambda body: f"tier {body['tier']} does not stand: {body['reason']}",
     "audited": _silent,
     "delegate": lambda body: f"delegated {_people(body['delegate'])}",
+    "postponed": lambda body: f"promised: nobody else is asked yet: {', '.join(body['postponed'])}",
     "extended": lambda body: f"given more time: {', '.join(body['extended'])}",
 }
 """By the member that names the kind of ``learn``, what it says."""

@@ -45,6 +45,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """A model of the box is one responder, whatever capabilities it serves (P9)."""
     nobody_explained: bool = False
     """Where nobody can be asked it is said whether anybody was named, or has a part (P19)."""
+    promises_end: bool = False
+    """After a promised time the next delegate is asked (P18); before: none once one accepted."""
 
 
 REDUCER_1 = Rules()
@@ -70,7 +72,16 @@ REDUCER_4 = msgspec.structs.replace(
 )
 REDUCER_5 = msgspec.structs.replace(REDUCER_4, asked_once=True)
 REDUCER_6 = msgspec.structs.replace(REDUCER_5, one_model_each=True, nobody_explained=True)
+REDUCER_7 = msgspec.structs.replace(REDUCER_6, promises_end=True)
 
-RULES = {1: REDUCER_1, 2: REDUCER_2, 3: REDUCER_3, 4: REDUCER_4, 5: REDUCER_5, 6: REDUCER_6}
+RULES = {
+    1: REDUCER_1,
+    2: REDUCER_2,
+    3: REDUCER_3,
+    4: REDUCER_4,
+    5: REDUCER_5,
+    6: REDUCER_6,
+    7: REDUCER_7,
+}
 CURRENT = max(RULES)
 """The reducer that new runs are pinned to."""

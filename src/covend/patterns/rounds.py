@@ -342,7 +342,8 @@ def resends(k: K, ask: Ask, lost: list[Call]) -> tuple[dict[str, Any], ...]:
 def notices(k: K) -> Batch | None:
     """What follows for people's calls, whatever the pattern: new deadlines and delegates (P18).
 
-    One ``learn`` for each eta that extended a deadline, and for each delegate whose time has come.
+    One ``learn`` for each eta that extended a deadline or keeps a delegate waiting, and for each
+    delegate whose time has come.
     """
     learn: list[dict[str, Any]] = []
     for name, call in k.calls.items():
@@ -351,6 +352,9 @@ def notices(k: K) -> Batch | None:
         if call.extensions > call.told:
             timer = {"name": f"deadline:{name}", "due": call.deadline}
             learn.append({"extended": {name: call.deadline}, "timers": [timer]})
+        elif call.postponed:
+            timer = {"name": f"delegate:{name}", "due": call.delegate_due}
+            learn.append({"postponed": {name: call.delegate_due}, "timers": [timer]})
         elif call.delegate_due is not None and call.delegate_due <= k.now:
             learn.append(delegated(k, name, call))
     return Batch(learn=tuple(learn)) if learn else None

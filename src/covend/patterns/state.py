@@ -120,7 +120,8 @@ class Call(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     ``indeterminate`` says that the transport failed when the work may have been done: what it may
     cost stays ``reserved`` until the same work, under the same ``key``, is called again (P4, P13).
     ``delegate_due`` is when the next delegate of a silent person is asked, ``delegated`` how many
-    were. ``told`` is how many extensions have been written into a ``learn``.
+    were; ``postponed`` until a ``learn`` says that a promise came between. ``told`` is how many
+    extensions have been written into a ``learn``.
     """
 
     id: str
@@ -147,6 +148,7 @@ class Call(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     told: int = 0
     delegate_due: int | None = None
     delegated: int = 0
+    postponed: bool = False
 
     def left_open(self, now: int) -> CallStatus:
         """How the call ends if nobody waits for it any longer; its status if it has ended."""
@@ -286,14 +288,18 @@ def _do(k: K, body: dict[str, Any]) -> None:
 def _accepted(k: K, call: Call, body: dict[str, Any]) -> Call:
     """An eta moves the deadline, at most twice and never past the run's own end (P18).
 
-    Who accepted is not silent any more: no delegate is asked.
+    Who accepted is not silent any more: no delegate is asked before the promised time is over.
     """
-    deadline = min(int(body.get("eta") or 0), k.plan.ends)
-    if call.extensions >= MAX_EXTENSIONS or deadline <= call.deadline:
+    eta = int(body.get("eta") or 0)
+    deadline = min(eta, k.plan.ends)
+    if call.extensions < MAX_EXTENSIONS and deadline > call.deadline:
+        return msgspec.structs.replace(
+            call, deadline=deadline, extensions=call.extensions + 1, delegate_due=None
+        )
+    due = call.delegate_due
+    if not (k.rules.promises_end and eta and due is not None and eta < call.deadline):
         return msgspec.structs.replace(call, delegate_due=None)
-    return msgspec.structs.replace(
-        call, deadline=deadline, extensions=call.extensions + 1, delegate_due=None
-    )
+    return msgspec.structs.replace(call, delegate_due=max(eta, due), postponed=eta > due)
 
 
 def _answered(k: K, call: Call, body: dict[str, Any]) -> None:
@@ -361,6 +367,8 @@ def _learn(k: K, body: dict[str, Any]) -> None:
     for name in body.get("extended", {}):
         call = k.calls[name]
         _replaced(k, msgspec.structs.replace(call, told=call.extensions))
+    for name in body.get("postponed", {}):
+        _replaced(k, msgspec.structs.replace(k.calls[name], postponed=False))
     for name in body.get("delegate", {}):
         call = k.calls[name]
         due = _due(body, f"delegate:{name}")

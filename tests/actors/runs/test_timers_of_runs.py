@@ -5,6 +5,7 @@ from tests.actors.running import World, query
 
 from covend.actors.runs.messages import Ticked
 from covend.phylactery.messages import Due
+from covend.questions import ListTasks
 from covend.testing import eventually
 
 
@@ -56,3 +57,20 @@ def test_a_tick_that_is_said_twice_takes_no_newer_timer_away(world, times):
         assert first["name"] in {row["name"] for row in left}
         core.forward(101)
         core.task("did:cy")
+
+
+def test_who_promised_and_is_silent_keeps_no_delegate_away(world):
+    """P18: he is asked when the promised time is over, in a store that was left alone meanwhile."""
+    for name, more in (("ann", {"delegates": ["did:bob"]}), ("bob", {})):
+        world.person(name, sla_seconds=100, **more)
+    with world.core() as core:
+        core.submit(query("ann", side_effects={"max_latency_secs": 1000.0}))
+        told = core.act(core.task("did:ann"), "accept", eta_secs=300.0)
+        assert told["state"] == "accepted"
+        core.parked()
+        core.forward(150)
+        core.parked()
+        assert core.ask(ListTasks("did:bob"))["tasks"] == []
+    with world.core() as core:
+        core.forward(151)
+        assert core.task("did:bob")["did"] == "did:bob"

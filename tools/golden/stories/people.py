@@ -20,3 +20,12 @@ def person_is_silent_and_delegates_are_asked() -> Play:
     play = Play(intend(query("p"), boss))
     play.passes(100, "delegate:primary/0#1").passes(100, "delegate:primary/0#1").passes(100)
     return play.reply("primary/0", "yes")
+
+
+@story
+def person_promises_is_silent_and_delegates_are_asked() -> Play:
+    boss = person("p", sla_secs=100, delegates=["did:q", "did:r"])
+    play = Play(intend(query("p"), boss, reducer=7)).accept("primary/0", eta=200)
+    play.passes(100, "delegate:primary/0#1").passes(100, "delegate:primary/0#1")
+    play.accept("primary/0", eta=50).passes(100, "delegate:primary/0#1")
+    return play.reply("primary/0", "yes")
