@@ -17,6 +17,7 @@ from tools.golden.stories import STORIES
 from covend.cli import records, replaying
 from covend.cli.replaying import SHARE
 from covend.phylactery import sqlite
+from covend.phylactery.portable import LINE_BYTES
 from covend.phylactery.records import record
 from covend.phylactery.schema import RUN_ACTS
 from covend.phylactery.store import open_store
@@ -200,6 +201,35 @@ def test_an_empty_file_is_no_export(covend, tmp_path):
     told = covend("import", "empty.jsonl", "--store", "b.db", status=1).stderr
     assert "empty.jsonl is empty" in told
     assert not (tmp_path / "b.db").exists()
+
+
+def test_what_cannot_be_read_as_an_export_is_said_and_leaves_no_store(store, covend, tmp_path):
+    told = covend("export", "q-play", "--store", store).stdout.encode()
+    (tmp_path / "latin.jsonl").write_bytes(told + b'{"id":"\xe4"}\n')
+    said = covend("import", "latin.jsonl", "--store", "b.db", status=1).stderr
+    assert f"line {len(told.splitlines()) + 1}: no UTF-8: " in said
+    for name in ("none.jsonl", "."):
+        said = covend("import", name, "--store", "b.db", status=2).stderr
+        assert said.startswith(f"covend: {name} cannot be read: ")
+    assert not list(tmp_path.glob("b.db*"))
+
+
+@pytest.mark.parametrize("endless", ["cat /dev/zero", "yes", "cat thread.jsonl; cat /dev/zero"])
+def test_a_file_that_never_ends_takes_neither_all_memory_nor_for_ever(
+    store, covend, tmp_path, endless
+):
+    """X6: the refusal names the line, and what is too much of it."""
+    covend("export", "q-play", "--store", store, "-o", "thread.jsonl")
+    line = f'ulimit -v 4000000; ({endless}) | "$0" -m covend.cli import - --store b.db'
+    done = subprocess.run(
+        ["/bin/sh", "-c", line, sys.executable],
+        check=False, cwd=tmp_path, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 1
+    first = 1 + (tmp_path / "thread.jsonl").read_text().count("\n") * ("thread" in endless)
+    what = "not an exported" if endless == "yes" else f"it has more than {LINE_BYTES} bytes"
+    assert done.stderr.startswith(f"covend: line {first}: {what}")
+    assert not list(tmp_path.glob("b.db*"))
 
 
 def test_from_what_is_no_store_nothing_is_salvaged(covend, tmp_path):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Iterator
+from itertools import chain, repeat
 from typing import Any
 
 import pytest
 from runs import call, do, intend, job, made, timer
 
+from covend.phylactery import portable
 from covend.phylactery.errors import Conflict, StoreError
 from covend.phylactery.records import BadRecord, Record, record
 from covend.phylactery.rows import Entry
@@ -241,6 +244,42 @@ def test_a_mark_of_the_byte_order_before_the_first_line_is_passed_over(
     """D5: some editors write it."""
     first, *rest = family(store)
     assert other.import_(["\ufeff" + first, *rest]) == 4
+
+
+def test_a_line_is_stored_before_the_next_one_is_taken(store: Store, other: Store) -> None:
+    """D5: one is held, however many there are; one that is bad undoes those before it."""
+    lines = family(store)
+
+    def taken() -> Iterator[str]:
+        for line in lines[:-1]:
+            yield line
+            assert other.find(json.loads(line)["id"]) is not None
+        yield "no record"
+
+    with pytest.raises(BadRecord, match="line 5: not an exported record"):
+        other.import_(taken())
+    assert other.query() == [] and other.threads() == []
+
+
+@pytest.mark.parametrize("rest", ["", " \t", '{"records":0}', "y"])
+def test_a_file_without_an_end_is_refused(store: Store, other: Store, rest: str) -> None:
+    """X6: nothing of it is stored, whatever came before."""
+    with pytest.raises(BadRecord, match=r"^line \d+: "):
+        other.import_(chain(family(store), repeat(rest)))
+    assert other.query() == []
+
+
+def test_a_line_without_an_end_is_read_no_further_than_one_may_be_long(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """X6: the longest that is taken has as many bytes as are said."""
+    text = "\n".join(family(store)).encode()
+    monkeypatch.setattr(portable, "LINE_BYTES", longest := max(map(len, text.split(b"\n"))) + 1)
+    assert "".join(portable.lines(io.BytesIO(text))) == text.decode()
+    file = io.BytesIO(text + b"\n" + b"x" * 10 * longest)
+    with pytest.raises(BadRecord, match=f"line 6: it has more than {longest} bytes"):
+        list(portable.lines(file))
+    assert file.tell() == len(text) + 1 + longest + 1
 
 
 FOREIGN = {

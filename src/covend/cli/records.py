@@ -6,7 +6,7 @@ import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, BinaryIO, TypeVar
 
 import typer
 
@@ -124,17 +124,15 @@ def import_(
     without --trust.
     """
     try:
-        data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-        text = data.decode()
-    except (OSError, UnicodeDecodeError) as error:
-        fail(f"{file} cannot be read: {error}", Status.WRONG)
-    if not text.strip():
-        fail(f"{file} is empty: there is no record to take up", Status.FAILED)
-    if store is None:
-        refuse_while_running(config, run_dir)
-        prepare(config, run_dir)
-    with opened(store, config, write=True) as box:
-        new = box.import_(text.split("\n"), trust=trust)
+        lines = sys.stdin.buffer if str(file) == "-" else file.open("rb")
+    except OSError as error:
+        fail(unreadable(file, error), Status.WRONG)
+    with lines:
+        if store is None:
+            refuse_while_running(config, run_dir)
+            prepare(config, run_dir)
+        with opened(store, config, write=True) as box:
+            new = box.import_(lines_of(lines, file), trust=trust)
     say(f"{new} records are new in {box.where}")
 
 
@@ -217,6 +215,28 @@ def written_new(path: Path, text: str) -> None:
         except BaseException:
             path.unlink(missing_ok=True)
             raise
+
+
+def lines_of(file: BinaryIO, name: Path) -> Iterator[str]:
+    """The lines of an export as they are read; ends the command where they cannot be, or none is.
+
+    Raises ``BadRecord``.
+    """
+    from covend.phylactery.portable import lines
+
+    empty = True
+    try:
+        for line in lines(file):
+            empty = empty and not line.strip()
+            yield line
+    except OSError as error:
+        fail(unreadable(name, error), Status.WRONG)
+    if empty:
+        fail(f"{name} is empty: there is no record to take up", Status.FAILED)
+
+
+def unreadable(file: Path, error: OSError) -> str:
+    return f"{file} cannot be read: {error.strerror}"
 
 
 def still_open(box: Store, id_: str, children: bool) -> list[str]:

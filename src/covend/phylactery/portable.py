@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from itertools import count
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import msgspec
 
@@ -33,6 +34,12 @@ VARIABLE = "{env:"
 """And this anywhere in it: a variable of the box."""
 BOM = "\ufeff"
 """What some editors put before the first line."""
+LINE_BYTES = 256 * 1024 * 1024
+"""No line of an export is longer: a model's answer has 8 MiB at most, a run's end has all of its
+answers.
+"""
+MOST_EMPTY = 1000
+"""Empty lines in a file: more come of no editor, and may go on for ever."""
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,28 +69,52 @@ def export(store: Store, thread: str, *, children: bool) -> Iterator[str]:
     """
     names = store.family(thread) if children else [thread]
     entries = heapq.merge(*(store.entries(name) for name in names), key=lambda entry: entry.seq)
-    count = 0
-    for count, entry in enumerate(entries, 1):  # noqa: B007 (counted for after the loop)
+    number = 0
+    for number, entry in enumerate(entries, 1):  # noqa: B007 (counted for after the loop)
         yield _line(entry)
-    if not count:
+    if not number:
         raise StoreError(f"{store.where} has no thread {thread!r}")
-    yield _closing(count)
+    yield _closing(number)
 
 
-def read(store: Store, lines: Iterable[str], *, trust: bool) -> list[Entry]:
+def lines(file: BinaryIO) -> Iterator[str]:
+    """The lines of a file, one at a time; raises ``BadRecord`` for one that is too long or no text.
+
+    They end at a line feed alone: the text in them may hold other characters that break lines.
+    Raises ``OSError`` as well.
+    """
+    for number in count(1):
+        line = file.readline(LINE_BYTES + 1)
+        if not line:
+            return
+        if len(line) > LINE_BYTES:
+            raise BadRecord(
+                f"line {number}: it has more than {LINE_BYTES} bytes, the most that a line of an "
+                "export has"
+            )
+        try:
+            yield line.decode()
+        except UnicodeDecodeError as error:
+            raise BadRecord(f"line {number}: no UTF-8: {error}") from None
+
+
+def read(store: Store, lines: Iterable[str], *, trust: bool) -> Iterator[Entry]:
     """The records of exported lines, each checked; raises ``BadRecord`` naming the line.
 
-    Lines end at a line feed alone: the text in them may hold other characters that break lines.
+    Each is to be stored before the next one is asked for, and what was stored is to be undone where
+    this raises: what concerns whole runs is known at the end. So no more than one of them is held.
     Several exports may follow each other. ``trust``: whoever wrote the file may have this box do
     what its open runs bring along.
     """
-    found: dict[int, Entry] = {}
-    clocks: dict[str, int] = {}
-    last = since = 0
+    runs = _Runs()
+    last = since = empty = 0
     for number, line in enumerate(lines, 1):
         text = line.removeprefix(BOM) if number == 1 else line
         if not text.strip():
-            continue  # as after the last line of a file
+            empty += 1  # as after the last line of a file
+            if empty > MOST_EMPTY:
+                raise BadRecord(f"line {number}: more than {MOST_EMPTY} lines are empty")
+            continue
         last = number
         try:
             entry = _parsed(text)
@@ -92,21 +123,67 @@ def read(store: Store, lines: Iterable[str], *, trust: bool) -> list[Entry]:
                 since = 0
                 continue
             _check_kind(entry.record)
-            _check_parents(store, entry.record, clocks)
+            _check_parents(store, entry.record)
         except ValueError as error:
             raise BadRecord(f"line {number}: {error}") from None
-        clocks[entry.record.id] = entry.record.clock
-        found[number] = entry
+        runs.see(number, entry)
+        if entry.record.kind == "intend" and not (trust or _is_here(store, entry.record)):
+            runs.pinned(number, entry.record)
         since += 1
+        yield entry
     if since or not last:
         raise BadRecord(
             f"line {last}: the export was cut here: after its last record comes a line that says "
             f"how many there are, such as {_closing(since)}; export it anew"
         )
-    _check_ends(found)
-    if not trust:
-        _check_powers(store, found)
-    return list(found.values())
+    runs.check()
+
+
+class _Runs:
+    """What is known of the runs and jobs of a file only at its end: which of them have ended."""
+
+    def __init__(self) -> None:
+        self._ended: set[str] = set()
+        self._purged: dict[str, int] = {}
+        self._going: dict[str, int] = {}
+        self._powers: dict[str, tuple[int, str]] = {}
+
+    def see(self, number: int, entry: Entry) -> None:
+        """Note the record of a line."""
+        record = entry.record
+        thread = record.thread
+        ends = is_end(record.kind, record.act)
+        if ends:
+            self._ended.add(thread)
+        if entry.purged:
+            self._purged.setdefault(thread, number)
+        if record.kind == JOB:
+            self._going[thread] = number
+            if ends:
+                del self._going[thread]
+
+    def pinned(self, number: int, intend: Record) -> None:
+        """Note whom a run that is new here may ask, and nobody has said is to be trusted."""
+        if named := _named_powers(intend):
+            self._powers.setdefault(intend.thread, (number, named))
+
+    def check(self) -> None:
+        """No run that goes on lacks a body (D4), no job comes to be worked on, and no run that goes
+        on says what only the box's own file may say.
+        """
+        for thread, number in self._purged.items():
+            if thread not in self._ended:
+                raise BadRecord(f"line {number}: a purged record, but {thread!r} has not ended")
+        for thread, number in self._going.items():
+            raise BadRecord(f"line {number}: the last record of {thread!r}, which has not ended")
+        for thread, (number, named) in self._powers.items():
+            if thread not in self._ended:
+                raise BadRecord(
+                    f"line {number}: run {thread!r} has not ended, and would have this box run a "
+                    f"command or give away a variable of its environment for the responders {named}"
+                    ": look at this line, and where you trust whoever wrote the file say `covend "
+                    "import --trust`"
+                )
 
 
 def _line(entry: Entry) -> str:
@@ -115,8 +192,8 @@ def _line(entry: Entry) -> str:
     return canonical(plain).decode()
 
 
-def _closing(count: int) -> str:
-    return canonical(msgspec.to_builtins(Closing(count))).decode()
+def _closing(records: int) -> str:
+    return canonical(msgspec.to_builtins(Closing(records))).decode()
 
 
 def _parsed(line: str) -> Entry | Closing:
@@ -149,6 +226,8 @@ def _parsed(line: str) -> Entry | Closing:
 
 
 def _check_count(closing: Closing, since: int) -> None:
+    if not since:
+        raise BadRecord("no record is before this line: an export has one at least")
     if closing.records != since:
         raise BadRecord(f"{closing.records} records were exported, {since} are before this line")
 
@@ -166,52 +245,14 @@ def _check_kind(record: Record) -> None:
         )
 
 
-def _check_ends(found: Mapping[int, Entry]) -> None:
-    """No run that goes on lacks a body (D4), and no job comes to be worked on."""
-    purged: dict[str, int] = {}
-    jobs: dict[str, int] = {}
-    for number, entry in found.items():
-        if entry.purged:
-            purged.setdefault(entry.record.thread, number)
-        if entry.record.kind == JOB:
-            jobs[entry.record.thread] = number
-    for thread in _ended(found):
-        purged.pop(thread, None)
-    for thread, number in purged.items():
-        raise BadRecord(f"line {number}: a purged record, but {thread!r} has not ended")
-    for thread, number in jobs.items():
-        if not is_end(JOB, found[number].record.act):
-            raise BadRecord(f"line {number}: the last record of {thread!r}, which has not ended")
-
-
-def _check_powers(store: Store, found: Mapping[int, Entry]) -> None:
-    """An open run that is not here yet says nothing that only the box's own file may say."""
-    ended = _ended(found)
-    for number, entry in found.items():
-        record = entry.record
-        if record.kind != "intend" or record.thread in ended or _is_here(store, record):
-            continue
-        named = [
-            f"{responder.get('id')!r} ({', '.join(powers)})"
-            for responder in _responders(record)
-            if (powers := _powers(responder))
-        ]
-        if named:
-            raise BadRecord(
-                f"line {number}: run {record.thread!r} has not ended, and would have this box run "
-                "a command or give away a variable of its environment for the responders "
-                f"{', '.join(named)}: look at this line, and where you trust whoever wrote the "
-                "file say `covend import --trust`"
-            )
-
-
 def _is_here(store: Store, record: Record) -> bool:
     return store.clock_of(record.id) is not None
 
 
-def _ended(found: Mapping[int, Entry]) -> set[str]:
-    records = (entry.record for entry in found.values())
-    return {record.thread for record in records if is_end(record.kind, record.act)}
+def _named_powers(intend: Record) -> str:
+    """Which of the responders that a run was pinned to make use of the box, and by what."""
+    found = [(responder.get("id"), _powers(responder)) for responder in _responders(intend)]
+    return ", ".join(f"{name!r} ({', '.join(powers)})" for name, powers in found if powers)
 
 
 def _responders(intend: Record) -> list[dict[str, Any]]:
@@ -230,11 +271,9 @@ def _powers(responder: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _check_parents(store: Store, record: Record, clocks: dict[str, int]) -> None:
+def _check_parents(store: Store, record: Record) -> None:
     for parent in record.parents:
-        clock = clocks.get(parent)
-        if clock is None:
-            clock = store.clock_of(parent)
+        clock = store.clock_of(parent)
         if clock is None:
             raise BadRecord(
                 f"the parent {parent} of record {record.id} is neither on a line before it nor in "

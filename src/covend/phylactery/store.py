@@ -219,6 +219,7 @@ class Store(Views):
     def import_(self, lines: Iterable[str], *, trust: bool = False) -> int:
         """Store what ``export`` wrote, all or nothing; returns how many records were new (D5).
 
+        Each line is stored before the next one is taken, so that no more than one is held.
         ``trust``: an open run may bring along commands and names of secrets that this box will use.
         Raises ``BadRecord`` naming the line that was changed, that no export of a run has, whose
         parents are missing, or after which the rest was cut off, and ``Conflict`` where the thread
@@ -277,34 +278,37 @@ class Store(Views):
     def _store(self, batch: Sequence[Record], last: int) -> int:
         """Store a batch after the record ``last``; returns which is the last one then."""
         return self._write(
-            [to_row(record) for record in batch],
-            [Entry(0, record, False) for record in batch],
+            [(to_row(record), Entry(0, record, False)) for record in batch],
             last,
         )
 
-    def _take_over(self, entries: Sequence[Entry], *, orphans: bool) -> int:
-        """Store another store's records, purged ones too, in one transaction."""
-        rows = [
-            to_purged_row(entry.record) if entry.purged else to_row(entry.record)
-            for entry in entries
-        ]
+    def _take_over(self, entries: Iterable[Entry], *, orphans: bool) -> int:
+        """Store another store's records as they come, purged ones too, in one transaction."""
+        purged: set[str] = set()
+
+        def rows() -> Iterator[tuple[NewRow, Entry]]:
+            for entry in entries:
+                if entry.purged:
+                    purged.add(entry.record.thread)
+                yield (to_purged_row if entry.purged else to_row)(entry.record), entry
+
         with self._db.transaction():
             last = self._last()
-            new = self._write(rows, entries, last, orphans=orphans) - last
-            for thread in {entry.record.thread for entry in entries if entry.purged}:
+            new = self._write(rows(), last, orphans=orphans) - last
+            for thread in purged:
                 purge.mark(self._db, thread, time.time_ns() // 1000)
         self.commits += 1
         return new
 
     def _write(
-        self, rows: Sequence[NewRow], entries: Sequence[Entry], last: int, *, orphans: bool = False
+        self, rows: Iterable[tuple[NewRow, Entry]], last: int, *, orphans: bool = False
     ) -> int:
-        """Insert the rows that are new and project them; inside a transaction.
+        """Insert the rows that are new and project their records; inside a transaction.
 
         Returns the ``seq`` of the last record, which was ``last`` before.
         """
         seq = last
-        for row, entry in zip(rows, entries, strict=True):
+        for row, entry in rows:
             if not self._db.change(INSERT, (seq + 1, *row)):
                 continue
             seq += 1
