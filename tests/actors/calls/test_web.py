@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import json
 import ssl
 import time
 
@@ -13,7 +14,7 @@ from tests.actors.running import World, completion, query
 from covend.actors.calls import replies, web
 from covend.actors.calls.web import COMPLAINT_BYTES, Web, chat_url, leave_alone
 
-SECRET = "secret-of-theirs"
+SECRET = "secret/of-theirs"
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
@@ -275,6 +276,10 @@ def test_a_header_that_cannot_be_sent_is_not_quoted(monkeypatch):
 
 @pytest.mark.parametrize("answer", [
     http(401, {"error": f"no such key: {SECRET}"}),
+    http(401, json.dumps({"error": f"no such key: {SECRET}"}).replace("/", r"\/").encode()),
+    http(200, {"error": f"no such key: {SECRET}"}),
+    http(200, {"choices": [{"message": {"content": SECRET}}]}),
+    http(200, f"your key is {SECRET}".encode()),
     http(307, b"", f"Location: /login/{SECRET}"),
     f"no http, {SECRET}\r\n\r\n".encode(),
 ])  # fmt: skip

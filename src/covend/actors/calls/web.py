@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from covend.actors.calls import replies
+from covend.actors.calls.quoted_keys import without
 from covend.actors.calls.replies import answered, failed, first, parsed, too_much
 from covend.client.requests import is_local
 from covend.patterns.answers.understanding import Raw
@@ -33,8 +34,6 @@ does so (5 s are usual): a request that meets that moment is lost, and nobody kn
 RETRY_AFTER = frozenset({429, 503})
 """HTTP statuses with which a server may say when to come again."""
 MAX_RETRY_AFTER = 3600.0
-LEAST_SECRET = 8
-"""A key of fewer characters is none: ``none`` and ``x`` are given to servers that want no key."""
 
 
 class NotSent(Exception):
@@ -86,7 +85,7 @@ class Web:
             return _not_connected(error)
         except httpx.HTTPError as error:
             raw = failed(error, indeterminate=True)  # its text may quote what the server sent
-            text = _without(token, str(raw.failure).encode()).decode()
+            text = without(token, str(raw.failure).encode()).decode()
             return Raw(failure=text, indeterminate=True)
 
     async def close(self) -> None:
@@ -162,7 +161,7 @@ async def _read(response: httpx.Response, token: str) -> Raw:
         return Raw(status=status, unusable=why)
     data, most = bytearray(), replies.MAX_ANSWER_BYTES
     await _take(response, data, most)
-    return answered(data, status) if len(data) <= most else too_much(most, status)
+    return answered(without(token, data), status) if len(data) <= most else too_much(most, status)
 
 
 async def _complaint(response: httpx.Response, token: str) -> Any:
@@ -172,7 +171,7 @@ async def _complaint(response: httpx.Response, token: str) -> Any:
     with suppress(TimeoutError, httpx.HTTPError):  # what has come till then is told
         async with asyncio.timeout(COMPLAINT_SECONDS):
             await _take(response, data, COMPLAINT_BYTES)
-    return parsed(_without(token, data[:COMPLAINT_BYTES]).decode("utf-8", "replace"))
+    return parsed(without(token, data[:COMPLAINT_BYTES]).decode("utf-8", "replace"))
 
 
 async def _take(response: httpx.Response, data: bytearray, most: int) -> None:
@@ -187,12 +186,7 @@ def _where(response: httpx.Response, token: str) -> str:
     """Where a redirect leads, without what may be secret: its query and who asks."""
     to = response.url.join(response.headers["Location"])
     shown = to.copy_with(username="", password="", query=None, fragment=None)
-    return _without(token, str(shown).encode()).decode()
-
-
-def _without(token: str, told: bytes | bytearray) -> bytes | bytearray:
-    """What a server says, without the token that it may have quoted."""
-    return told.replace(token.encode(), b"***") if len(token) >= LEAST_SECRET else told
+    return without(token, str(shown).encode()).decode()
 
 
 def _not_connected(error: httpx.TransportError) -> Raw:
