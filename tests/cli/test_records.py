@@ -17,10 +17,11 @@ from tools.golden.stories import STORIES
 from covend.cli import records, replaying
 from covend.cli.replaying import SHARE
 from covend.phylactery import sqlite
+from covend.phylactery.errors import StoreCorrupt
 from covend.phylactery.portable import LINE_BYTES
 from covend.phylactery.records import record
 from covend.phylactery.schema import RUN_ACTS
-from covend.phylactery.store import open_store
+from covend.phylactery.store import Store, open_store
 from covend.testing import eventually
 
 
@@ -381,7 +382,9 @@ def test_several_processes_tell_what_one_tells(covend, tmp_path, damaged):
     box.close()
     if damaged:
         db = apsw.Connection(str(tmp_path / "a.db"))
-        db.execute("UPDATE record SET clock = clock + 1 WHERE seq = (SELECT max(seq) FROM record)")
+        db.execute(
+            "UPDATE record SET clock = clock + 1 WHERE seq IN (2, (SELECT max(seq) FROM record))"
+        )
         db.close()
     one = covend("replay", "--store", "a.db", "--json", "--jobs", 1, status=1)
     # A program of its own: those who fork for it stay until it ends.
@@ -391,12 +394,60 @@ def test_several_processes_tell_what_one_tells(covend, tmp_path, damaged):
     )
     assert two.returncode == 1
     assert (two.stdout, two.stderr) == (one.stdout, one.stderr)
-    if damaged:
-        assert "its content is not what its id names" in one.stderr
-    else:
-        found = json.loads(one.stdout)
-        assert [line["id"] for line in found] == [f"q-play{n}" for n in range(SHARE + 3)]
-        assert [line["differs"] for line in found].index(True) == SHARE + 1
+    found = json.loads(one.stdout)
+    assert [line["id"] for line in found] == [f"q-play{n}" for n in range(SHARE + 3)]
+    hit = [0, SHARE + 2] if damaged else []
+    assert [n for n, line in enumerate(found) if line["damaged"]] == hit
+    assert [n for n, line in enumerate(found) if line["differs"]] == sorted([*hit, SHARE + 1])
+
+
+def test_a_damaged_record_is_told_of_its_query_and_the_others_are_replayed(store, covend):
+    """P2: each of them by its place, and what is wrong with it; the sums count the query once."""
+    box = open_store(store)
+    stories = [("q-hit", False), ("q-else", True), ("q-late", False)]
+    for name, other in stories:
+        box.append(told_by("single_shot_nobody_to_ask", thread=name, other=other))
+    of = {name: [row["seq"] for row in box.query(thread=name)][::-1] for name, _ in stories}
+    box.close()
+    first, last = of["q-hit"][0], of["q-hit"][-1]
+    db = apsw.Connection(str(store))
+    db.execute("UPDATE record SET clock = clock + 1 WHERE seq = ?", (first,))
+    db.execute("UPDATE record SET body = CAST(x'7bff7d' AS TEXT) WHERE seq = ?", (last,))
+    db.close()
+    told = covend("replay", "--store", store, status=1).stdout.splitlines()
+    assert told[0].endswith("records agree; ended fulfilled")
+    assert told[1].startswith(
+        f"q-hit: {len(of['q-hit'])} records, damaged: record {first}: its content is not what its "
+        f"id names; record {last}: its text is not UTF-8: "
+    )
+    assert told[2].startswith("q-else: ") and "records, wrong: " in told[2]
+    assert told[3].endswith("records agree; ended error")
+    assert told[4] == "4 queries: 2 agree, 1 damaged, 1 wrong"
+    alone = json.loads(covend("replay", "q-hit", "--store", store, "--json", status=1).stdout)
+    assert [one["seq"] for one in alone[0]["damaged"]] == [first, last]
+
+
+def test_a_query_of_which_nothing_can_be_read_is_told_beside_the_others(store, covend, monkeypatch):
+    """P2: a page of the file may be gone."""
+    box = open_store(store)
+    box.append(told_by("single_shot_nobody_to_ask", thread="q-gone"))
+    box.close()
+
+    def away(read):
+        def reading(box, *args, **named):
+            if "q-gone" in (*args, named.get("thread")):
+                raise StoreCorrupt(box.where, "database disk image is malformed")
+            return read(box, *args, **named)
+
+        return reading
+
+    for name in ("entries", "query"):
+        monkeypatch.setattr(Store, name, away(getattr(Store, name)))
+    told = covend("replay", "--store", store, status=1).stdout.splitlines()
+    assert told[0].endswith("records agree; ended fulfilled")
+    assert told[1:] == [
+        "q-gone: 0 records, wrong: database disk image is malformed", "2 queries: 1 agree, 1 wrong"
+    ]  # fmt: skip
 
 
 def many(path):

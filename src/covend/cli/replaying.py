@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from covend.patterns.query.names import Status
 from covend.patterns.step import Quarantined, replay
-from covend.phylactery.errors import StoreError
+from covend.phylactery.errors import StoreCorrupt, StoreError
 from covend.phylactery.rows import Entry
 from covend.phylactery.schema import RUN_ACTS
 from covend.phylactery.store import Store, open_store
@@ -47,6 +47,7 @@ def replayed_all(
 ) -> Iterator[Told]:
     """Where each of these queries of a store that was opened before stands; see ``replayed``.
 
+    One with a damaged record is told as such, and keeps no other from being replayed.
     In their order. ``jobs`` is how many processes share the work; None: one a core where there are
     many queries.
     Raises ``StoreError`` where the store cannot be read, and ``BrokenExecutor`` where one of the
@@ -75,7 +76,7 @@ def replayed(name: str, every: Sequence[Entry]) -> Told:
     """Where a query stands by its records, or where these differ from what follows from them."""
     # What others wrote into the thread, such as who takes part in a join, is no part of the run.
     own = [entry for entry in every if entry.record.kind in RUN_ACTS]
-    told: Told = {"id": name, "records": len(every), "compared": False, "differs": False}
+    told = unread(name) | {"records": len(every), "differs": False}
     if not every:
         return told | {"stands": "there is no such thread", "differs": True}
     if not own:
@@ -93,15 +94,45 @@ def replayed(name: str, every: Sequence[Entry]) -> Told:
         return told | {"stands": f"{type(error).__name__}: {error}", "differs": True}
 
 
+def unread(name: str) -> Told:
+    """What is told of a query of which nothing was read yet."""
+    return {"id": name, "records": 0, "compared": False, "differs": True, "damaged": []}
+
+
+def damaged(store: Store, name: str) -> Told:
+    """Which of a query's records are damaged, and how; for one that has such.
+
+    Where not even their places can be read, what is wrong with the store there.
+    """
+    try:
+        every = store.query(thread=name, newest_first=False, damaged=True)
+    except StoreCorrupt as error:
+        return unread(name) | {"stands": error.detail}
+    found = [{"seq": one["seq"], "problem": one["damaged"]} for one in every if "damaged" in one]
+    stands = "; ".join(f"record {one['seq']}: {one['problem']}" for one in found)
+    return unread(name) | {"records": len(every), "damaged": found, "stands": stands}
+
+
 def replayed_each(store: Store, names: Sequence[str]) -> Iterator[Told]:
     """Where each of these queries stands, in their order; see ``READ``."""
     for at in range(0, len(names), READ):
-        read = [(name, list(store.entries(name))) for name in names[at : at + READ]]
-        yield from (replayed(name, entries) for name, entries in read)
+        read = [(name, records_of(store, name)) for name in names[at : at + READ]]
+        for name, entries in read:
+            yield damaged(store, name) if entries is None else replayed(name, entries)
+
+
+def records_of(store: Store, name: str) -> list[Entry] | None:
+    """The records of a query; None where one of them is damaged."""
+    try:
+        return list(store.entries(name))
+    except StoreCorrupt:
+        return None
 
 
 def line(told: Told) -> str:
     """What was found of one query, for people."""
+    if told["damaged"]:
+        return f"{told['id']}: {told['records']} records, damaged: {told['stands']}"
     if told["differs"]:
         return f"{told['id']}: {told['records']} records, wrong: {told['stands']}"
     if not told["compared"]:
@@ -111,13 +142,16 @@ def line(told: Told) -> str:
 
 
 def sums(found: Sequence[Told]) -> str:
-    """How many queries were found right, wrong, or not to be compared."""
-    wrong = sum(told["differs"] for told in found)
+    """How many queries were found right, damaged, wrong, or not to be compared."""
+    hit = sum(bool(told["damaged"]) for told in found)
+    wrong = sum(told["differs"] and not told["damaged"] for told in found)
     right = sum(told["compared"] and not told["differs"] for told in found)
     parts = [f"{right} agree"]
+    if hit:
+        parts.append(f"{hit} damaged")
     if wrong:
         parts.append(f"{wrong} wrong")
-    if rest := len(found) - right - wrong:
+    if rest := len(found) - right - wrong - hit:
         parts.append(f"{rest} with nothing to compare")
     return f"{len(found)} {'query' if len(found) == 1 else 'queries'}: {', '.join(parts)}"
 

@@ -323,10 +323,12 @@ class Store(Views):
 
     def _whole_or_damaged(self, seq: int) -> list[dict[str, Any]]:
         try:
-            found = self._entries(f"SELECT {COLUMNS} FROM record WHERE seq = ?", [seq])
+            rows = self._db.rows(f"SELECT {COLUMNS} FROM record WHERE seq = ?", [seq])
+            return [from_row(row).as_dict() for row in rows]
         except StoreCorrupt as error:
             return [{"seq": seq, "damaged": error.detail}]
-        return [entry.as_dict() for entry in found]
+        except ValueError as error:
+            return [{"seq": seq, "damaged": str(error)}]
 
     def _entries(self, sql: str, values: Sequence[Value]) -> list[Entry]:
         """The records of a query, each compared with its id."""
