@@ -4,6 +4,8 @@ from urllib.parse import quote
 
 import pytest
 
+from covend.questions import PutResponder
+
 ADA = {"id": "ada", "kind": "actor", "did": "did:ada"}
 
 
@@ -49,6 +51,22 @@ def test_how_a_person_is_reached_is_shown_to_operators_alone(api):
         assert secret in api.client.get(path, headers={"X-Covend-Key": "root"}).text
         seen = api.client.get(path, headers=bob)
         assert "did:ada" in seen.text and "hunter2" not in seen.text
+
+
+def test_a_key_that_is_not_there_is_shown_to_operators_by_its_name(api):
+    """P8: and what was shown may be sent back, but for what the file alone may say."""
+    far = {"id": "far", "kind": "llm", "model": "m", "endpoint": "http://h", "api_key_env": "KEY"}
+    api.tell(PutResponder({**far, "missing_env": ["KEY"]}))
+    bob = {"X-Covend-Key": "bob", "X-Covend-Did": "did:bob"}
+    (listed,) = api.client.get("/api/responders").json()["responders"]
+    shown = api.client.get("/api/responders/far").json()
+    assert listed == shown == {**far, "missing_env": ["KEY"]}
+    assert api.client.get("/api/responders/far", headers=bob).json() == far
+    refused = api.client.put("/api/responders/far", json=shown)
+    assert refused.status_code == 422
+    assert [one["path"] for one in refused.json()["errors"]] == ["$.api_key_env"]
+    mended = {**shown, "api_key_env": None}
+    assert "missing_env" not in api.client.put("/api/responders/far", json=mended).json()
 
 
 @pytest.mark.parametrize("name", ["Qwen/Qwen3-8B", "a//b", "50%2F50", "a/b/"])

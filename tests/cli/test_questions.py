@@ -53,6 +53,7 @@ RESPONDERS = [
     {"id": "ann", "kind": "actor", "did": "did:web:ann", "available": False, "trust": 0.875},
     {"id": "model:a", "kind": "llm", "model": "a", "typical_delay_secs": 1.5},
     {"id": "model:b", "kind": "llm", "model": "b", "channels": ["mailto://secret"]},
+    {"id": "far", "kind": "llm", "model": "m", "api_key_env": "KEY", "missing_env": ["KEY"]},
 ]
 
 
@@ -496,7 +497,7 @@ def test_the_help_of_query_says_where_its_options_are(covend):
 def test_a_name_that_nobody_has_is_refused_before_it_is_asked(box, desk, covend):
     asked = desk()
     run = covend("query", "why?", "-w", "aa", "--run-dir", box.run_dir, status=2)
-    assert "nobody is called 'aa'; there are ann, a, b, and people by did:…" in run.stderr
+    assert "nobody is called 'aa'; there are ann, a, b, far, and people by did:…" in run.stderr
     assert asked == [ListResponders()]
 
 
@@ -523,8 +524,17 @@ def test_who_can_be_asked_is_listed(box, desk, covend):
     assert "no: switched off, or it failed too often" in told[1]
     assert told[2].split() == ["model:a", "llm", "a", "0.50", "1.5", "s", "yes"]
     told = covend("responders", "--run-dir", box.run_dir, "--json").stdout
-    assert [one["available"] for one in json.loads(told)] == [False, True, True]
+    assert [one["available"] for one in json.loads(told)] == [False, True, True, True]
     assert "secret" not in told
+
+
+def test_a_key_that_is_not_there_is_listed_by_its_name(box, desk, covend):
+    """P8: before a call fails for want of it."""
+    desk()
+    told = covend("responders", "--run-dir", box.run_dir).stdout.splitlines()
+    assert told[4].rstrip().endswith("yes, but KEY has no value")
+    told = covend("responders", "--run-dir", box.run_dir, "--json").stdout
+    assert [one["missing_env"] for one in json.loads(told)] == [[], [], [], ["KEY"]]
 
 
 def waiting(accepted=None):

@@ -8,7 +8,7 @@ from tests.api.served import QUERY, TASK
 
 from covend import AsyncClient
 from covend.client import NotFound, QueryInvalid, StillRunning, Unavailable
-from covend.patterns.responders.responder import Responder
+from covend.patterns.responders.responder import KnownResponder, Responder
 from covend.questions import RecordsOf
 from covend.testing import free_port
 
@@ -79,7 +79,8 @@ def test_every_call_has_its_async_twin(api):
         assert (await client.answer("t-1", "did:ada", "yes")).state == "submitted"
         assert (await client.decline("t-2", "did:ada")).state == "declined"
         ada = await client.put_responder(Responder(id="ada", kind="actor"))
-        assert await client.responders() == (ada,)
+        assert ada == Responder(id="ada", kind="actor")
+        assert await client.responders() == (KnownResponder(id="ada", kind="actor"),)
         await client.remove_responder("ada")
         assert await client.responders() == ()
 

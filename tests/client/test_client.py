@@ -21,7 +21,7 @@ from covend.client import (
 from covend.client.models import Event, Fault, ProblemDetails
 from covend.client.requests import failure
 from covend.patterns.query.spec import Query, Want
-from covend.patterns.responders.responder import Responder
+from covend.patterns.responders.responder import KnownResponder, Responder
 from covend.questions import RecordsOf
 from covend.testing import free_port
 
@@ -131,7 +131,7 @@ def test_a_person_works_through_the_inbox(client, api):
 def test_responders_are_kept(client):
     ada = Responder(id="ada", kind="actor", did="did:ada")
     assert client.put_responder(ada) == ada
-    assert client.responders() == (ada,)
+    assert client.responders() == (KnownResponder(id="ada", kind="actor", did="did:ada"),)
     client.remove_responder("ada")
     assert client.responders() == ()
 

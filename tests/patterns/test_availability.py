@@ -69,6 +69,14 @@ def test_what_is_shown_of_a_responder_leaves_out_where_it_is() -> None:
     assert "secret" not in str(view)
 
 
+def test_a_variable_that_a_responder_lacks_is_shown() -> None:
+    """P8: by its name; it is there for all that the box knows of it otherwise."""
+    one = msgspec.to_builtins(llm("a", api_key_env="KEY"))
+    assert responder_view(one, NOON)["missing_env"] == []
+    view = responder_view({**one, "missing_env": ["KEY"]}, NOON)
+    assert (view["missing_env"], view["available"], view["why"]) == (["KEY"], True, None)
+
+
 def test_another_name_of_a_model_is_shown_as_such() -> None:
     """P9: who asks for two opinions sees which are of one model."""
     view = responder_view(msgspec.to_builtins(llm("model:chat", alias_of="model:big")), NOON)

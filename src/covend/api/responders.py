@@ -12,7 +12,7 @@ from covend.api.operations import OPERATORS, Call, Nothing, operation, reply
 from covend.api.problems import Problem, malformed
 from covend.api.shapes import shaped
 from covend.client.models import Fault, ProblemDetails, Responders
-from covend.patterns.responders.responder import Responder
+from covend.patterns.responders.responder import KnownResponder
 from covend.questions import ListResponders, PutResponder, RemoveResponder
 from covend.resolving import resolved
 
@@ -26,8 +26,11 @@ VARIABLE = "{env:"
 PATH = "/api/responders/"
 
 
-class Registration(Responder, frozen=True, kw_only=True):
-    """A responder as it is registered: the path says its id, and so may the body."""
+class Registration(KnownResponder, frozen=True, kw_only=True):
+    """A responder as it is registered: the path says its id, and so may the body.
+
+    It may be a copy of what was shown: ``missing_env`` is the box's to say, and not looked at.
+    """
 
     id: str = ""
 
@@ -39,7 +42,7 @@ async def listing(call: Call[Nothing, Nothing]) -> Response[Any]:
 
 
 @operation("GET", PATH + "{id}", "One responder", slashes=True,
-           answers={200: Responder, 404: ProblemDetails},
+           answers={200: KnownResponder, 404: ProblemDetails},
            about="Its channels are left out for a key that names a did.")  # fmt: skip
 async def show(call: Call[Nothing, Nothing]) -> Response[Any]:
     """One responder."""
@@ -53,7 +56,7 @@ async def show(call: Call[Nothing, Nothing]) -> Response[Any]:
     slashes=True,
     body=Registration,
     unread=True,
-    answers={200: Responder, 409: ProblemDetails, 422: ProblemDetails},
+    answers={200: KnownResponder, 409: ProblemDetails, 422: ProblemDetails},
     about="It goes before one of the same id in the configuration file, which only the file can "
     "retire: that is refused with 409. A model of this box must be one that it serves; ids that "
     "begin with `model:` are the box's own. "
@@ -64,9 +67,10 @@ async def put(call: Call[Nothing, Any]) -> Response[Any]:
     call.operators()
     name = call.rest(PATH)
     try:
-        wanted = msgspec.convert({"id": name, **call.body}, resolved(Responder))
+        given = msgspec.convert({"id": name, **call.body}, resolved(KnownResponder))
     except msgspec.ValidationError as error:
-        raise malformed(error, "body", Responder) from error
+        raise malformed(error, "body", KnownResponder) from error
+    wanted = msgspec.structs.replace(given, missing_env=())
     faults = [
         Fault(path=f"$.{member}", problem=f"only the configuration file may set it: {why}")
         for member, why in FILE_ONLY.items()
@@ -104,7 +108,7 @@ async def remove(call: Call[Nothing, Nothing]) -> Response[Any]:
     return Response(None, status_code=204)
 
 
-async def _find(call: Call[Any, Any]) -> Responder:
+async def _find(call: Call[Any, Any]) -> KnownResponder:
     name = call.rest(PATH)
     found = next((one for one in await _known(call) if one.id == name), None)
     if found is None:
@@ -112,12 +116,12 @@ async def _find(call: Call[Any, Any]) -> Responder:
     return found
 
 
-async def _known(call: Call[Any, Any]) -> tuple[Responder, ...]:
+async def _known(call: Call[Any, Any]) -> tuple[KnownResponder, ...]:
     """Every responder as this key may see it: how people are reached is the operators' (P18)."""
     known = shaped(await call.desk.ask(ListResponders()), Responders).responders
     if not call.personal:
         return known
-    return tuple(msgspec.structs.replace(one, channels=()) for one in known)
+    return tuple(msgspec.structs.replace(one, channels=(), missing_env=()) for one in known)
 
 
 ROUTES: tuple[HTTPRouteHandler, ...] = (listing, show, put, remove)

@@ -24,7 +24,17 @@ def table(found: Sequence[Mapping[str, Any]]) -> RenderableType:
             one["is"] or "",
             f"{one['trust']:.2f}",
             "" if delay is None else show_seconds(delay),
-            "yes" if one["why"] is None else f"no: {one['why']}",
+            standing(one),
         )
         view.add_row(*map(Text, cells))
     return view
+
+
+def standing(one: Mapping[str, Any]) -> str:
+    """Whether one would be asked now, and what would be missing then."""
+    asked = "yes" if one["why"] is None else f"no: {one['why']}"
+    missing = one["missing_env"]
+    if not missing:
+        return asked
+    has = "has" if len(missing) == 1 else "have"
+    return f"{asked}, but {', '.join(missing)} {has} no value"

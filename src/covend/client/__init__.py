@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         Ticket,
     )
     from covend.patterns.query.spec import Query
-    from covend.patterns.responders.responder import Responder
+    from covend.patterns.responders.responder import KnownResponder, Responder
 
 _HOMES = {
     "covend.client.aio": ("AsyncClient",),
@@ -42,7 +42,7 @@ _HOMES = {
         "Answer", "Event", "Fault", "QueryLine", "QueryPage", "QueryView", "RecordPage",
         "Responders", "Task", "TaskPage", "Ticket",
     ),
-    "covend.patterns.responders.responder": ("Responder",),
+    "covend.patterns.responders.responder": ("KnownResponder", "Responder"),
     "covend.patterns.query.spec": ("Query",),
 }  # fmt: skip
 """Where each name is defined."""
@@ -56,6 +56,7 @@ __all__ = [
     "Conflict",
     "Event",
     "Fault",
+    "KnownResponder",
     "NotFound",
     "Query",
     "QueryInvalid",

@@ -29,7 +29,7 @@ from covend.client.requests import DEFAULT_URL, Request
 from covend.client.stream import EventReader
 from covend.patterns.query.names import DeclineReason
 from covend.patterns.query.spec import Query
-from covend.patterns.responders.responder import Responder
+from covend.patterns.responders.responder import KnownResponder, Responder
 
 T = TypeVar("T")
 
@@ -145,7 +145,7 @@ class AsyncClient:
 
     # ── responders ──────────────────────────────────────────────────────────────────────────
 
-    async def responders(self) -> tuple[Responder, ...]:
+    async def responders(self) -> tuple[KnownResponder, ...]:
         """Who can be asked."""
         return await self._send(requests.responders())
 

@@ -31,7 +31,7 @@ from covend.client.requests import DEFAULT_URL, Request
 from covend.client.stream import EventReader
 from covend.patterns.query.names import DeclineReason
 from covend.patterns.query.spec import Query
-from covend.patterns.responders.responder import Responder
+from covend.patterns.responders.responder import KnownResponder, Responder
 
 T = TypeVar("T")
 
@@ -147,7 +147,7 @@ class Client:
 
     # ── responders ──────────────────────────────────────────────────────────────────────────
 
-    def responders(self) -> tuple[Responder, ...]:
+    def responders(self) -> tuple[KnownResponder, ...]:
         """Who can be asked."""
         return self._send(requests.responders())
 

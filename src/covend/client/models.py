@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from covend.patterns.query.names import DeclineReason, Status
 from covend.patterns.query.spec import AnswerShape
-from covend.patterns.responders.responder import Responder
+from covend.patterns.responders.responder import KnownResponder
 
 State: TypeAlias = Literal["open", "ended"]
 TaskState: TypeAlias = Literal["open", "accepted", "submitted", "declined", "expired", "withdrawn"]
@@ -181,7 +181,7 @@ class TaskPage(Model, frozen=True, kw_only=True):
 class Responders(Model, frozen=True, kw_only=True):
     """Who can be asked, with trust and delays as learned."""
 
-    responders: tuple[Responder, ...]
+    responders: tuple[KnownResponder, ...]
 
 
 class Accept(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -33,7 +33,7 @@ from covend.client.models import (
 )
 from covend.patterns.query.names import DeclineReason
 from covend.patterns.query.spec import Query
-from covend.patterns.responders.responder import Responder
+from covend.patterns.responders.responder import KnownResponder, Responder
 from covend.resolving import resolved
 
 T = TypeVar("T")
@@ -217,10 +217,10 @@ def answer(
     return _word(id, "submit", word)
 
 
-def responders() -> Request[tuple[Responder, ...]]:
+def responders() -> Request[tuple[KnownResponder, ...]]:
     """Who can be asked."""
 
-    def read(content: bytes) -> tuple[Responder, ...]:
+    def read(content: bytes) -> tuple[KnownResponder, ...]:
         return msgspec.json.decode(content, type=resolved(Responders)).responders
 
     return Request("GET", "/api/responders", read)

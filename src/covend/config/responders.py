@@ -102,15 +102,29 @@ def absent_variables(box: Box, environ: Mapping[str, str]) -> list[str]:
     No error: the file may be for another machine, and who lacks a key fails when it is asked.
     """
     return [
-        f"responder {entry.name}: no variable {name} is set, for its {member}"
+        f"responder {entry.name}: {_absence(name, environ)}, for its {member}"
         for entry in box.responder
-        for member, names in (
-            ("api_key_env", [entry.api_key_env] if entry.api_key_env else []),
-            ("channels", [n for c in entry.channels for n in unset_variables(c, environ)]),
-        )
-        for name in dict.fromkeys(names)
-        if name not in environ
+        for member, name in missing_variables(entry, environ)
     ]
+
+
+def missing_variables(
+    responder: ResponderEntry | Responder, environ: Mapping[str, str]
+) -> list[tuple[str, str]]:
+    """What a responder needs of the environment and has not there, each once by the member.
+
+    A key is not there either where its variable is empty: none would be sent.
+    """
+    key = responder.api_key_env
+    keys = [key] if key and not environ.get(key, "").strip() else []
+    named = {"api_key_env": keys}
+    for member, texts in (("channels", responder.channels), ("command", responder.command)):
+        named[member] = [name for text in texts for name in unset_variables(text, environ)]
+    return [(member, name) for member in named for name in dict.fromkeys(named[member])]
+
+
+def _absence(name: str, environ: Mapping[str, str]) -> str:
+    return f"the variable {name} is empty" if name in environ else f"no variable {name} is set"
 
 
 def out_of_bounds(responder: Responder) -> list[tuple[str, str]]:

@@ -43,7 +43,10 @@ def test_what_was_registered_over_the_file_goes_and_the_files_is_in_force_again(
         assert shown(core, "ann")["did"] == "did:other"
         assert "refused" not in core.ask(RemoveResponder("ann"))
         assert shown(core, "ann")["did"] == "did:ann"
-        assert core.refuses(RemoveResponder("ann"))["status"] == 409
+        refusal = core.refuses(RemoveResponder("ann"))
+        assert (refusal["status"], refusal["code"]) == (409, "configured")
+        told = f"'ann' is configured in {world.box().source}: take it out there, or set "
+        assert refusal["message"].startswith(told)
     with world.core() as core:
         assert shown(core, "ann")["channels"] == ["test://ann"]
 
@@ -210,6 +213,27 @@ def test_the_operator_hears_of_a_key_that_the_files_responder_lacks(world, monke
         world.other(name="other", **far, api_key_env="OTHER_KEY")
         core.system.address("registry").tell(NewConfig(world.box()))
         assert "OTHER_KEY" in until_alerts(core, 3)[-1].text
+
+
+@pytest.mark.parametrize("value", [None, "", " \n"])
+def test_a_key_that_is_not_there_is_shown_with_whom_it_is_missing(world, monkeypatch, value):
+    """P8: by the name of its variable; nobody is told what is in one that has a value."""
+    far = {"kind": "llm", "model": "m", "endpoint": "http://h", "api_key_env": "KEY"}
+    world.other(name="far", **far)
+    world.person("ann", channels=["json://{env:HOOK}@h", "xml://{env:HOOK}@h", "json://{env:SET}"])
+    world.other(name="tool", kind="system", command=["{python}", "{env:TOKEN}"])
+    monkeypatch.setenv("SET", "secret")
+    for name in ("KEY", "HOOK", "TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    if value is not None:
+        monkeypatch.setenv("KEY", value)
+    with world.core() as core:
+        told = core.ask(ListResponders())["responders"]
+        missing = {one["id"]: one["missing_env"] for one in told if "missing_env" in one}
+        assert missing == {"far": ["KEY"], "ann": ["HOOK"], "tool": ["TOKEN"]}
+        monkeypatch.setenv("KEY", "there")
+        assert "missing_env" not in shown(core, "far")
+        assert "there" not in str(told) and "secret" not in str(told)
 
 
 def until_alerts(core, count):

@@ -24,7 +24,13 @@ from covend.actors.runs.legible import intact, legible
 from covend.actors.runs.messages import Known, Learned
 from covend.actors.runs.story import wall_clock
 from covend.config import Box
-from covend.config.responders import absent_variables, from_config, local_model, problems
+from covend.config.responders import (
+    absent_variables,
+    from_config,
+    local_model,
+    missing_variables,
+    problems,
+)
 from covend.patterns.responders.responder import Responder, to_data
 from covend.phylactery.canonical import NotCanonical, canonical
 from covend.phylactery.messages import Append, Query
@@ -94,7 +100,7 @@ class Registry(Actor):
             case Learned():
                 self.learn(message)
             case ListResponders():
-                return {"responders": [to_data(one) for one in self.known()]}
+                return {"responders": [shown(one) for one in self.known()]}
             case PutResponder():
                 return self.register(message.responder)
             case RemoveResponder():
@@ -269,6 +275,13 @@ class Registry(Actor):
             return not_taken(503, str(error))
         self.put[responder.id] = responder
         return {"responder": to_data(responder)}
+
+
+def shown(responder: Responder) -> dict[str, Any]:
+    """The responder as it is shown, with the names of the variables that it lacks here (P8)."""
+    names = [name for _, name in missing_variables(responder, os.environ)]
+    missing = {"missing_env": list(dict.fromkeys(names))} if names else {}
+    return {**to_data(responder), **missing}
 
 
 def if_answering(responder: Responder, answering: Collection[str]) -> Responder:

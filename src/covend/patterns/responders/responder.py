@@ -86,6 +86,16 @@ class Responder(Spec, frozen=True, kw_only=True):
     status: Literal["active", "retired"] = "active"
 
 
+class KnownResponder(Responder, frozen=True, kw_only=True):
+    """A responder as the box shows it.
+
+    ``missing_env`` names the environment variables that it needs, for its key and elsewhere, and
+    that have no value where the box runs: it is asked nevertheless, and what needs one fails.
+    """
+
+    missing_env: tuple[str, ...] = ()
+
+
 def as_data(struct: msgspec.Struct) -> dict[str, Any]:
     """A responder, or a part of one, as plain JSON data with every member, for CEL."""
     data: dict[str, Any] = {}

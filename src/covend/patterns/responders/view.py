@@ -8,17 +8,18 @@ from typing import Any
 import msgspec
 
 from covend.patterns.responders.availability import absence, is_available
-from covend.patterns.responders.responder import Responder
+from covend.patterns.responders.responder import KnownResponder
 from covend.resolving import resolved
 
 
 def responder_view(responder: Mapping[str, Any], now: int) -> dict[str, Any]:
     """What there is to know of a responder before it is asked; ``now`` is a clock (µs).
 
-    ``why`` says why it would not be asked, None where it would. Addresses and commands are left
-    out: they are nobody's business but the box's.
+    ``why`` says why it would not be asked, None where it would; ``missing_env`` names the
+    variables that it lacks. Addresses and commands are left out: they are nobody's business but
+    the box's.
     """
-    one = msgspec.convert(responder, resolved(Responder))
+    one = msgspec.convert(responder, resolved(KnownResponder))
     return {
         "id": one.id,
         "kind": one.kind,
@@ -28,4 +29,5 @@ def responder_view(responder: Mapping[str, Any], now: int) -> dict[str, Any]:
         "domains": list(one.domains),
         "available": is_available(one, now),
         "why": absence(one, now),
+        "missing_env": list(one.missing_env),
     }
