@@ -215,8 +215,12 @@ def test_the_operator_hears_of_a_key_that_the_files_responder_lacks(world, monke
         assert "OTHER_KEY" in until_alerts(core, 3)[-1].text
 
 
-@pytest.mark.parametrize("value", [None, "", " \n"])
-def test_a_key_that_is_not_there_is_shown_with_whom_it_is_missing(world, monkeypatch, value):
+@pytest.mark.parametrize(("value", "why"), [
+    (None, "no variable KEY is set"),
+    ("", "the variable KEY is empty"),
+    (" \n", "the variable KEY is empty"),
+])  # fmt: skip
+def test_a_key_that_is_not_there_is_shown_with_whom_it_is_missing(world, monkeypatch, value, why):
     """P8: by the name of its variable; nobody is told what is in one that has a value."""
     far = {"kind": "llm", "model": "m", "endpoint": "http://h", "api_key_env": "KEY"}
     world.other(name="far", **far)
@@ -231,6 +235,8 @@ def test_a_key_that_is_not_there_is_shown_with_whom_it_is_missing(world, monkeyp
         told = core.ask(ListResponders())["responders"]
         missing = {one["id"]: one["missing_env"] for one in told if "missing_env" in one}
         assert missing == {"far": ["KEY"], "ann": ["HOOK"], "tool": ["TOKEN"]}
+        alert = until_alerts(core, 3)[0].text
+        assert alert == f"responder far: {why}, for its api_key_env"
         monkeypatch.setenv("KEY", "there")
         assert "missing_env" not in shown(core, "far")
         assert "there" not in str(told) and "secret" not in str(told)
