@@ -35,11 +35,21 @@ from covend.supervisors import (
     TerminateChild,
     WhichChildren,
 )
+from covend.supervisors.base import BaseSupervisor
 from covend.supervisors.messages import ProcessExited, Retry
 
 
 def one(world: World, **options: Any) -> SupervisorSpec:
     return SupervisorSpec("top", children=[world.worker("a", **options)])
+
+
+@pytest.mark.parametrize("hook", ["_watched", "_died", "_restart"])
+def test_a_supervisor_that_lacks_what_only_it_can_know_is_never_made(hook: str) -> None:
+    """It would be found out at a child's first death, and die of it."""
+    members = {name: None for name in ("_watched", "_died", "_restart") if name != hook}
+    unfinished = type("Unfinished", (BaseSupervisor,), members)
+    with pytest.raises(TypeError, match=f"abstract method '?{hook}"):
+        unfinished(SupervisorSpec("top"))
 
 
 def test_children_are_listed_as_they_are(world: World) -> None:

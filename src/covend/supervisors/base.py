@@ -7,6 +7,7 @@ restarted.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import ClassVar, Generic, TypeVar
 
 from covend.runtime.actor import Actor
@@ -30,7 +31,7 @@ from covend.supervisors.specs import DynamicSpec, SupervisorSpec
 S = TypeVar("S", SupervisorSpec, DynamicSpec)
 
 
-class BaseSupervisor(Actor, Generic[S]):
+class BaseSupervisor(Actor, ABC, Generic[S]):
     """Keeps children by a spec; who restarts with whom is its subclass's affair.
 
     ``on_event`` is told every ``Report``: a function, called in this actor's thread, or an actor.
@@ -81,17 +82,17 @@ class BaseSupervisor(Actor, Generic[S]):
         """What only this kind of supervisor answers."""
         raise ReplyError(f"a {self.kind} has no answer to a {type(message).__name__}")
 
+    @abstractmethod
     def _watched(self, monitor: MonitorId) -> Child | None:
         """The child whose actor this monitor watches."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _died(self, child: Child, reason: Exit) -> None:
         """A child ended that was not stopped."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _restart(self, child: Child) -> None:
         """One attempt, one count (S3)."""
-        raise NotImplementedError
 
     def _restart_when_due(self, child: Child) -> None:
         """Restart at once, or when its backoff has passed (S7)."""
