@@ -8,12 +8,14 @@ harder family for a rule that guards interactive work: all of it on one model, a
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 from itertools import chain
 from statistics import mean
 
 from covend.will.eager import Eager
-from covend.will.model import CLASSES
-from covend.will.whim import Whim, wait_bound
+from covend.will.model import CLASSES, Model
+from covend.will.state import State
+from covend.will.whim import Whim
 from tools.bench.figures import Figure, at_most, exactly, observed, percentile
 from tools.bench.simulation import (
     Box,
@@ -131,3 +133,29 @@ def past_bound(trace: Trace, outcome: Outcome) -> int:
         for klass in CLASSES
     }
     return sum(wait > bounds[name, klass] for name, klass, wait in outcome.cold_waits)
+
+
+def wait_bound(
+    model: Model,
+    state: State,
+    target: str,
+    klass: str,
+    ahead: Collection[str],
+    drain: float,
+) -> float:
+    """Seconds after which a coven at which a signal of ``klass`` waits has been opened (W13).
+
+    Per coven ahead of it, the open one first: one term, one drain and one load; then its own load.
+    A class below the highest counts its term four times. ``drain`` is the longest that what is in
+    flight can last. Holds for what waits for a coven that was closed when it began to wait.
+    """
+    rules = model.rules
+    weight = rules.weights[klass]
+    factor = rules.lower_factor if weight < max(rules.weights.values()) else 1.0
+    load = state.estimates.load
+    total = load[target]
+    for name in ahead:
+        inertia = model.covens[name].inertia
+        term = factor * (rules.kappa * (load[name] + load[target]) / 2 + inertia)
+        total += max(term, inertia / weight) + drain + load[name]
+    return total

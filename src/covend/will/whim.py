@@ -14,14 +14,13 @@ For every coven T for which something waits and that is not open:
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 import msgspec
 
 from covend.will.decision import FOREVER, Decision, Stay, Swap, Verdict
 from covend.will.model import CLASSES, NEVER, Model
-from covend.will.residency import evictions, plan
+from covend.will.residency import evictions
 from covend.will.state import Estimates, Memory, Occupant, Queue, State
+from covend.will.tiers import tier_shift
 
 
 class _Holder(msgspec.Struct, frozen=True, gc=False):
@@ -91,9 +90,10 @@ class Whim:
             reason = self._reason(best, holders, now)
             return Swap(reason, self.name, now, share, verdicts, state, best.coven, best.evict)
         if self._model.tiered:
-            shift = self._shift_tier(state, now, verdicts, share)
-            if shift is not None:
-                return shift
+            step = tier_shift(self._model, state, now, self._evictions)
+            if step is not None:
+                why, target, evict = step.reason, step.target, step.evict
+                return Swap(why, self.name, now, share, verdicts, state, target, evict)
         if not verdicts:
             return Stay("nothing waits that is not open", self.name, now, share, verdicts, state)
         until = min([verdict.at for verdict in verdicts])
@@ -349,45 +349,6 @@ class Whim:
             return "it yields more than what is open (W13b)"
         return "its oldest signal has waited the term (W13b)"
 
-    def _shift_tier(
-        self, state: State, now: float, verdicts: tuple[Verdict, ...], share: float
-    ) -> Swap | None:
-        """Another tier for the same work: down at once, up only after a minute of demand (W6).
-
-        Only where the new residency serves all that is asked of the old, so no work loses its
-        place; running requests finish first, as in every drain.
-        """
-        rules = self._rules
-        wanted = {
-            capability: 1.0
-            for capability, streak in state.streaks.items()
-            if capability in self._model.serving and now - streak.last < rules.tier_up_seconds
-        }
-        if not wanted:
-            return None
-        resident = [occupant.coven for occupant in state.open]
-        barred = [name for name, until in state.quarantined.items() if until > now]
-        best = plan(self._model, state.memory, wanted, resident, barred)
-        missing = [name for name in best.covens if name not in resident]
-        if best.served < sum(wanted.values()) or not missing:
-            return None
-        blocked = any(name not in resident for name in state.queues)
-        stood = all(
-            now - state.streaks[capability].since >= rules.tier_up_seconds for capability in wanted
-        )
-        if not (blocked or stood):
-            return None
-        target = missing[0]
-        evict = self._evictions[target]
-        if isinstance(evict, str) or set(evict) & set(best.covens):
-            return None
-        reason = (
-            "a smaller tier serves all that is asked together (W6)"
-            if blocked
-            else "the larger tier has been asked for long enough (W6)"
-        )
-        return Swap(reason, self.name, now, share, verdicts, state, target, evict)
-
 
 def _yield(queue: Queue, setup: float) -> float:
     """R: the best Σ weight ÷ (set-up + Σ service) over prefixes in class order (W9).
@@ -400,29 +361,3 @@ def _yield(queue: Queue, setup: float) -> float:
         if ratio > best:
             best = ratio
     return best
-
-
-def wait_bound(
-    model: Model,
-    state: State,
-    target: str,
-    klass: str,
-    ahead: Collection[str],
-    drain: float,
-) -> float:
-    """Seconds after which a coven at which a signal of ``klass`` waits has been opened (W13).
-
-    Per coven ahead of it, the open one first: one term, one drain and one load; then its own load.
-    A class below the highest counts its term four times. ``drain`` is the longest that what is in
-    flight can last. Holds for what waits for a coven that was closed when it began to wait.
-    """
-    rules = model.rules
-    weight = rules.weights[klass]
-    factor = rules.lower_factor if weight < max(rules.weights.values()) else 1.0
-    load = state.estimates.load
-    total = load[target]
-    for name in ahead:
-        inertia = model.covens[name].inertia
-        term = factor * (rules.kappa * (load[name] + load[target]) / 2 + inertia)
-        total += max(term, inertia / weight) + drain + load[name]
-    return total
