@@ -87,7 +87,12 @@ def in_doubt(problem: object, key: str) -> str:
 
 @message("desk.show")
 class ShowQuery(Message, frozen=True):
-    """Answered with ``{"id", "state", "query", "opened", "ended", "know", "calls", "spent"}``."""
+    """Answered with ``{"id", "state", "query", "opened", "ended", "know", "calls", "spent", …}``.
+
+    ``damaged`` has the ``seq`` and the ``problem`` of each record that is not what was stored: the
+    rest is told without it, ``query`` or ``know`` as None where it is that. ``set_aside`` is the
+    reason why this covend does not go on with the query, None where it does (P2).
+    """
 
     id: str
 
@@ -115,8 +120,9 @@ class ListQueries(Message, frozen=True):
 
 @message("desk.records")
 class RecordsOf(Message, frozen=True):
-    """Answered with ``{"records": [...], "ended": bool, "next": …}``: those after ``after``.
+    """Answered with ``{"records": [...], "damaged": [...], "ended": bool, "next": …}``.
 
+    Those after ``after``; those that are not what was stored are told of in ``damaged`` alone.
     Waits up to ``wait`` seconds for the first of them, so that a stream of events is a loop of
     these, and a restarted core is caught up with by asking again.
     """

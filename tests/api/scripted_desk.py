@@ -52,6 +52,13 @@ class Happen:
         self.id, self.kind, self.body = id, kind, body
 
 
+class Spoil:
+    """Tells the desk that the first record of a kind is damaged, which sets an open query aside."""
+
+    def __init__(self, id: str, kind: str) -> None:
+        self.id, self.kind = id, kind
+
+
 class NewTask:
     """Tells the desk of a task that a person gets."""
 
@@ -89,6 +96,8 @@ class ScriptedDesk(Actor):
         match message:
             case Happen():
                 return self.record(message.id, message.kind, message.body)
+            case Spoil():
+                self.spoil(message.id, message.kind)
             case NewTask():
                 self.seq += 1
                 task = {"seq": self.seq, **message.task}
@@ -164,6 +173,15 @@ class ScriptedDesk(Actor):
         self.settle()
         return self.seq
 
+    def spoil(self, id: str, kind: str) -> None:
+        hit = next(one for one in self.records[id] if one["kind"] == kind)
+        self.records[id].remove(hit)
+        query = self.queries[id]
+        query["damaged"] = [{"seq": hit["seq"], "problem": "its content is not what its id names"}]
+        query |= {"intend": {"query": None}, "know": {"know": None}}.get(kind, {})
+        if query["state"] == "open":
+            query["set_aside"] = f"ValueError: its record {hit['seq']} is damaged"
+
     def page(self, message: ListQueries) -> dict[str, Any]:
         found = [
             {"id": query["id"], "state": query["state"], "opened": query["opened"],
@@ -231,8 +249,11 @@ class ScriptedDesk(Actor):
     def look(self, message: RecordsOf | EndOf | ListTasks) -> tuple[dict[str, Any], bool]:
         if isinstance(message, RecordsOf):
             found = [entry for entry in self.records[message.id] if entry["seq"] > message.after]
-            ended = self.queries[message.id]["state"] == "ended"
-            return {"records": found, "ended": ended}, bool(found) or ended
+            query = self.queries[message.id]
+            ended = query["state"] == "ended"
+            damaged = [one for one in query.get("damaged", ()) if one["seq"] > message.after]
+            told = {"records": found, "damaged": damaged, "ended": ended}
+            return told, bool(found) or ended
         if isinstance(message, EndOf):
             query = self.queries[message.id]
             ended = query["state"] == "ended"

@@ -7,7 +7,7 @@ import threading
 import httpx
 import msgspec
 import pytest
-from tests.api.scripted_desk import ANSWER, Happen
+from tests.api.scripted_desk import ANSWER, Happen, Spoil
 from tests.api.served import QUERY
 
 from covend.api.app import build, operations
@@ -212,6 +212,34 @@ def test_the_queries_come_in_pages(api):
 )
 def test_an_unknown_query_is_not_found(api, path):
     assert problem(api.client.get(path)).code == "no_such_query"
+
+
+@pytest.mark.parametrize("kind", ["intend", "know"])
+def test_a_damaged_record_is_named_and_the_rest_is_shown(api, kind):
+    """D1: no 503, as if it would be better later."""
+    id = api.submit("now").json()["id"]
+    seq = next(one["seq"] for one in api.client.get(f"/api/queries/{id}/records").json()["records"]
+               if one["kind"] == kind)  # fmt: skip
+    api.tell(Spoil(id, kind))
+    damaged = [{"seq": seq, "problem": "its content is not what its id names"}]
+    shown = api.client.get(f"/api/queries/{id}").json()
+    assert (shown["state"], shown["damaged"], shown["set_aside"]) == ("ended", damaged, None)
+    assert (shown["query"] is None) == (kind == "intend")
+    assert (shown["know"] is None) == (kind == "know")
+    page = api.client.get(f"/api/queries/{id}/records").json()
+    assert page["damaged"] == damaged and page["ended"]
+    assert [one["kind"] for one in page["records"]] == list({"intend", "know"} - {kind})
+    stream = api.client.get(f"/api/queries/{id}/events").text
+    assert [one["event"] for one in frames(stream)] == list({"intend", "know"} - {kind})
+
+
+def test_a_query_that_is_set_aside_says_why(api):
+    """P2."""
+    id = api.submit().json()["id"]
+    assert api.client.get(f"/api/queries/{id}").json()["set_aside"] is None
+    api.tell(Spoil(id, "intend"))
+    shown = api.client.get(f"/api/queries/{id}").json()
+    assert shown["state"] == "open" and "is damaged" in shown["set_aside"]
 
 
 def test_a_path_or_method_that_does_not_exist_is_a_problem_document(api):

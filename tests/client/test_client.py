@@ -6,7 +6,7 @@ import threading
 
 import msgspec
 import pytest
-from tests.api.scripted_desk import ANSWER, Happen, NewTask
+from tests.api.scripted_desk import ANSWER, Happen, NewTask, Spoil
 from tests.api.served import QUERY, TASK
 
 from covend import AsyncClient, Client
@@ -50,6 +50,21 @@ def test_a_query_that_does_not_end_in_time_is_still_running(client):
     with pytest.raises(StillRunning) as raised:
         client.query(QUERY, wait=0.2)
     assert client.get(raised.value.id).state == "open"
+
+
+@pytest.mark.parametrize("kind", ["intend", "know"])
+def test_a_query_whose_end_is_damaged_is_not_said_to_run_on(client, api, kind):
+    """D1: nothing comes of waiting for it; what is whole is shown."""
+    id = client.submit(NOW, key="k").id
+    api.tell(Spoil(id, kind))
+    if kind == "know":
+        with pytest.raises(ApiError, match=r"has ended.*record \d+ is damaged: its con") as raised:
+            client.query(NOW, key="k")
+        assert raised.value.code == "damaged"
+    else:
+        assert client.query(NOW, key="k").answer == "42"
+    (damaged,) = client.get(id).damaged
+    assert damaged.problem == "its content is not what its id names"
 
 
 def test_a_stream_that_is_cut_is_taken_up_where_it_was(client, api):

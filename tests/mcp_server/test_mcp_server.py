@@ -38,7 +38,8 @@ AWAY = TimeoutError("desk@core did not answer")
 class Desk:
     """Answers as the core would; ``silent`` asks go unanswered first, as while it restarts."""
 
-    def __init__(self, silent=0, tasks=TASKS, trouble=None):
+    def __init__(self, silent=0, tasks=TASKS, trouble=None, wrong=None):
+        self.wrong = wrong or {"damaged": [], "set_aside": None}
         self.trouble = trouble
         self.heard = []
         self.silent = silent
@@ -63,7 +64,7 @@ class Desk:
             case RecordsOf(after=after):
                 return {"records": [r for r in RECORDS if r["seq"] > after], "ended": True}
             case ShowQuery():
-                return {"id": "q-1", "state": "ended", "know": KNOW, "calls": []}
+                return {"id": "q-1", "state": "ended", "know": KNOW, "calls": [], **self.wrong}
             case ListTasks(state=state, limit=limit, after=after):
                 rows = [(n, task) for n, task in enumerate(self.tasks, 1) if task["state"] == state]
                 page = [(n, task) for n, task in rows if n > after][:limit]
@@ -223,6 +224,15 @@ def test_a_restarting_core_is_waited_for():
     (result,) = talk(desk, ("query_result", {"id": "q-1", "wait_seconds": 30.0}))
     assert result.structured_content["state"] == "ended"
     assert desk.silent == 0
+
+
+def test_an_agent_is_told_what_is_wrong_with_a_query_and_nothing_where_nothing_is():
+    """D1, P2: where its end is missing, it is known why."""
+    wrong = {"damaged": [{"seq": 3, "problem": "not what was stored"}], "set_aside": "damaged"}
+    (found,) = talk(Desk(wrong=wrong), ("query_result", {"id": "q-1"}))
+    assert wrong.items() <= found.structured_content.items()
+    (found,) = talk(Desk(), ("query_result", {"id": "q-1"}))
+    assert found.structured_content == {"id": "q-1", "state": "ended", "know": KNOW}
 
 
 def test_a_refused_query_tells_the_agent_everything_that_is_wrong():

@@ -73,10 +73,10 @@ def known(box: BoxClient) -> list[dict[str, Any]]:
 
 
 def follow(box: BoxClient, id_: str, seconds: float, quiet: bool) -> None:
-    """Print each record as it comes, to the query's end; a restarting core is waited for.
+    """Print each record as it comes, to the query's end, or until the box sets it aside (P2).
 
-    On standard error: standard output is the answer's. Whoever leaves before is told that the
-    query goes on.
+    A restarting core is waited for. On standard error: standard output is the answer's. Whoever
+    leaves before is told that the query goes on.
     """
     try:
         follow_on(box, id_, seconds, quiet)
@@ -97,8 +97,8 @@ def follow_on(box: BoxClient, id_: str, seconds: float, quiet: bool) -> None:
         try:
             order = RecordsOf(id=id_, after=after, wait=min(POLL_SECONDS, left))
             told = asked(box, order, POLL_SECONDS)
-            still = not told["records"] and not told["ended"] and not quiet
-            doubtful = doubts(asked(box, ShowQuery(id=id_))) if still else []
+            still = not told["records"] and not told["ended"]
+            story = asked(box, ShowQuery(id=id_)) if still else {}
         except BoxSilent:
             time.sleep(min(RETRY_SECONDS, left))
             continue
@@ -109,11 +109,11 @@ def follow_on(box: BoxClient, id_: str, seconds: float, quiet: bool) -> None:
                 progress.print(PURGED)
             elif not quiet and (text := line(entry)):
                 progress.print(text)
-        for text in doubtful:
-            if text not in doubted:
+        for text in doubts(story):
+            if not quiet and text not in doubted:
                 doubted.add(text)
                 progress.print(text, style="red")
-        if told["ended"] and not told["records"]:
+        if story.get("set_aside") is not None or (told["ended"] and not told["records"]):
             return
     fail(f"{id_} has not ended after {seconds:g} s; `covend query watch {id_}`", Status.NO_ANSWER)
 

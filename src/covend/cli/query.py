@@ -300,7 +300,7 @@ def finish(box: BoxClient, id_: str, as_json: bool) -> None:
     know: dict[str, Any] = story.get("know") or {}
     if as_json:
         print_json(story)
-    elif know:
+    else:
         say_end(story, know)
     if know.get("status") not in ("fulfilled", "degraded"):
         raise typer.Exit(int(Status.FAILED))
@@ -310,10 +310,12 @@ def say_end(story: dict[str, Any], know: dict[str, Any]) -> None:
     """Print the answer alone on standard output, and what is to be said of it beside it."""
     from rich.text import Text
 
-    from covend.cli.query_view import missing, shown, verdict
+    from covend.cli.query_view import damages, missing, shown, unended, verdict
 
     beside = console(stderr=True)
-    beside.print(verdict(story))
+    for text in damages(story):
+        beside.print(Text(text, "red"))
+    beside.print(verdict(story) if know else Text(unended(story), "yellow"))
     if know.get("answer") is not None:
         answer = shown(know["answer"])
         if sys.stdout.isatty():

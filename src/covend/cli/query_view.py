@@ -24,17 +24,20 @@ PURGED = "its working records were purged; its end is kept"
 
 def line(record: Record) -> Text | None:
     """One line for one record as it comes; None for what says nothing to a reader."""
-    told = LINES.get(record["kind"])
-    if told is None or record.get("purged"):
+    says = LINES.get(record["kind"])
+    if says is None or record.get("purged"):
         return None
     at = datetime.fromtimestamp(record["clock"] / 1e6).strftime("%H:%M:%S")
-    return Text.assemble((f"{at} ", "dim"), told(record["body"]))
+    return Text.assemble((f"{at} ", "dim"), says(record["body"]))
 
 
 def tree(story: Mapping[str, Any], records: Sequence[Record]) -> RenderableType:
     """The whole thread: rounds, calls with time, cost and confidence, and why it went on."""
     opened = story["opened"]
-    root = Tree(Text.assemble((story["id"], "bold"), "  ", short(story["query"]["question"])))
+    asked: Mapping[str, Any] = story["query"] or {}
+    root = Tree(Text.assemble((story["id"], "bold"), "  ", short(asked.get("question", ""))))
+    for text in damages(story):
+        root.add(Text(text, "red"))
     if any(record.get("purged") for record in records):
         root.add(Text(PURGED, "dim"))
         records = [record for record in records if not record.get("purged")]
@@ -48,9 +51,12 @@ def tree(story: Mapping[str, Any], records: Sequence[Record]) -> RenderableType:
     }
     stands = {call["call"]: call for call in story.get("calls", ())}
     rounds: dict[str, Tree] = {}
+    called = {call_id_of(record["body"]) for record in records if record["kind"] == "call"}
     for record in records:
         body = record["body"]
         match record["kind"]:
+            case "do" if call_id_of(body) not in called:  # that record is damaged
+                root.add(Text.assemble((since(record, opened), "dim"), told(body)))
             case "call":
                 name = body["slot"].rpartition("/")[0]
                 branch = rounds.get(name) or rounds.setdefault(name, root.add(Text(name, "bold")))
@@ -58,6 +64,8 @@ def tree(story: Mapping[str, Any], records: Sequence[Record]) -> RenderableType:
                 text = Text.assemble((since(record, opened), "dim"), _who(body))
                 if call in answers:
                     text.append(came(record, answers[call]))
+                elif story.get("damaged"):
+                    text.append("  no answer that is whole", "yellow")
                 elif story.get("know"):
                     text.append("  no answer", "yellow")
                 elif stands.get(call, {}).get("status") == "unclear":
@@ -74,11 +82,21 @@ def tree(story: Mapping[str, Any], records: Sequence[Record]) -> RenderableType:
                 root.add(Text(f"{since(record, opened)}then {body['trigger']}: {triggered(body)}"))
             case _:
                 pass
-    if story.get("know"):
-        root.add(ending(story))
-    else:
-        root.add(Text("still open", "yellow"))
+    root.add(ending(story) if story.get("know") else Text(unended(story), "yellow"))
     return root
+
+
+def damages(story: Mapping[str, Any]) -> list[str]:
+    """Which records are damaged, and how, a line for each."""
+    return [f"record {one['seq']} is damaged: {one['problem']}" for one in story.get("damaged", ())]
+
+
+def unended(story: Mapping[str, Any]) -> str:
+    """How a query stands that has no end to show."""
+    if story.get("state") == "ended":
+        return "ended, and its end is damaged"
+    why = story.get("set_aside")
+    return "still open" if why is None else f"set aside, so it does not go on: {why}"
 
 
 def ending(story: Mapping[str, Any]) -> RenderableType:
@@ -105,7 +123,8 @@ def verdict(story: Mapping[str, Any]) -> Text:
     if know["status"] == "rejected":
         why.append(rejection(know["audit"]))
     if know.get("code") == "no_candidates":
-        why.append(short(story["query"]["responders"]))
+        asked: Mapping[str, Any] = story["query"] or {}
+        why.append(short(asked.get("responders", "")))
     if why:
         head.append("  " + ": ".join(why))
     return head.append(bill(story.get("spent") or know.get("cost") or {}), "dim")
@@ -239,6 +258,11 @@ def _who(body: Mapping[str, Any]) -> Text:
     return Text.assemble(f"{call_id_of(body)} ", (responder["id"], "bold"))
 
 
+def told(body: Mapping[str, Any]) -> Text:
+    """What came, and of which call."""
+    return Text.assemble(f"{call_id_of(body)} ", _outcome(body))
+
+
 def _outcome(body: Mapping[str, Any]) -> Text:
     status = str(body["status"])
     style = "green" if status in GOOD else "yellow" if status in WAITING else "red"
@@ -277,7 +301,7 @@ REASONS: dict[str, Callable[[Mapping[str, Any]], str]] = {
 
 LINES: dict[str, Callable[[Mapping[str, Any]], Text]] = {
     "call": lambda body: Text.assemble("asks ", _who(body)),
-    "do": lambda body: Text.assemble(f"{call_id_of(body)} ", _outcome(body)),
+    "do": told,
     "learn": learned,
     "cancel": lambda body: Text(cancelled(body), "yellow"),
     "trigger": lambda body: Text(f"then {body['trigger']}: {triggered(body)}"),

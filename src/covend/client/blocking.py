@@ -64,7 +64,8 @@ class Client:
         """Ask, and wait for the end, at most ``wait`` seconds; a query's own limits always end it.
 
         ``on_progress`` gets every record as it comes, in this thread. Raises ``StillRunning`` once
-        it is admitted, ``Unavailable`` where no box said so in time: the same ``key`` asks again.
+        it is admitted, ``Unavailable`` where no box said so in time: the same ``key`` asks again;
+        ``ApiError`` with the code ``damaged`` where the record of its end is.
         """
         deadline = math.inf if wait is None else time.monotonic() + wait
         ticket = self._send(requests.submit(query, key), deadline)
@@ -72,14 +73,14 @@ class Client:
             for event in self._follow(ticket.id, 0, deadline):
                 if on_progress is not None:
                     on_progress(event)
-            end = self._send(requests.get(ticket.id), deadline).know
+            view = self._send(requests.get(ticket.id), deadline)
         except Unavailable as error:
             if time.monotonic() < deadline:
                 raise
             raise StillRunning(ticket.id, wait or 0.0) from error
-        if end is None:
-            raise StillRunning(ticket.id, wait or 0.0)
-        return end
+        if view.know is None:
+            raise requests.unended(view, wait or 0.0)
+        return view.know
 
     def submit(self, query: Query | Mapping[str, Any], *, key: str | None = None) -> Ticket:
         """Admit a query and do not wait; ``key`` makes the same call again the same query (P7)."""

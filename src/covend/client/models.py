@@ -96,9 +96,19 @@ class QueryPage(Model, frozen=True, kw_only=True):
     next: int | None = None
 
 
+class DamagedRecord(Model, frozen=True, kw_only=True):
+    """A record that is not what was stored: its place in the store, and what is wrong with it."""
+
+    seq: int
+    problem: str
+
+
 class QueryView(Model, frozen=True, kw_only=True):
     """One query: what was asked, whom it called, and its end once it has one.
 
+    ``damaged`` are those of its records of which nothing is shown: ``query`` is null without the
+    first, ``know`` without the end, and calls and costs are as the others say.
+    ``set_aside`` is why the box does not go on with it; null where it does.
     ``left_out`` names, by path, what was too large to be shown and is null here; the end says its
     own.
     """
@@ -111,6 +121,8 @@ class QueryView(Model, frozen=True, kw_only=True):
     know: Answer | None = None
     calls: tuple[dict[str, Any], ...] = ()
     spent: Spent = Spent()
+    damaged: tuple[DamagedRecord, ...] = ()
+    set_aside: str | None = None
     left_out: tuple[str, ...] = ()
 
 
@@ -135,10 +147,12 @@ class Event(Model, frozen=True, kw_only=True):
 class RecordPage(Model, frozen=True, kw_only=True):
     """Records after a sequence number; ``ended`` once the query has its end.
 
+    ``damaged`` are those among them that are not what was stored, and are not shown.
     ``next`` is the ``after`` of the following page, where this one is full.
     """
 
     records: tuple[Event, ...]
+    damaged: tuple[DamagedRecord, ...] = ()
     ended: bool
     next: int | None = None
 

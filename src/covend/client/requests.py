@@ -13,7 +13,14 @@ from urllib.parse import quote, urlsplit
 import httpx
 import msgspec
 
-from covend.client.errors import ApiError, Conflict, NotFound, QueryInvalid, Unavailable
+from covend.client.errors import (
+    ApiError,
+    Conflict,
+    NotFound,
+    QueryInvalid,
+    StillRunning,
+    Unavailable,
+)
 from covend.client.models import (
     Accept,
     Cancel,
@@ -235,6 +242,16 @@ def put_responder(responder: Responder) -> Request[Responder]:
 def remove_responder(id: str) -> Request[None]:
     """Retire a responder; one that is retired stays so."""
     return Request("DELETE", f"/api/responders/{_part(id)}", lambda _: None)
+
+
+def unended(view: QueryView, seconds: float) -> Exception:
+    """What is raised of a query that was followed so long, and has no end to show."""
+    if view.state == "open":
+        return StillRunning(view.id, seconds)
+    wrong = "; ".join(f"record {one.seq} is damaged: {one.problem}" for one in view.damaged)
+    return ApiError(
+        f"query {view.id} has ended, and its end cannot be shown: {wrong}", 200, "damaged"
+    )
 
 
 def _word(

@@ -299,7 +299,8 @@ class Tools:
             story = await self._desk(ShowQuery(id=id))
         except BoxAway as error:
             raise ToolError(f"{error}; query_result tells later what became of {id}") from error
-        return {name: story[name] for name in ("id", "state", "know", "spent") if name in story}
+        always = {name: story[name] for name in ("id", "state", "know", "spent") if name in story}
+        return always | {name: story[name] for name in ("damaged", "set_aside") if story.get(name)}
 
 
 def _bounded(value: object, what: str) -> None:

@@ -14,9 +14,18 @@ from covend.actors.messages import Alert
 from covend.actors.people import delivery_log
 from covend.actors.responders.registry import Registry, Save
 from covend.actors.responders.trust_recovery import LATE_US, uncounted
+from covend.actors.runs import reading
 from covend.phylactery.actor import Phylactery
 from covend.protocol import Job, JobQuery, Step
-from covend.questions import ActOnTask, ListQueries, ListResponders, ListTasks, PutResponder
+from covend.questions import (
+    ActOnTask,
+    ListQueries,
+    ListResponders,
+    ListTasks,
+    PutResponder,
+    RecordsOf,
+    ShowQuery,
+)
 from covend.runtime import ThreadSystem
 from covend.testing import eventually
 
@@ -210,3 +219,86 @@ def test_a_run_whose_records_are_damaged_is_set_aside_and_the_operator_is_told_o
             assert len(texts) == told
             assert all(f"its record {seq} is damaged" in text for text in texts)
             assert len(core.records(thread, "quarantine")) == 1
+
+
+def ended_run(world):
+    """A run of one call and one answer; its thread, and its records as they were."""
+    with world.core() as core:
+        thread = core.submit(query("good"))["id"]
+        core.ended(thread)
+        return thread, core.records(thread)
+
+
+def shown(world, thread):
+    """The run as it is shown by the next core, and its records."""
+    with world.core() as core:
+        return core.ask(ShowQuery(thread)), core.ask(RecordsOf(thread))
+
+
+@pytest.mark.parametrize("flip", FLIPS)
+@pytest.mark.parametrize("kind", ["intend", "call", "do", "know"])
+def test_what_is_whole_of_a_damaged_run_is_shown_and_what_is_damaged_is_named(world, kind, flip):
+    """D1: the rest of it may be all that somebody needs."""
+    thread, records = ended_run(world)
+    before, _ = shown(world, thread)
+    hit = damage(world, f"kind = '{kind}' AND thread = '{thread}'", flip)
+    view, page = shown(world, thread)
+    assert [one["seq"] for one in view["damaged"]] == hit and view["damaged"] == page["damaged"]
+    wrong = "its text is not UTF-8" if flip == "no text at all" else "its content is not what its"
+    assert all(one["problem"].startswith(wrong) for one in view["damaged"])
+    assert [one["seq"] for one in page["records"]] == [
+        one["seq"] for one in records if one["seq"] not in hit
+    ]
+    assert (view["state"], view["set_aside"]) == ("ended", None)
+    assert view["query"] == (None if kind == "intend" else before["query"])
+    assert view["know"] == (None if kind == "know" else before["know"])
+    calls = {"intend": 0, "call": 0}.get(kind, 1)
+    assert len(view["calls"]) == calls
+    assert (view["calls"] == before["calls"]) == (kind == "know")
+    assert view["spent"] == before["spent"]
+
+
+def test_a_run_of_which_nothing_is_whole_says_so_of_each_record(world):
+    """D1: its row says at least whether it has ended, and when."""
+    thread, records = ended_run(world)
+    damage(world, f"thread = '{thread}'")
+    view, page = shown(world, thread)
+    assert [one["seq"] for one in view["damaged"]] == [one["seq"] for one in records]
+    assert (view["state"], view["query"], view["know"], view["calls"]) == ("ended", None, None, [])
+    assert (page["records"], page["ended"], page["next"]) == ([], True, None)
+
+
+def test_what_is_damaged_is_named_on_the_page_it_belongs_to(world, monkeypatch):
+    """D1: once, and also where the last record is damaged."""
+    monkeypatch.setattr(reading, "RECORDS_LIMIT", 2)
+    thread, records = ended_run(world)
+    seqs = [one["seq"] for one in records]
+    damage(world, f"seq IN ({seqs[1]}, {seqs[-1]})")
+    with world.core() as core:
+        pages, after = [], 0
+        while after is not None:
+            pages.append(core.ask(RecordsOf(thread, after)))
+            after = pages[-1]["next"]
+    told = [one["seq"] for page in pages for one in page["damaged"]]
+    assert told == [seqs[1], seqs[-1]] and len(pages) > 1
+    assert [one["seq"] for page in pages for one in page["records"]] == [
+        seq for seq in seqs if seq not in told
+    ]
+
+
+def test_a_run_that_is_set_aside_is_shown_as_such_with_the_reason(world):
+    """P2: damaged or not, it does not go on by itself."""
+    world.person("ann")
+    with world.core() as core:
+        thread = core.submit(query("ann"))["id"]
+        task = core.task("did:ann")
+        core.parked()
+        assert core.ask(ShowQuery(thread))["set_aside"] is None
+    (seq,) = damage(world, f"kind = 'call' AND thread = '{thread}'")
+    with world.core() as core:
+        assert core.refuses(ActOnTask(task["id"], "submit", "did:ann", value="yes"))
+        core.parked()
+        view = core.ask(ShowQuery(thread))
+    assert (view["state"], view["know"], view["calls"]) == ("open", None, [])
+    assert f"its record {seq} is damaged: its content is not what" in view["set_aside"]
+    assert view["damaged"] == [{"seq": seq, "problem": "its content is not what its id names"}]

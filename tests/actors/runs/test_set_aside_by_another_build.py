@@ -43,6 +43,7 @@ def test_a_run_that_another_build_set_aside_goes_on_by_its_timers(world):
     given_up(world, thread, "0.0.1")
     with world.core() as core:
         core.forward(LATE)
+        assert core.ask(ShowQuery(thread))["set_aside"] is None
         assert core.ended(thread)["code"] == "latency_timeout"
 
 
@@ -53,7 +54,8 @@ def test_a_run_that_this_build_set_aside_is_not_woken_by_its_timers(world):
     with world.core() as core:
         core.forward(LATE)
         assert core.ended(other)["code"] == "latency_timeout"
-        assert core.ask(ShowQuery(thread))["state"] == "open"
+        shown = core.ask(ShowQuery(thread))
+        assert (shown["state"], shown["set_aside"]) == ("open", "ValueError: unknown")
 
 
 @pytest.mark.parametrize("what", ["cancel", "accept"])

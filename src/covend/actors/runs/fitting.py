@@ -122,7 +122,7 @@ def of_end(know: Mapping[str, Any]) -> list[Path]:
 
 def of_run(view: Mapping[str, Any]) -> list[Path]:
     """Of a run in full: what each call brought, and all of the query but its question."""
-    asked = [("query", name) for name in view["query"] if name != "question"]
+    asked = [("query", name) for name in view["query"] or () if name != "question"]
     return [*_said(view, "calls"), *asked]
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import covend
 from covend.actors.people import inbox
 from covend.actors.runs import fitting, views
 from covend.actors.runs.fitting import END_BYTES, TooLarge, fitted
+from covend.actors.runs.quarantine import set_aside_by_us
 from covend.actors.runs.story import Story
 from covend.patterns.state import call_id_of
+from covend.patterns.step import Entry
 from covend.phylactery.messages import Find, Query, Tasks, Thread, Threads
 from covend.questions import (
     EndOf,
@@ -69,16 +71,21 @@ class Reader:
             return refusal(500, "unreadable", text)
 
     def show(self, thread: str) -> dict[str, Any]:
-        """One run in full, folded from its records."""
+        """One run in full, folded from its records; from those that are whole, if some are not."""
         row = self.ask(Thread(thread))
         if row is None:
             return unknown(thread)
-        records = self.ask(Query(thread=thread, newest_first=False))
+        every = self.ask(Query(thread=thread, newest_first=False, damaged=True))
+        records = [entry for entry in every if "damaged" not in entry]
+        damaged = views.damages(every)
         entries = Story(thread).read(records)
         purged = any(entry.get("purged") for entry in records)
-        know = next((entry.body for entry in entries if entry.kind == "know"), None)
-        k = None if purged else views.folded(thread, entries)
-        view = views.run(row, entries[0].body, k, None if know is None else end_of(know))
+        intend = first_of("intend", entries)
+        know = first_of("know", entries)
+        readable = intend is not None and not purged
+        k = views.folded(thread, entries, gaps=bool(damaged)) if readable else None
+        end = None if know is None else end_of(know)
+        view = views.run(row, intend, k, end, damaged, why_aside(records))
         return fitted(view, fitting.of_run)
 
     def end(self, thread: str) -> dict[str, Any]:
@@ -107,16 +114,32 @@ class Reader:
         row = self.ask(Thread(question.id))
         if row is None:
             return unknown(question.id)
-        rows = self.each_record(question.id, question.after)
-        found, after = fitting.page(rows, dict, fitting.of_record, RECORDS_LIMIT)
-        return {"records": found, "ended": row["state"] == "ended", "next": after}
+        seen: list[Mapping[str, Any]] = []
+
+        def whole() -> Iterator[Mapping[str, Any]]:
+            for entry in self.each_record(question.id, question.after):
+                seen.append(entry)
+                if "damaged" not in entry:
+                    yield entry
+
+        found, after = fitting.page(whole(), dict, fitting.of_record, RECORDS_LIMIT)
+        damaged = [one for one in views.damages(seen) if after is None or one["seq"] <= after]
+        ended = row["state"] == "ended"
+        return {"records": found, "damaged": damaged, "ended": ended, "next": after}
 
     def each_record(self, thread: str, after: int) -> Iterator[Mapping[str, Any]]:
-        """The records of a run, a few of them read at a time."""
+        """The records of a run, damaged ones too, a few of them read at a time."""
         full = True
         while full:
-            some = Query(thread=thread, after=after, limit=RECORDS_AT_ONCE, newest_first=False)
-            rows = self.ask(some)
+            rows = self.ask(
+                Query(
+                    thread=thread,
+                    after=after,
+                    limit=RECORDS_AT_ONCE,
+                    newest_first=False,
+                    damaged=True,
+                )
+            )
             yield from rows
             full = len(rows) == RECORDS_AT_ONCE
             after = rows[-1]["seq"] if full else after
@@ -187,6 +210,17 @@ def ended(thread: str, know: dict[str, Any] | None) -> dict[str, Any]:
 def end_of(know: dict[str, Any]) -> dict[str, Any]:
     """The end of a run, as much of it as is shown anywhere."""
     return fitted(know, fitting.of_end, END_BYTES)
+
+
+def first_of(kind: str, entries: Iterable[Entry]) -> dict[str, Any] | None:
+    """The body of a run's first record of this kind."""
+    return next((entry.body for entry in entries if entry.kind == kind), None)
+
+
+def why_aside(records: Iterable[dict[str, Any]]) -> str | None:
+    """Why a run was set aside by this version of covend, if it was (P2)."""
+    found = [entry["body"] for entry in records if set_aside_by_us(entry)]
+    return found[-1].get("reason", "") if found else None
 
 
 def unknown(thread: str) -> dict[str, Any]:

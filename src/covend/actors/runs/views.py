@@ -10,33 +10,59 @@ from covend.patterns.state import K, begin, fold, usd
 from covend.patterns.step import Entry
 
 
-def folded(thread: str, entries: Iterable[Entry]) -> K | None:
-    """The state of a run as its records say, without deriving anything; None of no records."""
+def folded(thread: str, entries: Iterable[Entry], gaps: bool = False) -> K | None:
+    """The state of a run as its records say, without deriving anything; None of no records.
+
+    ``gaps``: some records after the first are missing, and what is said of their calls is not told.
+    """
     k: K | None = None
     for entry in entries:
         if k is None:
             k = begin(thread, entry.body, entry.clock)
-        else:
+            continue
+        try:
             k = fold(k, entry.kind, entry.body, entry.clock)
+        except KeyError:
+            if not gaps:
+                raise
     return k
 
 
+def damages(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Which of these records are not what was stored, and how."""
+    return [
+        {"seq": record["seq"], "problem": record["damaged"]}
+        for record in records
+        if "damaged" in record
+    ]
+
+
 def run(
-    row: Mapping[str, Any], intend: Mapping[str, Any], k: K | None, know: dict[str, Any] | None
+    row: Mapping[str, Any],
+    intend: Mapping[str, Any] | None,
+    k: K | None,
+    know: dict[str, Any] | None,
+    damaged: list[dict[str, Any]],
+    set_aside: str | None,
 ) -> dict[str, Any]:
-    """One run in full; ``k`` is None where its working records were purged (D4)."""
-    calls = [] if k is None else [call(k, name) for name in k.calls]
+    """One run in full.
+
+    ``k`` is None where its working records were purged (D4), or its ``intend`` is damaged. With
+    ``damaged`` records, only the end knows what all of them cost.
+    """
     spent = {"settled": 0.0, "reserved": 0.0, "overrun": 0.0}
-    if k is not None:
-        spent = {name: usd(getattr(k, name)) for name in spent}
-    elif know is not None:
+    if know is not None and (k is None or damaged):
         spent = know.get("cost", spent)
+    elif k is not None:
+        spent = {name: usd(getattr(k, name)) for name in spent}
     return {
         **line(row, intend, know),
-        "query": intend["query"],
+        "query": None if intend is None else intend["query"],
         "know": know,
-        "calls": calls,
+        "calls": [] if k is None else [call(k, name) for name in k.calls],
         "spent": spent,
+        "damaged": damaged,
+        "set_aside": set_aside,
     }
 
 
