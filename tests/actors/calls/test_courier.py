@@ -10,7 +10,7 @@ from tests.actors import running
 from tests.actors.running import Broker, World, completion, query
 
 from covend import functions
-from covend.actors.calls import outside, replies
+from covend.actors.calls import computing, replies
 from covend.protocol import SubmitJob
 from covend.questions import CancelQuery
 from covend.runtime import ReplyError
@@ -264,7 +264,7 @@ def test_what_a_function_does_with_its_answer_later_changes_nothing():
     kept = {"v": 1}
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(functions.BUILT_IN, "kept", lambda asked, argument: kept)
-        raw, _ = outside.compute("kept", {"key": "k", "ask": {"shape": {"kind": "json"}}})
+        raw, _ = computing.compute("kept", {"key": "k", "ask": {"shape": {"kind": "json"}}})
     kept["v"] = 2
     assert raw.body == {"v": 1}
 
@@ -287,7 +287,8 @@ def test_only_so_many_calls_are_out_at_once_and_all_get_their_turn(world):
 def test_a_function_that_never_ends_holds_up_nobody_after_its_deadline(world):
     """P10: a thread can only be left alone."""
     world.scripted("stuck", "late")
-    world.other(name="quick", kind="pattern", function="regex:it")
+    priced = {"per_call": 0.01}  # else the run would compute it itself
+    world.other(name="quick", kind="pattern", function="regex:it", cost=priced)
     world.held.clear()
     with world.core(max_calls=1) as core:
         know = core.run(query("stuck", side_effects={"max_latency_secs": 0.2}))

@@ -49,7 +49,8 @@ def test_a_function_does_not_wait_for_what_hangs_elsewhere(world, provider):
 
 def test_a_function_that_hangs_takes_the_turn_of_no_other(world):
     world.scripted("stuck", "late")
-    world.other(name="found", kind="pattern", function="regex:it")
+    priced = {"per_call": 0.01}  # else the run would compute it itself
+    world.other(name="found", kind="pattern", function="regex:it", cost=priced)
     world.held.clear()
     with world.core(max_calls=CALLS) as core:
         threads = [core.submit(query("stuck"))["id"] for _ in range(2 * CALLS)]

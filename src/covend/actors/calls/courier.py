@@ -5,7 +5,7 @@
 | llm of this box | a ghoul job (``own_models``) |
 | llm with an endpoint, system with a url | an HTTP request with the key as ``Idempotency-Key`` |
 | system with a command | a process |
-| pattern | a function: a quick one at once, others in a thread each |
+| pattern | a function, in a thread of its own; a quick one the run itself computes |
 
 A call that may have been carried out before, of which a crash or a broken connection left no word,
 goes out again under the same key, unless its query says otherwise or its responder heeds no keys

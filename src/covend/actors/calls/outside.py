@@ -1,15 +1,13 @@
 """Carrying one call out: a request to an endpoint, a command, a function (P8).
 
 Requests run in one loop in a thread of its own, commands are processes: any of them can be given up
-at its deadline or before. A function runs in a daemon thread, which can only be left alone, and a
-quick one in its owner's.
+at its deadline or before. A function runs in a daemon thread, which can only be left alone.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -17,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from covend import functions
+from covend.actors.calls.computing import compute, request
 from covend.actors.calls.programs import Program
 from covend.actors.calls.replies import failed
 from covend.config import PlaceholderError, expand_command
@@ -98,33 +96,6 @@ def completion(call: Mapping[str, Any], responder: Responder) -> dict[str, Any]:
     return {**body, **dial.get("extra", {})}
 
 
-def request(call: Mapping[str, Any]) -> dict[str, Any]:
-    """What a program is told: the question, and the key under which it is asked."""
-    ask = {name: value for name, value in call["ask"].items() if name not in ("messages", "dial")}
-    return {"key": call["key"], **ask, "shape": {"kind": "text", **ask["shape"]}}
-
-
-# ── functions ────────────────────────────────────────────────────────────────────────────────
-
-
-def compute(name: str, call: Mapping[str, Any]) -> tuple[Raw, str | None]:
-    """Call a function; its answer, or why it has none. In a thread of its own, unless quick."""
-    asked = request(call)
-    try:
-        function, argument = functions.find(name)
-    except BaseException as error:  # to import somebody's module may raise anything
-        return failed(error, transport=False), None
-    try:
-        value = json.loads(json.dumps(function(asked, argument)))  # a copy, which nobody changes
-        if asked["shape"]["kind"] == "text" and not isinstance(value, str | None):
-            value = json.dumps(value)
-    except functions.Declined as declined:
-        return Raw(), str(declined)
-    except BaseException as error:  # it may do anything, and sys.exit() ends no more than its call
-        return failed(error, transport=False, billable=True), None
-    return Raw(body=value), None
-
-
 # ── which of them it is ──────────────────────────────────────────────────────────────────────
 
 
@@ -160,9 +131,6 @@ class Outside:
         """
         if responder.kind == "pattern":
             name = responder.function or ""
-            if functions.is_quick(name, call["ask"]):
-                done(*compute(name, call))
-                return None
             self._hands.run(lambda: done(*compute(name, call)), f"function-{name[:20]}")
             return None
         if responder.command:

@@ -5,6 +5,7 @@ Only ever done for records that are durable; done again after a crash, it change
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 from covend.actors.people import inbox
@@ -17,6 +18,7 @@ from covend.actors.runs.messages import (
     Withdraw,
     call_name,
 )
+from covend.actors.runs.quick import is_quick
 from covend.patterns import people
 from covend.patterns.state import K, call_id_of
 from covend.patterns.step import Draft
@@ -38,6 +40,8 @@ class Effects:
         """Each ``do`` by which a person promised an answer, by its call."""
         self.recorded: list[str] = []
         """The calls whose answers the courier need not keep any longer."""
+        self.quick: deque[dict[str, Any]] = deque()
+        """The bodies of the calls that the run is to answer itself."""
 
     def note(self, kind: str, body: dict[str, Any]) -> None:
         """Keep what K does not: how calls were put, and how long they took."""
@@ -76,10 +80,14 @@ class Effects:
             if not again:
                 self.notify(k, "assigned", call_id_of(body), (body["responder"]["did"],))
             return
+        responder = k.responder(body["responder"]["id"])
+        if is_quick(body, responder):
+            self.quick.append(body)
+            return
         order = Dispatch(
             thread=k.thread,
             call=body,
-            responder=k.responder(body["responder"]["id"]),
+            responder=responder,
             klass=k.query.klass,
             policy=k.query.on_indeterminate,
             again=again,

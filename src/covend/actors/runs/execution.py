@@ -15,9 +15,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, TypeAlias
 
 from covend.actors.asking_store import ask_store
-from covend.actors.messages import Alert
-from covend.actors.people import inbox
-from covend.actors.runs import fitting
+from covend.actors.runs import quick, telling
 from covend.actors.runs.commits import Commits, timers_due
 from covend.actors.runs.effects import Effects
 from covend.actors.runs.messages import (
@@ -66,6 +64,10 @@ class Idle(Message, frozen=True):
     """A timer's message: nothing came for a while."""
 
 
+class GoOn(Message, frozen=True):
+    """To itself: whoever had something to say was heard, and there is more to compute."""
+
+
 class Unstored(ReplyError):
     """The store did not take a record that others follow, or could not be read: say it again.
 
@@ -90,6 +92,8 @@ class Execution(Actor):
         self.lost: str | None = None
         """Why its records have to be read back."""
         self.times_lost = 0
+        self.going_on = False
+        """Whether it told itself to."""
         self.unsure: dict[str, Draft] = {}
         """What may have been stored and was not acted on, by the id of its record."""
 
@@ -148,8 +152,13 @@ class Execution(Actor):
             case Idle():
                 self.ctx.tell("desk", Resting(self.ctx.name, self.number))
                 return None
+            case GoOn():
+                self.going_on = False
+                if self.lost is not None:
+                    return None
             case _:
                 return None
+        self.compute()
         self.rest()
         return None
 
@@ -268,6 +277,17 @@ class Execution(Actor):
         if self.effects.recorded:
             self.ctx.tell("courier", Recorded(self.effects.taken_over()))
 
+    def compute(self) -> None:
+        """Answer what quick functions were asked; whoever says something is heard in between."""
+        while self.effects.quick and not self.going_on:
+            call, k = self.effects.quick.popleft(), self.k
+            known = k.calls[call_id_of(call)] if k is not None else None
+            if k and known and known.status == "open":  # else it was closed meanwhile
+                self.answer(k, quick.answer(k, call, self.ctx.now))
+            if self.ctx.waiting():
+                self.going_on = True
+                self.ctx.tell(self.ctx.me, GoOn())
+
     def answer(self, k: K, done: dict[str, Any]) -> None:
         """The first answer counts if it is in time; late ones are billed, others kept (P12)."""
         call = k.calls[call_id_of(done)]
@@ -308,25 +328,9 @@ class Execution(Actor):
         if self.aside:
             self.deaf(word)
             return
-        word.promise.reply(self.task(word.call, word.order.did))
-
-    def task(self, name: str, did: str) -> dict[str, Any]:
-        """A task as this person sees it now."""
         assert self.k is not None
-        call, body = self.k.calls[name], self.effects.asked[name]
-        state = people.task_state(call)
-        promises = self.effects.promises.get(name, ()) if call.status == "open" else ()
-        task = inbox.task_view(
-            self.ctx.name,
-            body,
-            did=did,
-            state="accepted" if promises else state,
-            due=call.deadline,
-            opened=call.called,
-            seq=0,
-            promised_by=(promise["by"] for promise in promises),
-        )
-        return fitting.fitted(task, fitting.of_task)
+        promises = self.effects.promises.get(word.call, ())
+        word.promise.reply(telling.task(self.k, body, promises, word.order.did))
 
     def cancel(self, k: K, order: Cancelling) -> None:
         """Cancel wins only before the end; either way the end is the answer (P14)."""
@@ -342,12 +346,7 @@ class Execution(Actor):
         body = self.effects.asked.get(name)
         if body is None or k.calls[name].status != "open":
             return
-        text = (
-            f"run {self.ctx.name}: nobody knows whether call {name} to "
-            f"{body['responder']['id']} was carried out: say it with `covend "
-            f"query settle {self.ctx.name} '{name}' --again` or `--failed`"
-        )
-        self.ctx.tell("console", Alert(text, {"thread": self.ctx.name, "key": body["key"]}))
+        self.ctx.tell("console", telling.unclear(self.ctx.name, body))
 
     def deaf(self, message: object) -> None:
         """Answer those who wait for a run that cannot go on."""
@@ -398,5 +397,4 @@ class Execution(Actor):
         entry = quarantine(self.ctx.name, error)
         self.commits.store([entry])
         self.ctx.tell("desk", SetAside(self.ctx.name))
-        text = f"run {self.ctx.name} is set aside: {entry.body['reason'][:200]}"
-        self.ctx.tell("console", Alert(text, {"thread": self.ctx.name}))
+        self.ctx.tell("console", telling.set_aside(self.ctx.name, entry.body["reason"]))
