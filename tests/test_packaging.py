@@ -53,10 +53,12 @@ def test_the_wheel_holds_the_package_its_types_and_its_licence_only(wheel):
     assert not [name for name in names if name.endswith((".pyc", ".sqlite", ".log"))]
 
 
-def test_every_module_of_the_source_is_in_the_wheel(wheel):
+def test_every_file_of_the_source_is_in_the_wheel(wheel):
+    """Modules, and the web pages that they serve."""
     names = set(zipfile.ZipFile(wheel).namelist())
-    source = {path.relative_to(ROOT / "src").as_posix() for path in ROOT.glob("src/**/*.py")}
-    assert source <= names
+    files = [path for path in ROOT.glob("src/covend/**/*") if path.is_file()]
+    source = {path.relative_to(ROOT / "src") for path in files if path.suffix != ".pyc"}
+    assert {path.as_posix() for path in source} <= names
 
 
 def test_the_installed_command_says_its_version(environment):

@@ -90,13 +90,22 @@ def test_a_person_may_give_every_reason_to_decline():
     assert tuple(attributes["value"] for _, attributes in options) == DECLINE_REASONS
 
 
-def test_the_script_finds_what_it_looks_for_in_the_page():
+def test_the_scripts_find_what_they_look_for_in_the_page():
     """Every $("id") is an id of the page, each there once."""
     page = Tags((PAGE / "inbox.html").read_text())
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
-    wanted = set(re.findall(r'\$\("([\w-]+)"\)', (PAGE / "inbox.js").read_text()))
+    scripts = "".join((PAGE / f"{script}.js").read_text() for script in INBOX_SCRIPTS)
+    wanted = set(re.findall(r'\$\("([\w-]+)"\)', scripts))
     assert len(wanted) > 15 and wanted <= set(ids)
+
+
+def test_all_that_a_script_imports_is_served_beside_it():
+    """And nothing is served that none of them needs."""
+    imported = {"inbox"}
+    for script in INBOX_SCRIPTS:
+        imported |= set(re.findall(r'from "\./([\w-]+)\.js"', (PAGE / f"{script}.js").read_text()))
+    assert imported == set(INBOX_SCRIPTS)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)

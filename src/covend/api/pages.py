@@ -30,6 +30,7 @@ INBOX_SCRIPTS = (
     "fields",
     "form",
     "list",
+    "panel",
     "refusal",
     "schema",
     "task",

@@ -3,10 +3,10 @@
 import { asItIs, events, look, speak, useKey } from "./box.js";
 import * as drafts from "./drafts.js";
 import { Faults } from "./fields.js";
-import { answerForm } from "./form.js";
 import { drawRows, rowOf } from "./list.js";
+import { FORMS, drawState, drawTask, drawTimes } from "./panel.js";
 import { MARKED, explain, focusFault, refuse } from "./refusal.js";
-import { dueText, facts, keyOf, outcome, promise, standing, waits } from "./task.js";
+import { keyOf, standing, waits } from "./task.js";
 
 const $ = (id) => document.getElementById(id);
 const tasks = new Map();  // by keyOf
@@ -17,7 +17,6 @@ let sending = null;    // the key of the task on which a word is under way
 let wished = null;     // what the last eta was to come to: a task's key and a time in microseconds
 let following = null;  // aborts the stream of the person before
 const RETRY = [1000, 2000, 5000];  // milliseconds
-const FORMS = { submit: "answer", accept: "accept", decline: "decline" };  // by the act they are for
 
 function pause(failures) {
   return new Promise((resolve) => setTimeout(resolve, RETRY[Math.min(failures, RETRY.length - 1)]));
@@ -73,7 +72,7 @@ function take(task) {
     return;
   }
   drawList();
-  if (key === chosen && standing(before) !== standing(task)) drawState(task);
+  if (key === chosen && standing(before) !== standing(task)) drawStanding(task);
 }
 
 /**
@@ -190,7 +189,7 @@ function back() {
 function open(key) {
   if (key !== chosen) {
     chosen = key;
-    drawTask(tasks.get(key));
+    drawNew(tasks.get(key));
   }
   shows("task");
   drawList();
@@ -206,58 +205,20 @@ function close() {
   shows("list");
 }
 
-function drawTask(task) {
+function drawNew(task) {
   say("");
   wished = null;
-  $("task").hidden = false;
-  $("question").textContent = task.question || "(no question)";
-  $("facts").replaceChildren(...facts(task));
-  for (const name of Object.values(FORMS)) {
-    $(name).reset();
-    refuse($(name), "");
-  }
-  form = answerForm(task.answer_shape ?? { kind: "text" });
-  $("fields").replaceChildren(...form.nodes);
-  drafts.fill(keyOf(task), $("answer"));
-  $("sure").open = $("confidence").value !== "" || $("rationale").value !== "";
-  drawState(task);
+  form = drawTask(task);
+  drawStanding(task);
 }
 
-function drawState(task) {
-  const over = !waits(task);
-  const left = over && sending !== chosen && drafts.has(chosen);
-  $("state").textContent = promise(task) ? "promised" : task.state;
-  $("state").dataset.state = task.state;
-  drawTimes(task, left);
-  $("outcome").hidden = task.state === "open";
-  $("outcome").className = left ? "unsent" : "";
-  $("answer").hidden = over && !left;
-  $("heading").textContent = left ? "Not sent" : "Answer";
-  $("discard").hidden = !left;
-  $("answer").querySelector(".main").hidden = over;
-  for (const control of $("answer").querySelectorAll("input, textarea")) {
-    if (control.type === "radio" || control.type === "checkbox") control.disabled = over;
-    else control.readOnly = over;
-  }
-  if (over) refuse($("answer"), "");
-  $("others").hidden = over;
-  const promised = task.state === "accepted" && !promise(task);
-  $("accept").querySelector("h3").textContent = promised ? "Ask for more time" : "Take it on";
-  $("accept").querySelector("button").textContent = promised ? "Extend" : "Accept";
-  const other = task.in_place_of;
-  $("decline").hidden = Boolean(other);
-  $("stays").hidden = !other;
-  $("stays").textContent = other ? `Only ${other} can decline this: leave it, and nothing is lost.` : "";
+function drawStanding(task) {
+  drawState(task, chosen, sending === chosen, wish());
 }
 
-/** What is said of time, which passes also while nothing else changes. */
-function drawTimes(task, left = false) {
-  const over = !waits(task);
-  $("due").textContent = over ? "" : dueText(task);
-  $("due").className = task.due && task.due / 1000 < Date.now() ? "late" : "";
-  const until = wished?.key === chosen ? wished.clock : undefined;
-  const said = outcome(task, left, drafts.isDoubtful(chosen), until);
-  if ($("outcome").textContent !== said) $("outcome").textContent = said;
+/** What the last eta on the task that is shown was to come to. */
+function wish() {
+  return wished?.key === chosen ? wished.clock : undefined;
 }
 
 // ── a person's word ───────────────────────────────────────────────────────────────────────────
@@ -285,7 +246,7 @@ async function act(name, body) {
     enable(true);
     take(now);
     if (chosen === key) {
-      drawState(now);
+      drawStanding(now);
       $("outcome").focus();
     }
   } catch (error) {
@@ -293,7 +254,7 @@ async function act(name, body) {
     enable(true);
     if (name === "submit" && error.doubtful) drafts.doubt(key);
     if (chosen === key) {
-      drawState(tasks.get(key));
+      drawStanding(tasks.get(key));
       explain(error, where, form);
     } else say(`${task.question}: ${error.message}`);
     if (error.status === 401) askForKey();
@@ -353,7 +314,7 @@ $("answer").addEventListener("invalid", () => { $("sure").open = true; }, true);
 
 $("discard").addEventListener("click", () => {
   drafts.drop(chosen);
-  drawState(tasks.get(chosen));
+  drawStanding(tasks.get(chosen));
   drawList();
   $("outcome").focus();
 });
@@ -392,7 +353,7 @@ $("key").addEventListener("submit", (event) => {
 $("did").value = new URLSearchParams(location.search).get("did") ?? "";
 setInterval(() => {
   drawList();
-  if (waits(tasks.get(chosen) ?? {})) drawTimes(tasks.get(chosen));
+  if (waits(tasks.get(chosen) ?? {})) drawTimes(tasks.get(chosen), chosen, false, wish());
 }, 30000);  // distances in time grow
 addEventListener("beforeunload", (event) => {
   if (!drafts.areSafe()) event.preventDefault();
