@@ -292,6 +292,14 @@ def test_a_key_that_a_server_quotes_is_not_told(monkeypatch, answer):
     assert SECRET not in str(raw)
 
 
+def test_an_answer_that_has_the_word_that_is_a_key_is_left_as_it_is(monkeypatch):
+    """P8: servers that want no key are given one like this; a complaint is not folded."""
+    monkeypatch.setenv("THEIR_KEY", "not-needed")
+    for status, told in ((200, "It is not-needed."), (401, "It is ***.")):
+        with wired(http(status, {"is": "It is not-needed."})) as wire:
+            assert asked(wire, variable="THEIR_KEY").body == {"is": told}
+
+
 @pytest.mark.parametrize(("endpoint", "url"), [
     ("http://a/v1", "http://a/v1/chat/completions"),
     ("http://a/v1/", "http://a/v1/chat/completions"),

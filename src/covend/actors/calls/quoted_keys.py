@@ -7,20 +7,24 @@ from functools import lru_cache
 
 LEAST_SECRET = 8
 """A key of fewer characters is none: ``none`` and ``x`` are given to servers that want no key."""
+LEAST_IN_ANSWER = 16
+"""A shorter one, as ``password`` or ``not-needed``, may be a word of an answer, which is left as it
+is; of a complaint nothing is lost that anybody needs.
+"""
 ESCAPES = 7
 """So many backslashes may stand before a character: JSON in JSON in JSON needs that many."""
 ASCII_ESCAPED = re.compile(rb"u00[2-7]")
 """The beginning of an escaped character of a key, without its backslash."""
 
 
-def without(key: str, told: bytes | bytearray) -> bytes | bytearray:
-    r"""What a server says, with ``***`` for the key in it.
+def without(key: str, told: bytes | bytearray, least: int = LEAST_SECRET) -> bytes | bytearray:
+    r"""What a server says, with ``***`` for the key in it, if that has ``least`` characters.
 
     The key is printable ASCII. It is found as it is, and with any of its characters written as in
     JSON text (``\/``, ``\u002f``), also in JSON that is a string of other JSON, as one server
     quotes another. JSON stays JSON, but for a key that ends in a backslash. Takes linear time.
     """
-    if len(key) < LEAST_SECRET or not _perhaps(key, told):
+    if len(key) < least or not _perhaps(key, told):
         return told
     return _spellings(key).sub(b"***", told)
 

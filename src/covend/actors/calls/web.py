@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from covend.actors.calls import replies
-from covend.actors.calls.quoted_keys import without
+from covend.actors.calls.quoted_keys import LEAST_IN_ANSWER, without
 from covend.actors.calls.replies import answered, failed, first, parsed, too_much
 from covend.client.requests import is_local
 from covend.patterns.answers.understanding import Raw
@@ -161,7 +161,9 @@ async def _read(response: httpx.Response, token: str) -> Raw:
         return Raw(status=status, unusable=why)
     data, most = bytearray(), replies.MAX_ANSWER_BYTES
     await _take(response, data, most)
-    return answered(without(token, data), status) if len(data) <= most else too_much(most, status)
+    if len(data) > most:
+        return too_much(most, status)
+    return answered(without(token, data, LEAST_IN_ANSWER), status)
 
 
 async def _complaint(response: httpx.Response, token: str) -> Any:
