@@ -113,14 +113,13 @@ def missing_variables(
 ) -> list[tuple[str, str]]:
     """What a responder needs of the environment and has not there, each once by the member.
 
-    A key is not there either where its variable is empty: none would be sent.
+    A key is not there either where its variable is empty: none would be sent. What a command
+    lacks is an error of the file.
     """
     key = responder.api_key_env
-    keys = [key] if key and not environ.get(key, "").strip() else []
-    named = {"api_key_env": keys}
-    for member, texts in (("channels", responder.channels), ("command", responder.command)):
-        named[member] = [name for text in texts for name in unset_variables(text, environ)]
-    return [(member, name) for member in named for name in dict.fromkeys(named[member])]
+    keys = [("api_key_env", key)] if key and not environ.get(key, "").strip() else []
+    hooks = [name for channel in responder.channels for name in unset_variables(channel, environ)]
+    return keys + [("channels", name) for name in dict.fromkeys(hooks)]
 
 
 def _absence(name: str, environ: Mapping[str, str]) -> str:

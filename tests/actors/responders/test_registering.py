@@ -225,17 +225,16 @@ def test_a_key_that_is_not_there_is_shown_with_whom_it_is_missing(world, monkeyp
     far = {"kind": "llm", "model": "m", "endpoint": "http://h", "api_key_env": "KEY"}
     world.other(name="far", **far)
     world.person("ann", channels=["json://{env:HOOK}@h", "xml://{env:HOOK}@h", "json://{env:SET}"])
-    world.other(name="tool", kind="system", command=["{python}", "{env:TOKEN}"])
     monkeypatch.setenv("SET", "secret")
-    for name in ("KEY", "HOOK", "TOKEN"):
+    for name in ("KEY", "HOOK"):
         monkeypatch.delenv(name, raising=False)
     if value is not None:
         monkeypatch.setenv("KEY", value)
     with world.core() as core:
         told = core.ask(ListResponders())["responders"]
         missing = {one["id"]: one["missing_env"] for one in told if "missing_env" in one}
-        assert missing == {"far": ["KEY"], "ann": ["HOOK"], "tool": ["TOKEN"]}
-        alert = until_alerts(core, 3)[0].text
+        assert missing == {"far": ["KEY"], "ann": ["HOOK"]}
+        alert = until_alerts(core, 2)[0].text
         assert alert == f"responder far: {why}, for its api_key_env"
         monkeypatch.setenv("KEY", "there")
         assert "missing_env" not in shown(core, "far")
