@@ -101,6 +101,7 @@ class ShowQuery(Message, frozen=True):
 class EndOf(Message, frozen=True):
     """Answered with ``{"id", "state", "know"}``; ``know`` is None of a query that goes on.
 
+    And of one that has ended where the record of that is damaged.
     Waits up to ``wait`` seconds for the end.
     """
 

@@ -233,6 +233,17 @@ def test_a_damaged_record_is_named_and_the_rest_is_shown(api, kind):
     assert [one["event"] for one in frames(stream)] == list({"intend", "know"} - {kind})
 
 
+def test_who_waits_for_an_end_that_is_damaged_waits_no_longer(api):
+    """D1: 202 with where the rest of it is shown; the core is asked once, not again and again."""
+    head = {"Idempotency-Key": "k"}
+    body = QUERY | {"question": "now"}
+    id = api.client.post("/api/queries", json=body, headers=head).json()["id"]
+    api.tell(Spoil(id, "know"))
+    told = api.client.post("/api/queries", params={"wait": 2}, json=body, headers=head)
+    assert (told.status_code, told.json()) == (202, {"id": id, "state": "ended"})
+    assert len([one for one in api.actor.heard if isinstance(one, EndOf)]) == 1
+
+
 def test_a_query_that_is_set_aside_says_why(api):
     """P2."""
     id = api.submit().json()["id"]

@@ -105,7 +105,7 @@ async def submit(call: Call[SubmitParams, Any]) -> Response[Any]:
 async def _until_ended(
     call: Call[SubmitParams, Any], ticket: Ticket, deadline: float
 ) -> Answer | None:
-    """The end of a query; None without one by the deadline, or where core or client have left."""
+    """The end of a query; None where it cannot be shown, or not by the deadline, or nobody waits."""
     loop = asyncio.get_running_loop()
     leaving = asyncio.ensure_future(call.request.receive())  # all that can come is the client's end
     try:
@@ -114,6 +114,8 @@ async def _until_ended(
             told = await call.desk.ask(EndOf(ticket.id, wait), wait + ASK_SECONDS)
             if told["know"] is not None:
                 return answer_of(ticket.id, shaped(told["know"], Answer))
+            if told["state"] == "ended":
+                return None  # its record is damaged, and nothing comes after it
         return None
     except Problem as problem:
         if problem.status == 503:

@@ -19,6 +19,8 @@ from covend.phylactery.actor import Phylactery
 from covend.protocol import Job, JobQuery, Step
 from covend.questions import (
     ActOnTask,
+    CancelQuery,
+    EndOf,
     ListQueries,
     ListResponders,
     ListTasks,
@@ -256,6 +258,30 @@ def test_what_is_whole_of_a_damaged_run_is_shown_and_what_is_damaged_is_named(wo
     assert len(view["calls"]) == calls
     assert (view["calls"] == before["calls"]) == (kind == "know")
     assert view["spent"] == before["spent"]
+
+
+@pytest.mark.parametrize("kind", ["intend", "know"])
+def test_who_waits_for_an_ended_run_or_cancels_it_is_told_that_it_has_ended(world, kind):
+    """D1: it will not be readable later, so nobody is told to ask again."""
+    thread, _ = ended_run(world)
+    damage(world, f"kind = '{kind}' AND thread = '{thread}'")
+    with world.core() as core:
+        for message in (EndOf(thread), EndOf(thread, wait=5.0), CancelQuery(thread)):
+            told = core.ask(message)
+            assert (told["id"], told["state"]) == (thread, "ended")
+            assert (told["know"] is None) == (kind == "know")
+
+
+def test_who_cancels_a_run_whose_beginning_is_damaged_is_told_that_it_is_set_aside(world):
+    """P14, P2: an operator is; of a person nobody knows any more that he asked it."""
+    world.person("ann")
+    with world.core() as core:
+        thread = core.submit(query("ann"), by="did:ben")["id"]
+        core.parked()
+    damage(world, f"kind = 'intend' AND thread = '{thread}'")
+    with world.core() as core:
+        assert core.refuses(CancelQuery(thread))["code"] == "set_aside"
+        assert core.refuses(CancelQuery(thread, by="did:ben"))["code"] == "not_your_query"
 
 
 def test_a_run_of_which_nothing_is_whole_says_so_of_each_record(world):

@@ -320,12 +320,12 @@ class Desk(Actor):
         row = ask_store(self.ctx, Thread(order.id))
         if row is None:
             return unknown(order.id)
-        asked = self.reader.body_of(row["intend"]) or {}
+        asked = self.reader.whole("intend", order.id) or {}
         if order.by not in (None, asked.get("by")):
             text = f"{order.by} did not ask this query: who did may cancel it, and an operator"
             return refusal(403, "not_your_query", text)
         if row["state"] == "ended":
-            return ended(order.id, self.reader.body_of(row["know"]))
+            return ended(order.id, self.reader.whole("know", order.id))
         promise = self.ctx.later()
         self.route(order.id, Cancelling(order.reason, promise))
         return promise

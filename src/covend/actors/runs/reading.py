@@ -93,7 +93,7 @@ class Reader:
         if row is None:
             return unknown(thread)
         if row["state"] == "ended":
-            return ended(thread, self.body_of(row["know"]))
+            return ended(thread, self.whole("know", thread))
         return {"id": thread, "state": "open", "know": None}
 
     def listing(self, question: ListQueries) -> dict[str, Any]:
@@ -106,9 +106,8 @@ class Reader:
 
     def line(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """One run in a list, without what was damaged of it: that must not hide the others."""
-        intend = self.bodies("intend", row["id"])
-        know = self.bodies("know", row["id"]) if row["know"] is not None else []
-        return views.line(row, *(found[0] if found else None for found in (intend, know)))
+        know = self.whole("know", row["id"]) if row["know"] is not None else None
+        return views.line(row, self.whole("intend", row["id"]), know)
 
     def records(self, question: RecordsOf) -> dict[str, Any]:
         row = self.ask(Thread(question.id))
@@ -193,13 +192,14 @@ class Reader:
         query = Query(kind=kind, thread=thread, newest_first=False, damaged=True)
         return [entry["body"] for entry in self.ask(query) if "damaged" not in entry]
 
+    def whole(self, kind: str, thread: str) -> dict[str, Any] | None:
+        """The body of a run's first record of this kind; None where that is damaged."""
+        found = self.bodies(kind, thread)
+        return found[0] if found else None
+
     def find(self, name: str) -> dict[str, Any] | None:
         """The record of this id."""
         return self.ask(Find(name))
-
-    def body_of(self, name: str | None) -> dict[str, Any] | None:
-        found = None if name is None else self.find(name)
-        return None if found is None else found["body"]
 
 
 def ended(thread: str, know: dict[str, Any] | None) -> dict[str, Any]:
