@@ -101,8 +101,8 @@ class ShowQuery(Message, frozen=True):
 class EndOf(Message, frozen=True):
     """Answered with ``{"id", "state", "know"}``; ``know`` is None of a query that goes on.
 
-    And of one that has ended where the record of that is damaged.
-    Waits up to ``wait`` seconds for the end.
+    And of one that has ended, where the record of its end is damaged. Waits up to ``wait`` seconds
+    for the end.
     """
 
     id: str

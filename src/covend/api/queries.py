@@ -105,7 +105,7 @@ async def submit(call: Call[SubmitParams, Any]) -> Response[Any]:
 async def _until_ended(
     call: Call[SubmitParams, Any], ticket: Ticket, deadline: float
 ) -> Answer | None:
-    """The end of a query; None where it cannot be shown, or not by the deadline, or nobody waits."""
+    """The end of a query; None where it cannot be shown or come in time, or nobody waits."""
     loop = asyncio.get_running_loop()
     leaving = asyncio.ensure_future(call.request.receive())  # all that can come is the client's end
     try:
