@@ -32,9 +32,10 @@ def table(found: Sequence[Mapping[str, Any]]) -> RenderableType:
 
 def standing(one: Mapping[str, Any]) -> str:
     """Whether one would be asked now, and what would be missing then."""
-    asked = "yes" if one["why"] is None else f"no: {one['why']}"
-    missing = one["missing_env"]
+    why, missing = one["why"], one["missing_env"]
+    asked = "yes" if why is None else f"no: {why}"
     if not missing:
         return asked
+    joint = "but" if why is None else "and"
     has = "has" if len(missing) == 1 else "have"
-    return f"{asked}, but {', '.join(missing)} {has} no value"
+    return f"{asked}, {joint} {', '.join(missing)} {has} no value"
