@@ -121,9 +121,10 @@ class ListQueries(Message, frozen=True):
 
 @message("desk.records")
 class RecordsOf(Message, frozen=True):
-    """Answered with ``{"records": [...], "damaged": [...], "ended": bool, "next": …}``.
+    """Answered with ``{"records": [], "damaged": [], "ended": …, "set_aside": …, "next": …}``.
 
-    Those after ``after``; those that are not what was stored are told of in ``damaged`` alone.
+    Those after ``after``; those that are not what was stored are told of in ``damaged`` alone. Of a
+    query that has ``ended`` or was ``set_aside`` (P2) nothing more comes.
     Waits up to ``wait`` seconds for the first of them, so that a stream of events is a loop of
     these, and a restarted core is caught up with by asking again.
     """

@@ -181,6 +181,7 @@ class ScriptedDesk(Actor):
         query |= {"intend": {"query": None}, "know": {"know": None}}.get(kind, {})
         if query["state"] == "open":
             query["set_aside"] = f"ValueError: its record {hit['seq']} is damaged"
+            self.settle()
 
     def page(self, message: ListQueries) -> dict[str, Any]:
         found = [
@@ -252,8 +253,9 @@ class ScriptedDesk(Actor):
             query = self.queries[message.id]
             ended = query["state"] == "ended"
             damaged = [one for one in query.get("damaged", ()) if one["seq"] > message.after]
-            told = {"records": found, "damaged": damaged, "ended": ended}
-            return told, bool(found) or ended
+            aside = query.get("set_aside") is not None
+            told = {"records": found, "damaged": damaged, "ended": ended, "set_aside": aside}
+            return told, bool(found) or ended or aside
         if isinstance(message, EndOf):
             query = self.queries[message.id]
             ended = query["state"] == "ended"

@@ -27,6 +27,7 @@ class DamagedDesk(Desk):
         if isinstance(message, RecordsOf):
             told["records"] = [one for one in told["records"] if one["seq"] != self.hit["seq"]]
             told["ended"] = self.more.get("state") != "open"
+            told["set_aside"] = self.more.get("set_aside") is not None
         if isinstance(message, ShowQuery):
             told |= {"damaged": [{"seq": self.hit["seq"], "problem": WRONG}], "set_aside": None}
             told |= {"query": None} if self.hit["kind"] == "intend" else {}

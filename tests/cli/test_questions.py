@@ -426,7 +426,7 @@ class HeldUp(Desk):
 
     def on_receive(self, message):
         if isinstance(message, RecordsOf) and self.looks < 2:
-            return {"records": [], "ended": False}
+            return {"records": [], "ended": False, "set_aside": False}
         told = super().on_receive(message)
         if isinstance(message, ShowQuery):
             self.looks += 1

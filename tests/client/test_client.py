@@ -67,6 +67,17 @@ def test_a_query_whose_end_is_damaged_is_not_said_to_run_on(client, api, kind):
     assert damaged.problem == "its content is not what its id names"
 
 
+def test_who_follows_a_query_that_is_set_aside_is_told_so_and_waits_no_longer(client, api):
+    """P2: nothing comes of it any more, however long the wait."""
+    id = client.submit(QUERY, key="k").id
+    api.tell(Spoil(id, "intend"))
+    with pytest.raises(
+        ApiError, match=r"was set aside and does not go on: .* is damaged"
+    ) as raised:
+        client.query(QUERY, key="k")
+    assert raised.value.code == "set_aside"
+
+
 def test_a_stream_that_is_cut_is_taken_up_where_it_was(client, api):
     """Last-Event-ID: every event once, also over a core that restarts."""
     id = client.submit(QUERY).id

@@ -41,7 +41,7 @@ COMMENT = b":\n\n"
 LAST_KIND = "know"
 Key: TypeAlias = tuple[str, str | None]
 """A task and its person: where a delegate was asked as well, two people have one task."""
-NOTHING_YET: dict[str, Any] = {"records": [], "ended": False}
+NOTHING_YET: dict[str, Any] = {"records": [], "ended": False, "set_aside": False}
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -78,6 +78,11 @@ def stream(events: AsyncIterator[bytes]) -> Response[Any]:
     )
 
 
+def is_over(found: dict[str, Any]) -> bool:
+    """Whether nothing comes after these records: the query has ended, or does not go on (P2)."""
+    return bool(found["ended"] or found["set_aside"])
+
+
 async def of_query(
     desk: Desk, name: str, after: int, found: dict[str, Any]
 ) -> AsyncIterator[bytes]:
@@ -93,7 +98,7 @@ async def of_query(
                 return
             after = event.seq
         if not found["records"]:
-            if found["ended"]:
+            if is_over(found):
                 return
             yield COMMENT
         try:

@@ -197,12 +197,12 @@ async def records(call: Call[RecordParams, Nothing]) -> Response[Any]:
            headers={"Last-Event-ID": "The sequence number to go on after."},
            answers={200: Stream(Event), 204: None, 404: ProblemDetails})  # fmt: skip
 async def follow(call: Call[EventParams, Nothing]) -> Response[Any]:
-    """Every record as an event, up to the end; 204 tells a client that has seen it to stop."""
+    """Every record as an event, up to the end; 204 tells a client that has seen all to stop."""
     name, after = call.part("id"), last_event(call)
     if after is None:
         after = call.params.after
     found = await call.desk.ask(RecordsOf(name, after))
-    if found["ended"] and not found["records"]:
+    if events.is_over(found) and not found["records"]:
         return Response(None, status_code=204)
     return events.stream(events.of_query(call.desk, name, after, found))
 

@@ -97,7 +97,8 @@ def follow_on(box: BoxClient, id_: str, seconds: float, quiet: bool) -> None:
         try:
             order = RecordsOf(id=id_, after=after, wait=min(POLL_SECONDS, left))
             told = asked(box, order, POLL_SECONDS)
-            still = not told["records"] and not told["ended"]
+            over = not told["records"] and (told["ended"] or told["set_aside"])
+            still = not told["records"] and not over
             story = asked(box, ShowQuery(id=id_)) if still else {}
         except BoxSilent:
             time.sleep(min(RETRY_SECONDS, left))
@@ -113,7 +114,7 @@ def follow_on(box: BoxClient, id_: str, seconds: float, quiet: bool) -> None:
             if not quiet and text not in doubted:
                 doubted.add(text)
                 progress.print(text, style="red")
-        if story.get("set_aside") is not None or (told["ended"] and not told["records"]):
+        if over:
             return
     fail(f"{id_} has not ended after {seconds:g} s; `covend query watch {id_}`", Status.NO_ANSWER)
 

@@ -63,7 +63,8 @@ class AsyncClient:
 
         ``on_progress`` gets every record as it comes, in this loop. Raises ``StillRunning`` once
         it is admitted, ``Unavailable`` where no box said so in time: the same ``key`` asks again;
-        ``ApiError`` with the code ``damaged`` where the record of its end is.
+        ``ApiError`` with the code ``damaged`` where the record of its end is, ``set_aside`` where
+        it does not go on (P2).
         """
         deadline = math.inf if wait is None else time.monotonic() + wait
         ticket = await self._send(requests.submit(query, key), deadline)

@@ -65,7 +65,8 @@ class Client:
 
         ``on_progress`` gets every record as it comes, in this thread. Raises ``StillRunning`` once
         it is admitted, ``Unavailable`` where no box said so in time: the same ``key`` asks again;
-        ``ApiError`` with the code ``damaged`` where the record of its end is.
+        ``ApiError`` with the code ``damaged`` where the record of its end is, ``set_aside`` where
+        it does not go on (P2).
         """
         deadline = math.inf if wait is None else time.monotonic() + wait
         ticket = self._send(requests.submit(query, key), deadline)

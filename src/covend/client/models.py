@@ -147,6 +147,7 @@ class Event(Model, frozen=True, kw_only=True):
 class RecordPage(Model, frozen=True, kw_only=True):
     """Records after a sequence number; ``ended`` once the query has its end.
 
+    ``set_aside`` says that it does not go on, and why is said with the query.
     ``damaged`` are those among them that are not what was stored, and are not shown.
     ``next`` is the ``after`` of the following page, where this one is full.
     """
@@ -154,6 +155,7 @@ class RecordPage(Model, frozen=True, kw_only=True):
     records: tuple[Event, ...]
     damaged: tuple[DamagedRecord, ...] = ()
     ended: bool
+    set_aside: bool = False
     next: int | None = None
 
 

@@ -246,6 +246,9 @@ def remove_responder(id: str) -> Request[None]:
 
 def unended(view: QueryView, seconds: float) -> Exception:
     """What is raised of a query that was followed so long, and has no end to show."""
+    if view.set_aside is not None:
+        text = f"query {view.id} was set aside and does not go on: {view.set_aside}"
+        return ApiError(text, 200, "set_aside")
     if view.state == "open":
         return StillRunning(view.id, seconds)
     wrong = "; ".join(f"record {one.seq} is damaged: {one.problem}" for one in view.damaged)

@@ -293,7 +293,7 @@ class Tools:
                 after = entry["seq"]
                 told_before += 1
                 await ctx.report_progress(told_before, message=entry["kind"])
-            if told["ended"] and not told["records"]:
+            if not told["records"] and (told["ended"] or told["set_aside"]):
                 break
         try:
             story = await self._desk(ShowQuery(id=id))

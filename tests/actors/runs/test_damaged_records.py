@@ -328,3 +328,20 @@ def test_a_run_that_is_set_aside_is_shown_as_such_with_the_reason(world):
     assert (view["state"], view["know"], view["calls"]) == ("open", None, [])
     assert f"its record {seq} is damaged: its content is not what" in view["set_aside"]
     assert view["damaged"] == [{"seq": seq, "problem": "its content is not what its id names"}]
+
+
+def test_who_follows_a_run_hears_at_once_that_it_is_set_aside(world):
+    """P2, P18: nothing more comes, so nobody waits for it."""
+    world.person("ann")
+    with world.core() as core:
+        thread = core.submit(query("ann"))["id"]
+        task = core.task("did:ann")
+        core.parked()
+    (seq,) = damage(world, f"kind = 'call' AND thread = '{thread}'")
+    with world.core() as core:
+        waits = core.desk.ask_later(RecordsOf(thread, seq, wait=50.0), timeout=60.0)
+        assert core.refuses(ActOnTask(task["id"], "submit", "did:ann", value="yes"))
+        told = waits.get()
+        again = core.ask(RecordsOf(thread, seq, wait=50.0))
+    assert told["set_aside"] and not told["ended"]
+    assert again["set_aside"] and [one["kind"] for one in again["records"]] == ["quarantine"]

@@ -294,7 +294,13 @@ def test_records_are_waited_for_and_followed_to_the_end(world):
             found += kinds(page["records"])
             seen = page["records"][-1]["seq"]
         assert found == ["do", "know"]
-        nothing = {"records": [], "damaged": [], "ended": True, "next": None}
+        nothing = {
+            "records": [],
+            "damaged": [],
+            "ended": True,
+            "set_aside": False,
+            "next": None,
+        }
         assert core.follow(thread, seen) == nothing
         assert core.refuses(RecordsOf("q-none"))["status"] == 404
 

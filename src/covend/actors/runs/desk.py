@@ -119,7 +119,7 @@ class Desk(Actor):
         self.waking: deque[str] = deque()
 
     def on_start(self) -> None:
-        self.reader = Reader(partial(ask_store, self.ctx))
+        self.reader = Reader(partial(ask_store, self.ctx), lambda thread: thread in self.aside)
         self.waiting = Waiting(self.ctx, self.reader.answer)
         self.next_look = NextLook(self.ctx, self.clock)
 
@@ -157,6 +157,7 @@ class Desk(Actor):
                 return joined(self.ctx, message, self.reader.find, self.clock)
             case SetAside(thread=thread):
                 self.aside.add(thread)
+                self.waiting.wrote(Wrote(thread))
             case Recover():
                 self.recover()
             case WakeMore():

@@ -37,10 +37,14 @@ Question: TypeAlias = ShowQuery | EndOf | ListQueries | RecordsOf | ListTasks | 
 
 
 class Reader:
-    """Reads through ``ask``, which asks the store. In the thread of whoever owns it."""
+    """Reads through ``ask``, which asks the store; ``is_aside`` says of which runs nothing comes.
 
-    def __init__(self, ask: Callable[[object], Any]) -> None:
+    In the thread of whoever owns it.
+    """
+
+    def __init__(self, ask: Callable[[object], Any], is_aside: Callable[[str], bool]) -> None:
         self.ask = ask
+        self.is_aside = is_aside
 
     def answer(self, question: Question) -> dict[str, Any]:
         """What there is now; a refusal where there is no such thing, or the store cannot say."""
@@ -123,8 +127,13 @@ class Reader:
 
         found, after = fitting.page(whole(), dict, fitting.of_record, RECORDS_LIMIT)
         damaged = [one for one in views.damages(seen) if after is None or one["seq"] <= after]
-        ended = row["state"] == "ended"
-        return {"records": found, "damaged": damaged, "ended": ended, "next": after}
+        return {
+            "records": found,
+            "damaged": damaged,
+            "ended": row["state"] == "ended",
+            "set_aside": self.is_aside(question.id),
+            "next": after,
+        }
 
     def each_record(self, thread: str, after: int) -> Iterator[Mapping[str, Any]]:
         """The records of a run, damaged ones too, a few of them read at a time."""
@@ -235,7 +244,8 @@ def is_news(question: RecordsOf | EndOf | ListTasks, answer: dict[str, Any]) -> 
     """Whether an answer is what its asker would wait for."""
     match question:
         case RecordsOf():
-            return bool(answer.get("records") or answer.get("ended") or "refused" in answer)
+            some = any(map(answer.get, ("records", "ended", "set_aside")))
+            return some or "refused" in answer
         case EndOf():
             return answer.get("state") != "open"
         case ListTasks():
