@@ -7,8 +7,10 @@ from covend import functions
 from covend.actors.runs import quick
 from covend.actors.runs.commits import Commits
 from covend.actors.runs.execution import Execution
-from covend.questions import CancelQuery
-from covend.runtime import ReplyError
+from covend.actors.runs.messages import Rouse, Routed
+from covend.patterns import step
+from covend.questions import CancelQuery, ShowQuery
+from covend.runtime import MailboxSpec, ReplyError
 from covend.testing import eventually
 
 THREE = {
@@ -120,6 +122,47 @@ def test_a_run_that_lost_what_it_knew_meanwhile_reads_its_records_back(world, mo
         thread = core.submit(query("a", "b", relevance={"top_k": 2}))["id"]
         assert core.ended(thread)["status"] == "fulfilled"
     assert len(world.called) == 2
+
+
+def test_a_run_that_is_set_aside_between_two_calls_computes_no_more(world, monkeypatch):
+    """P2: nothing is added to its records, and the operator is told once."""
+    for name in ("a", "b"):
+        world.scripted(name, "an answer")
+
+    def failing(k, entry):
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr(step, "take", failing)
+    with world.core() as core:
+        thread = core.submit(query("a", "b", relevance={"top_k": 2}))["id"]
+        eventually(lambda: core.ask(ShowQuery(thread))["set_aside"], what="it is set aside")
+        core.parked()
+        kinds = [entry["kind"] for entry in core.records(thread)]
+        alerts = [one.text for one in core.alerts() if thread in one.text]
+    assert kinds == ["intend", "call", "call", "do", "quarantine"]
+    assert len(world.called) == len(alerts) == 1
+
+
+def test_a_run_whose_mailbox_is_full_hears_all_of_it_and_computes_on(world, monkeypatch, caplog):
+    """S11: it does not die of what it has to say to itself, and loses nothing that was said."""
+    monkeypatch.setattr(Execution, "mailbox", MailboxSpec(bound=2, policy="reject"))
+    cores = []
+
+    def crowded(asked):
+        run = cores[0].system.find(asked["key"].partition("/")[0])
+        while not run.cell.mailbox.work:
+            run.tell(Routed(1, Rouse()))
+            run.tell(Routed(1, Rouse()))
+        return "an answer"
+
+    world.scripted("a", crowded)
+    world.scripted("b", "another")
+    with world.core() as core:
+        cores.append(core)
+        thread = core.submit(query("a", "b", relevance={"top_k": 2}))["id"]
+        assert core.ended(thread)["status"] == "fulfilled"
+    assert len(world.called) == 2
+    assert "failed" not in caplog.text
 
 
 def test_what_is_overdue_is_not_computed_any_more(world):

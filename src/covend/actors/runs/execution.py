@@ -64,10 +64,6 @@ class Idle(Message, frozen=True):
     """A timer's message: nothing came for a while."""
 
 
-class GoOn(Message, frozen=True):
-    """To itself: whoever had something to say was heard, and there is more to compute."""
-
-
 class Unstored(ReplyError):
     """The store did not take a record that others follow, or could not be read: say it again.
 
@@ -152,7 +148,7 @@ class Execution(Actor):
             case Idle():
                 self.ctx.tell("desk", Resting(self.ctx.name, self.number))
                 return None
-            case GoOn():
+            case quick.GoOn():
                 self.going_on = False
                 if self.lost is not None:
                     return None
@@ -279,14 +275,14 @@ class Execution(Actor):
 
     def compute(self) -> None:
         """Answer what quick functions were asked; whoever says something is heard in between."""
-        while self.effects.quick and not self.going_on:
+        while self.effects.quick and not (self.going_on or self.aside):
             call, k = self.effects.quick.popleft(), self.k
             known = k.calls[call_id_of(call)] if k is not None else None
             if k and known and known.status == "open":  # else it was closed meanwhile
                 self.answer(k, quick.answer(k, call, self.ctx.now))
             if self.ctx.waiting():
-                self.going_on = True
-                self.ctx.tell(self.ctx.me, GoOn())
+                self.going_on = quick.go_on(self.ctx)
+                return
 
     def answer(self, k: K, done: dict[str, Any]) -> None:
         """The first answer counts if it is in time; late ones are billed, others kept (P12)."""

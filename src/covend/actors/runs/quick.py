@@ -16,6 +16,11 @@ from covend.actors.calls.computing import compute
 from covend.patterns.answers.understanding import declined, understood
 from covend.patterns.responders.responder import Responder
 from covend.patterns.state import K
+from covend.runtime import Context, MailboxFull, Message
+
+
+class GoOn(Message, frozen=True):
+    """A run to itself: whoever had something to say was heard, and there is more to compute."""
 
 
 def is_quick(call: dict[str, Any], responder: Responder) -> bool:
@@ -35,3 +40,15 @@ def answer(k: K, call: dict[str, Any], now: Callable[[], float]) -> dict[str, An
     if why is not None:
         return declined(call, why)
     return understood(k.plan, call, msgspec.structs.replace(raw, delay_secs=now() - begun))
+
+
+def go_on(ctx: Context) -> bool:
+    """Have a run hear what waits for it and then go on; false where its mailbox takes no more.
+
+    It goes on then as well: after each of the messages that fill it.
+    """
+    try:
+        ctx.tell(ctx.me, GoOn())
+    except MailboxFull:
+        return False
+    return True
