@@ -238,6 +238,17 @@ def test_exports_may_follow_each_other_in_a_file(store: Store, other: Store) -> 
     assert other.import_([*lines, *store.export("bystander")]) == 5
 
 
+def test_any_number_of_exports_may_have_an_empty_line_between_them(
+    store: Store, other: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D5: only so many of them one after the other come of no export."""
+    monkeypatch.setattr(portable, "MOST_EMPTY", 2)
+    lines = family(store)
+    assert other.import_([*lines, "", *store.export("bystander"), "", *lines, "", ""]) == 5
+    with pytest.raises(BadRecord, match=r"^line 8: more than 2 lines in a row are empty"):
+        other.import_([*lines, "", "", "", *lines])
+
+
 def test_a_mark_of_the_byte_order_before_the_first_line_is_passed_over(
     store: Store, other: Store
 ) -> None:

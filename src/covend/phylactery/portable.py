@@ -39,7 +39,7 @@ LINE_BYTES = 256 * 1024 * 1024
 answers.
 """
 MOST_EMPTY = 1000
-"""Empty lines in a file: more come of no editor, and may go on for ever."""
+"""Empty lines one after the other: more come of no editor, and may go on for ever."""
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -113,9 +113,9 @@ def read(store: Store, lines: Iterable[str], *, trust: bool) -> Iterator[Entry]:
         if not text.strip():
             empty += 1  # as after the last line of a file
             if empty > MOST_EMPTY:
-                raise BadRecord(f"line {number}: more than {MOST_EMPTY} lines are empty")
+                raise BadRecord(f"line {number}: more than {MOST_EMPTY} lines in a row are empty")
             continue
-        last = number
+        last, empty = number, 0
         try:
             entry = _parsed(text)
             if isinstance(entry, Closing):
