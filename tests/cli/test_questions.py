@@ -442,6 +442,24 @@ def test_who_follows_a_query_is_told_once_that_an_operator_must_settle_a_call(bo
     assert " ".join(said.split()).count(settle) == 1 and "asks primary/0#1 a" in said
 
 
+class Slow(Desk):
+    """A desk whose query has no news at first."""
+
+    def on_receive(self, message):
+        told = super().on_receive(message)
+        first = sum(isinstance(one, RecordsOf) for one in self.asked) == 1
+        if isinstance(message, RecordsOf) and first:
+            return {"records": [], "ended": False, "set_aside": False}
+        return told
+
+
+def test_who_follows_a_query_and_prints_only_its_end_reads_it_only_then(box, covend):
+    asked = []
+    box.system.spawn(Slow, thread("verify_disagree_tiebreaker_wins"), asked, name="desk")
+    covend("query", "watch", "q-1", "--json", "--run-dir", box.run_dir)
+    assert sum(isinstance(one, ShowQuery) for one in asked) == 1
+
+
 @pytest.mark.parametrize(
     ("words", "meant"),
     [

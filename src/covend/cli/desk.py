@@ -98,7 +98,7 @@ def follow_on(box: BoxClient, id_: str, seconds: float, quiet: bool) -> None:
             order = RecordsOf(id=id_, after=after, wait=min(POLL_SECONDS, left))
             told = asked(box, order, POLL_SECONDS)
             over = not told["records"] and (told["ended"] or told["set_aside"])
-            still = not told["records"] and not over
+            still = not told["records"] and not over and not quiet
             story = asked(box, ShowQuery(id=id_)) if still else {}
         except BoxSilent:
             time.sleep(min(RETRY_SECONDS, left))
@@ -111,7 +111,7 @@ def follow_on(box: BoxClient, id_: str, seconds: float, quiet: bool) -> None:
             elif not quiet and (text := line(entry)):
                 progress.print(text)
         for text in doubts(story):
-            if not quiet and text not in doubted:
+            if text not in doubted:
                 doubted.add(text)
                 progress.print(text, style="red")
         if over:
