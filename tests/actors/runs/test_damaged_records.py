@@ -15,6 +15,7 @@ from covend.actors.people import delivery_log
 from covend.actors.responders.registry import Registry, Save
 from covend.actors.responders.trust_recovery import LATE_US, uncounted
 from covend.actors.runs import reading
+from covend.patterns import step
 from covend.phylactery.actor import Phylactery
 from covend.protocol import Job, JobQuery, Step
 from covend.questions import (
@@ -345,3 +346,24 @@ def test_who_follows_a_run_hears_at_once_that_it_is_set_aside(world):
         again = core.ask(RecordsOf(thread, seq, wait=50.0))
     assert told["set_aside"] and not told["ended"]
     assert again["set_aside"] and [one["kind"] for one in again["records"]] == ["quarantine"]
+
+
+def test_a_run_that_was_set_aside_for_what_has_passed_stays_aside(world, monkeypatch):
+    """P2: half alive it would take words, and hear of no timer."""
+    world.person("ann")
+    real = step.take
+
+    def fails_once(k, entry):
+        monkeypatch.setattr(step, "take", real)
+        raise RecursionError("passing")
+
+    with world.core() as core:
+        thread = core.submit(query("ann"))["id"]
+        task = core.task("did:ann")
+        monkeypatch.setattr(step, "take", fails_once)
+        for _ in range(2):
+            word = ActOnTask(task["id"], "accept", "did:ann", eta_secs=60.0)
+            assert core.refuses(word)["code"] == "set_aside"
+            core.parked()
+        kinds = [entry["kind"] for entry in core.records(thread)]
+        assert kinds == ["intend", "call", "do", "quarantine"]

@@ -225,10 +225,13 @@ class Execution(Actor):
         records = ask_store(self.ctx, query)
         if any(entry.get("purged") for entry in records):
             return  # ended long ago: nothing that comes can count any more (D4)
+        if any(map(set_aside_by_us, records)):
+            self.stay_aside()
+            return
         damage = next((entry for entry in records if "damaged" in entry), None)
         if damage is not None:
             why = ValueError(f"its record {damage['seq']} is damaged: {damage['damaged']}")
-            self.set_aside(why, known=any(map(set_aside_by_us, records)))
+            self.set_aside(why)
             return
         entries = self.story.read(records)
         if not entries:
@@ -237,7 +240,7 @@ class Execution(Actor):
             replayed = step.replay(self.ctx.name, entries)
             missing = self.story.add_all(replayed.missing)
         except Exception as error:
-            self.set_aside(error, known=any(map(set_aside_by_us, records)))
+            self.set_aside(error)
             return
         self.k = replayed.k
         for entry in entries:
@@ -377,20 +380,17 @@ class Execution(Actor):
         self.commits.make(self.k, drafts, records, [entry], due)
         self.times_lost = 0
 
-    def set_aside(self, error: Exception, known: bool = False) -> None:
-        """Keep both versions of what differs, tell the operator, and touch the run no more (P2).
-
-        Once: whoever asks for it again is told, and nothing is added to what is ``known``. A later
-        version of covend tries it again.
-        """
+    def set_aside(self, error: Exception) -> None:
+        """Keep both versions of what differs, tell the operator, and touch the run no more (P2)."""
         if isinstance(error, MemoryError):
             raise error  # nothing is wrong with the records
-        self.aside = True
-        if known:
-            self.ctx.tell("desk", SetAside(self.ctx.name))
-            return
         log.exception("run %s is set aside", self.ctx.name, exc_info=error)
         entry = quarantine(self.ctx.name, error)
         self.commits.store([entry])
-        self.ctx.tell("desk", SetAside(self.ctx.name))
+        self.stay_aside()
         self.ctx.tell("console", telling.set_aside(self.ctx.name, entry.body["reason"]))
+
+    def stay_aside(self) -> None:
+        """Whoever asks for it again is told; a later version of covend tries it again (P2)."""
+        self.aside = True
+        self.ctx.tell("desk", SetAside(self.ctx.name))
