@@ -11,6 +11,7 @@ without its largest members: they are null, and its member ``left_out`` names th
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -132,6 +133,11 @@ class RecordsOf(Message, frozen=True):
     id: str
     after: int = 0
     wait: float = 0.0
+
+
+def is_over(told: Mapping[str, Any]) -> bool:
+    """Whether the answer to a ``RecordsOf`` has none, and no later one will have any."""
+    return not told["records"] and bool(told["ended"] or told["set_aside"])
 
 
 @message("desk.cancel")

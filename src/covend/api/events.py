@@ -20,7 +20,7 @@ from covend.api.desk import Desk
 from covend.api.problems import Problem
 from covend.api.shapes import task_of, tasks_of
 from covend.client.models import Event, Task
-from covend.questions import ASK_SECONDS, WAITING, ListTasks, RecordsOf, ShowTask
+from covend.questions import ASK_SECONDS, WAITING, ListTasks, RecordsOf, ShowTask, is_over
 from covend.resolving import resolved
 
 log = logging.getLogger(__name__)
@@ -78,11 +78,6 @@ def stream(events: AsyncIterator[bytes]) -> Response[Any]:
     )
 
 
-def is_over(found: dict[str, Any]) -> bool:
-    """Whether nothing comes after these records: the query has ended, or does not go on (P2)."""
-    return bool(found["ended"] or found["set_aside"])
-
-
 async def of_query(
     desk: Desk, name: str, after: int, found: dict[str, Any]
 ) -> AsyncIterator[bytes]:
@@ -97,9 +92,9 @@ async def of_query(
             if event.kind == LAST_KIND:
                 return
             after = event.seq
+        if is_over(found):
+            return
         if not found["records"]:
-            if is_over(found):
-                return
             yield COMMENT
         try:
             found = await desk.ask(

@@ -37,6 +37,7 @@ from covend.questions import (
     SettleCall,
     ShowQuery,
     SubmitQuery,
+    is_over,
 )
 
 MAX_WAIT = 3600.0
@@ -202,7 +203,7 @@ async def follow(call: Call[EventParams, Nothing]) -> Response[Any]:
     if after is None:
         after = call.params.after
     found = await call.desk.ask(RecordsOf(name, after))
-    if events.is_over(found) and not found["records"]:
+    if is_over(found):
         return Response(None, status_code=204)
     return events.stream(events.of_query(call.desk, name, after, found))
 

@@ -87,7 +87,7 @@ def follow(box: BoxClient, id_: str, seconds: float, quiet: bool) -> None:
 def follow_on(box: BoxClient, id_: str, seconds: float, quiet: bool) -> None:
     from covend.cli.client import BoxSilent
     from covend.cli.query_view import PURGED, doubts, line
-    from covend.questions import POLL_SECONDS, RETRY_SECONDS, RecordsOf, ShowQuery
+    from covend.questions import POLL_SECONDS, RETRY_SECONDS, RecordsOf, ShowQuery, is_over
 
     progress = console(stderr=True)
     after, deadline = 0, time.monotonic() + seconds
@@ -97,7 +97,7 @@ def follow_on(box: BoxClient, id_: str, seconds: float, quiet: bool) -> None:
         try:
             order = RecordsOf(id=id_, after=after, wait=min(POLL_SECONDS, left))
             told = asked(box, order, POLL_SECONDS)
-            over = not told["records"] and (told["ended"] or told["set_aside"])
+            over = is_over(told)
             still = not told["records"] and not over and not quiet
             story = asked(box, ShowQuery(id=id_)) if still else {}
         except BoxSilent:

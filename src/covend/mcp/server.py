@@ -39,6 +39,7 @@ from covend.questions import (
     SubmitQuery,
     faults,
     in_doubt,
+    is_over,
     submission,
     unfit,
 )
@@ -293,7 +294,7 @@ class Tools:
                 after = entry["seq"]
                 told_before += 1
                 await ctx.report_progress(told_before, message=entry["kind"])
-            if not told["records"] and (told["ended"] or told["set_aside"]):
+            if is_over(told):
                 break
         try:
             story = await self._desk(ShowQuery(id=id))

@@ -313,8 +313,8 @@ def test_what_is_damaged_is_named_on_the_page_it_belongs_to(world, monkeypatch):
     ]
 
 
-def test_a_run_that_is_set_aside_is_shown_as_such_with_the_reason(world):
-    """P2: damaged or not, it does not go on by itself."""
+def parked_and_damaged(world):
+    """A run that waits for a person, whose call is damaged meanwhile: thread, task and record."""
     world.person("ann")
     with world.core() as core:
         thread = core.submit(query("ann"))["id"]
@@ -322,6 +322,12 @@ def test_a_run_that_is_set_aside_is_shown_as_such_with_the_reason(world):
         core.parked()
         assert core.ask(ShowQuery(thread))["set_aside"] is None
     (seq,) = damage(world, f"kind = 'call' AND thread = '{thread}'")
+    return thread, task, seq
+
+
+def test_a_run_that_is_set_aside_is_shown_as_such_with_the_reason(world):
+    """P2: damaged or not, it does not go on by itself."""
+    thread, task, seq = parked_and_damaged(world)
     with world.core() as core:
         assert core.refuses(ActOnTask(task["id"], "submit", "did:ann", value="yes"))
         core.parked()
@@ -333,12 +339,7 @@ def test_a_run_that_is_set_aside_is_shown_as_such_with_the_reason(world):
 
 def test_who_follows_a_run_hears_at_once_that_it_is_set_aside(world):
     """P2, P18: nothing more comes, so nobody waits for it."""
-    world.person("ann")
-    with world.core() as core:
-        thread = core.submit(query("ann"))["id"]
-        task = core.task("did:ann")
-        core.parked()
-    (seq,) = damage(world, f"kind = 'call' AND thread = '{thread}'")
+    thread, task, seq = parked_and_damaged(world)
     with world.core() as core:
         waits = core.desk.ask_later(RecordsOf(thread, seq, wait=50.0), timeout=60.0)
         assert core.refuses(ActOnTask(task["id"], "submit", "did:ann", value="yes"))

@@ -34,6 +34,14 @@ def messages(core):
     return {entry.message for entry in core.system.trace.snapshot()}
 
 
+def cancel(core, asked):
+    """Cancel the run that is computing, and see its cancel wait."""
+    thread = asked["key"].partition("/")[0]
+    core.desk.tell(CancelQuery(thread))
+    run = core.system.find(thread)
+    eventually(lambda: len(run.cell.mailbox), what="the cancel waits")
+
+
 def test_the_courier_hears_nothing_of_what_is_quick_and_free(world):
     """P3: the same records as of any other call."""
     world.scripted("it", "an answer")
@@ -79,10 +87,7 @@ def test_whoever_says_something_meanwhile_is_heard_before_the_next_is_computed(w
     cores = []
 
     def cancelled(asked):
-        thread = asked["key"].partition("/")[0]
-        cores[0].desk.tell(CancelQuery(thread))
-        run = cores[0].system.find(thread)
-        eventually(lambda: len(run.cell.mailbox), what="the cancel waits")
+        cancel(cores[0], asked)
         raise functions.Declined("not me")
 
     world.scripted("a", cancelled)
@@ -102,10 +107,7 @@ def test_a_run_that_lost_what_it_knew_meanwhile_reads_its_records_back(world, mo
     cores = []
 
     def cancelled(asked):
-        thread = asked["key"].partition("/")[0]
-        cores[0].desk.tell(CancelQuery(thread))
-        run = cores[0].system.find(thread)
-        eventually(lambda: len(run.cell.mailbox), what="the cancel waits")
+        cancel(cores[0], asked)
         return "an answer"
 
     def refuses_cancels(self, records, then=()):
